@@ -1,0 +1,1 @@
+//! Learning algorithms of Sayso: PPO, rollouts, scripted experts and checkpoints.

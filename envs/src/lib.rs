@@ -1,0 +1,1 @@
+//! Environments of Sayso: tasks, the gym interface and the vectorised stepping engine.

@@ -1,0 +1,61 @@
+//! What every image-text model offers, whatever its towers look like.
+
+use sayso_sim::{Frames, ImageSpec};
+
+use crate::Result;
+
+/// An image tower and a text tower that embed into one space.
+pub trait ImageTextModel: Send + Sync {
+    /// How pictures must be drawn for it.
+    fn image_spec(&self) -> &ImageSpec;
+
+    /// Width of the shared space.
+    fn embed_dim(&self) -> usize;
+
+    /// Embeds every picture; the rows have unit length.
+    ///
+    /// # Errors
+    /// If the pictures are not of the size that [`Self::image_spec`] asks for.
+    fn embed_frames(&self, frames: &Frames) -> Result<Embeddings>;
+
+    /// Embeds every prompt; the rows have unit length.
+    ///
+    /// # Errors
+    /// If a prompt is longer than the text tower's context.
+    fn embed_prompts(&self, prompts: &[String]) -> Result<Embeddings>;
+}
+
+/// Rows of one matrix: `[n_rows, dim]` f32.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Embeddings {
+    dim: usize,
+    values: Vec<f32>,
+}
+
+impl Embeddings {
+    /// Wraps row-major values; the length must be a multiple of `dim`.
+    pub fn from_values(dim: usize, values: Vec<f32>) -> Self {
+        debug_assert_eq!(values.len() % dim.max(1), 0, "rows must be whole");
+        Self { dim, values }
+    }
+
+    /// Width of a row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.values.len().checked_div(self.dim).unwrap_or(0)
+    }
+
+    /// The rows, in order.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.values.chunks_exact(self.dim.max(1))
+    }
+
+    /// All values, row-major.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+}

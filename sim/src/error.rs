@@ -1,0 +1,61 @@
+//! What can go wrong in the simulator.
+
+use std::path::PathBuf;
+
+/// Result of a fallible call into the simulator.
+pub type Result<T, E = SimError> = std::result::Result<T, E>;
+
+/// An error of the simulator; the message says what was wrong, where, and what is allowed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimError {
+    /// A field of a scene or of a configuration is out of its range.
+    #[error("{field} = {got} is out of range; expected {expected}")]
+    OutOfRange {
+        /// Dotted path of the field.
+        field: String,
+        /// What stands there.
+        got: String,
+        /// What may stand there.
+        expected: String,
+    },
+    /// A name refers to nothing.
+    #[error("{what} '{name}' does not exist; there are: {}", known.join(", "))]
+    UnknownName {
+        /// Kind of thing: body, joint, camera, material.
+        what: &'static str,
+        /// The name that was asked for.
+        name: String,
+        /// The names that exist.
+        known: Vec<String>,
+    },
+    /// A name is used twice.
+    #[error("{what} '{name}' is declared twice")]
+    DuplicateName {
+        /// Kind of thing: body, joint, camera, material.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A buffer has the wrong length.
+    #[error("{what}: expected {expected} values, got {got}")]
+    WrongLength {
+        /// What the buffer holds.
+        what: &'static str,
+        /// The length that is needed.
+        expected: usize,
+        /// The length that came.
+        got: usize,
+    },
+    /// A file could not be read or decoded.
+    #[error("cannot read {}: {reason}", path.display())]
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What the reader said.
+        reason: String,
+    },
+    /// A snapshot does not belong to this world or is damaged.
+    #[error("snapshot cannot be restored: {0}")]
+    Snapshot(String),
+}

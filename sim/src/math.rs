@@ -1,0 +1,5 @@
+//! The project's vectors and poses: those of rapier (glam), f32, metres and radians, z up.
+
+use rapier3d::glamx;
+
+pub use glamx::{Mat3, Pose3 as Pose, Quat, Vec2, Vec3};

@@ -1,0 +1,5 @@
+//! Stored pictures that materials repeat over surfaces.
+
+/// A picture, linear RGB.
+#[derive(Debug)]
+pub struct Texture {}
