@@ -1,0 +1,71 @@
+//! What can go wrong in an environment.
+
+/// Result of a fallible call into an environment.
+pub type Result<T, E = EnvError> = std::result::Result<T, E>;
+
+/// An error of an environment; the message says what was wrong, where, and what is allowed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvError {
+    /// An id, a goal, a camera or an option that does not exist.
+    #[error("unknown {what} '{name}'{}; known: {}", suggestion(nearest), known.join(", "))]
+    Unknown {
+        /// Kind of thing.
+        what: &'static str,
+        /// The name that was asked for.
+        name: String,
+        /// The most similar name that exists.
+        nearest: Option<String>,
+        /// Every name that exists.
+        known: Vec<String>,
+    },
+    /// A field of a configuration is out of its range.
+    #[error("{field} = {got} is out of range; expected {expected}")]
+    OutOfRange {
+        /// Dotted path of the field.
+        field: String,
+        /// What stands there.
+        got: String,
+        /// What may stand there.
+        expected: String,
+    },
+    /// Actions do not fit the action space.
+    #[error("actions: expected {expected}, got {got}")]
+    BadAction {
+        /// Shape, type and range that are needed.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// A call came in the wrong order.
+    #[error("{0}")]
+    WrongOrder(&'static str),
+    /// The simulator failed.
+    #[error(transparent)]
+    Sim(#[from] sayso_sim::SimError),
+    /// The reward model failed.
+    #[error(transparent)]
+    Reward(#[from] sayso_rewards::RewardError),
+}
+
+impl EnvError {
+    /// An [`EnvError::Unknown`] that offers the nearest of the known names.
+    pub fn unknown<S: AsRef<str>>(what: &'static str, name: &str, known: &[S]) -> Self {
+        let nearest = known
+            .iter()
+            .map(|k| (strsim::jaro_winkler(&name.to_lowercase(), &k.as_ref().to_lowercase()), k))
+            .filter(|(similarity, _)| *similarity > 0.6)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, k)| k.as_ref().to_owned());
+        Self::Unknown {
+            what,
+            name: name.to_owned(),
+            nearest,
+            known: known.iter().map(|k| k.as_ref().to_owned()).collect(),
+        }
+    }
+}
+
+fn suggestion(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|n| format!(", did you mean '{n}'?")).unwrap_or_default()
+}

@@ -1,0 +1,82 @@
+//! Spaces: what an observation or an action may be. The names and meanings are those of Gymnasium.
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// What an observation or an action may be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Space {
+    /// A vector of `f32`, each between its bounds.
+    Box {
+        /// Lower bounds; may be `-inf`.
+        low: Vec<f32>,
+        /// Upper bounds; may be `inf`.
+        high: Vec<f32>,
+    },
+    /// A picture: `[height, width, 3]` u8 in [0, 255].
+    Image {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
+    /// One of `n` choices, counted from 0.
+    Discrete {
+        /// How many choices there are.
+        n: usize,
+    },
+    /// Named parts, in this order.
+    Dict(Vec<(String, Space)>),
+    /// A sentence.
+    Text {
+        /// Longest sentence, in characters.
+        max_length: usize,
+    },
+}
+
+impl Space {
+    /// A box of `dim` values, all between `low` and `high`.
+    pub fn uniform_box(dim: usize, low: f32, high: f32) -> Self {
+        Self::Box { low: vec![low; dim], high: vec![high; dim] }
+    }
+
+    /// Number of `f32` values of a box; 1 for a discrete space; 0 for the others.
+    pub fn dim(&self) -> usize {
+        match self {
+            Self::Box { low, .. } => low.len(),
+            Self::Discrete { .. } => 1,
+            Self::Image { .. } | Self::Dict(_) | Self::Text { .. } => 0,
+        }
+    }
+
+    /// Draws actions for `n_envs` envs, uniformly; unbounded sides count as ±1.
+    ///
+    /// Returns `None` for spaces that no action has (pictures, dicts, texts).
+    pub fn sample_actions<R: Rng>(&self, n_envs: usize, rng: &mut R) -> Option<Actions> {
+        match self {
+            Self::Box { low, high } => {
+                let mut values = Vec::with_capacity(n_envs * low.len());
+                for _ in 0..n_envs {
+                    for (&low, &high) in low.iter().zip(high) {
+                        values.push(rng.random_range(low.max(-1e6)..=high.min(1e6)));
+                    }
+                }
+                Some(Actions::Continuous(values))
+            }
+            &Self::Discrete { n } => {
+                Some(Actions::Discrete((0..n_envs).map(|_| rng.random_range(0..n as u32)).collect()))
+            }
+            Self::Image { .. } | Self::Dict(_) | Self::Text { .. } => None,
+        }
+    }
+}
+
+/// One action per env.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Actions {
+    /// `[n_envs, dim]` f32, row-major, for [`Space::Box`].
+    Continuous(Vec<f32>),
+    /// `[n_envs]`, for [`Space::Discrete`].
+    Discrete(Vec<u32>),
+}

@@ -1,0 +1,149 @@
+//! The interface between environments and learners: a batch of environments that step together.
+
+use sayso_sim::Frames;
+use serde::{Deserialize, Serialize};
+
+use crate::space::{Actions, Space};
+use crate::{EnvError, Result};
+
+/// A batch of envs of one kind.
+///
+/// Conventions are those of Gymnasium 1.x. A step fills a caller-owned [`StepBatch`]; nothing is allocated once the
+/// batch has its size.
+pub trait VectorEnv: Send {
+    /// Number of envs.
+    fn n_envs(&self) -> usize;
+
+    /// Space of one env's observation.
+    fn single_observation_space(&self) -> &Space;
+
+    /// Space of one env's action.
+    fn single_action_space(&self) -> &Space;
+
+    /// When finished envs start again.
+    fn autoreset_mode(&self) -> AutoresetMode;
+
+    /// Names of the goals that ground truth is kept for; columns of [`StepInfo::success`].
+    fn goal_names(&self) -> &[String];
+
+    /// Names of the task's further metrics; columns of [`StepInfo::metrics`].
+    fn metric_names(&self) -> &[String];
+
+    /// Starts a new episode in every env, or in those that the options' mask selects.
+    ///
+    /// # Errors
+    /// If the mask has another length than there are envs.
+    fn reset(&mut self, options: &ResetOptions, out: &mut StepBatch) -> Result<()>;
+
+    /// Advances every env by one control step.
+    ///
+    /// # Errors
+    /// If the actions do not fit the action space, if an env was never reset, or, with
+    /// [`AutoresetMode::Disabled`], if a finished env was not reset.
+    fn step(&mut self, actions: &Actions, out: &mut StepBatch) -> Result<()>;
+
+    /// Exchanges the frames that the last step drew for the reward model, `[n_envs * n_judge_cameras, h, w, 3]`
+    /// env-major, for a buffer that the next step may draw into. Empty if the env draws none.
+    fn swap_judge_frames(&mut self, frames: &mut Frames);
+
+    /// The complete state, from which [`Self::restore`] continues bit-exactly.
+    ///
+    /// # Errors
+    /// If the simulator cannot write its state.
+    fn snapshot(&self) -> Result<Vec<u8>>;
+
+    /// Goes back to a state that [`Self::snapshot`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are damaged or belong to another kind of env.
+    fn restore(&mut self, snapshot: &[u8]) -> Result<()>;
+}
+
+/// When finished envs start again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoresetMode {
+    /// The step after the last one ignores its action and returns the first observation of the next episode, with
+    /// reward 0 and both flags false.
+    #[default]
+    NextStep,
+    /// The last step itself returns the first observation of the next episode;
+    /// [`StepBatch::final_observations`] holds the last one of the old.
+    SameStep,
+    /// Never; the caller resets with a mask.
+    Disabled,
+}
+
+/// How to start episodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResetOptions {
+    /// New seed of the whole batch; env `i` uses stream `i` of it. `None` goes on with the old one.
+    pub seed: Option<u64>,
+    /// Which envs to reset, `[n_envs]`; all if `None`.
+    pub mask: Option<Vec<bool>>,
+}
+
+/// Observations of a batch. Parts that the observation mode does not ask for are empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observations {
+    /// `[n_envs, state_dim]` f32, row-major.
+    pub state: Vec<f32>,
+    /// `[n_envs, height, width, 3]` u8.
+    pub pixels: Frames,
+}
+
+/// What a reset or a step returns, as columns over the envs.
+#[derive(Clone, Debug, Default)]
+pub struct StepBatch {
+    /// What the policy sees next.
+    pub observations: Observations,
+    /// `[n_envs]` f32. Zero when the reward is scored later, from the judge frames.
+    pub rewards: Vec<f32>,
+    /// `[n_envs]`: the task ended the episode; the value of the state after is zero.
+    pub terminated: Vec<bool>,
+    /// `[n_envs]`: time ended the episode; the state after has a value.
+    pub truncated: Vec<bool>,
+    /// `[n_envs, ..]`: the observation after the action and before the reset, valid where the episode ended. Filled in
+    /// [`AutoresetMode::SameStep`] only; in the other modes `observations` holds it.
+    pub final_observations: Observations,
+    /// Ground truth and bookkeeping; see there for which instant it describes.
+    pub info: StepInfo,
+}
+
+impl StepBatch {
+    /// Whether an env's episode ended with this step.
+    pub fn done(&self, env_idx: usize) -> bool {
+        self.terminated[env_idx] || self.truncated[env_idx]
+    }
+}
+
+/// Ground truth and bookkeeping of a step, describing the state after the action and before any reset.
+///
+/// It is for evaluation and logs; only a reward that was composed from ground truth by name may use it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepInfo {
+    /// `[n_envs, n_goals]`: whether each goal of the task is met in this state.
+    pub success: Vec<bool>,
+    /// `[n_envs, n_goals]` f32: the task's dense ground-truth reward for each goal.
+    pub ground_truth_reward: Vec<f32>,
+    /// `[n_envs, n_metrics]` f32: further measurements, see [`VectorEnv::metric_names`].
+    pub metrics: Vec<f32>,
+    /// `[n_envs]`: control steps since the episode's start.
+    pub episode_steps: Vec<u32>,
+    /// `[n_envs]`: this row is the first observation of an episode and no action led to it.
+    pub is_reset: Vec<bool>,
+    /// `[n_envs]`: the physics became non-finite; the env was truncated and starts again.
+    pub quarantined: Vec<bool>,
+}
+
+/// Checks that `values` has one entry per env.
+pub(crate) fn expect_len(what: &'static str, expected: usize, got: usize) -> Result<()> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(EnvError::OutOfRange {
+        field: what.to_owned(),
+        got: format!("{got} values"),
+        expected: format!("{expected} values, one per env"),
+    })
+}
