@@ -1,9 +1,19 @@
 //! Physics worlds, cameras and the ray caster of Sayso, in a windowless Bevy app.
+//!
+//! ```text
+//! SceneSpec ─► SimWorld (rapier) ─► Drawing + View ─► CpuRenderer ─► Frames
+//! ```
 
 pub mod error;
 pub mod frames;
+pub mod index;
 pub mod math;
+pub mod physics;
 pub mod render;
+pub mod scene;
+pub mod seed;
 
 pub use error::{Result, SimError};
 pub use frames::{Frames, ImageSpec};
+pub use index::{BodyIdx, CameraIdx, EnvIdx, JointIdx, MaterialIdx};
+pub use physics::SimWorld;

@@ -1,0 +1,239 @@
+//! From a scene to rapier's bodies, colliders and joints.
+
+use std::f32::consts::FRAC_PI_2;
+
+use rapier3d::dynamics::{
+    GenericJoint, JointAxesMask, JointAxis, MassProperties, MotorModel, MultibodyDofCoupling,
+    MultibodyJointHandle, RigidBodyBuilder, RigidBodyHandle,
+};
+use rapier3d::geometry::{ColliderBuilder, SharedShape};
+use rapier3d::pipeline::PhysicsWorld;
+
+use crate::math::{Pose, Quat, Vec3};
+use crate::scene::{BodyKind, BodySpec, JointKind, JointSpec, SceneSpec, ShapeSpec};
+use crate::{Result, SimError};
+
+/// Where a joint of the scene lives in rapier.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JointLink {
+    /// The articulation's link that the joint carries.
+    pub handle: MultibodyJointHandle,
+    /// The free coordinate of a hinge or a slide.
+    pub axis: Option<JointAxis>,
+}
+
+/// Builds rapier's world; handles come in the order of the scene's lists.
+pub(super) fn physics(spec: &SceneSpec) -> Result<(PhysicsWorld, Vec<RigidBodyHandle>, Vec<JointLink>)> {
+    let mut world = PhysicsWorld::new();
+    world.gravity = Vec3::from_array(spec.physics.gravity);
+    let parameters = &mut world.integration_parameters;
+    parameters.dt = spec.physics.dt_secs;
+    parameters.num_solver_iterations = spec.physics.n_solver_iterations as usize;
+    parameters.friction_in_bias_pass = spec.physics.friction_in_bias_pass;
+
+    let bodies = spec.bodies.iter().map(|body| insert_body(&mut world, body)).collect::<Result<Vec<_>>>()?;
+    let joints = spec
+        .joints
+        .iter()
+        .map(|joint| insert_joint(&mut world, spec, &bodies, joint))
+        .collect::<Result<Vec<_>>>()?;
+    for (joint, link) in spec.joints.iter().zip(&joints) {
+        finish_joint(&mut world, joint, *link);
+    }
+    for coupling in &spec.couplings {
+        let at = |name: &str| spec.joints.iter().position(|j| j.name == name).map(|i| joints[i]);
+        if let (Some(leader), Some(follower)) = (at(&coupling.leader), at(&coupling.follower)) {
+            couple(&mut world, leader, follower, coupling.ratio, coupling.offset)?;
+        }
+    }
+    place_articulations(&mut world);
+    Ok((world, bodies, joints))
+}
+
+fn insert_body(world: &mut PhysicsWorld, body: &BodySpec) -> Result<RigidBodyHandle> {
+    let builder = match body.kind {
+        BodyKind::Fixed => RigidBodyBuilder::fixed(),
+        BodyKind::Dynamic => RigidBodyBuilder::dynamic(),
+    };
+    let mut builder = builder
+        .pose(body.pose.to_pose())
+        .linear_damping(body.linear_damping)
+        .angular_damping(body.angular_damping)
+        .can_sleep(false);
+    if body.kind == BodyKind::Dynamic {
+        builder = builder.additional_mass_properties(mass_properties(body)?);
+    }
+    let handle = world.insert_body(builder);
+    for part in body.parts.iter().filter(|part| part.collides) {
+        if let Some((shape, shape_pose)) = collision_shape(&part.shape) {
+            let collider = ColliderBuilder::new(shape)
+                .position(part.pose.to_pose() * shape_pose)
+                .density(0.0)
+                .friction(part.friction)
+                .restitution(part.restitution);
+            world.insert_collider(collider, Some(handle));
+        }
+    }
+    Ok(handle)
+}
+
+/// Mass, centre and inertia of all parts, whether they collide or not.
+fn mass_properties(body: &BodySpec) -> Result<MassProperties> {
+    let mut total = MassProperties::default();
+    for part in body.parts.iter().filter(|part| part.mass > 0.0) {
+        if let Some((shape, shape_pose)) = collision_shape(&part.shape) {
+            let mut properties = shape.mass_properties(1.0);
+            properties.set_mass(part.mass, true);
+            total += properties.transform_by(&(part.pose.to_pose() * shape_pose));
+        }
+    }
+    if total.mass() > 0.0 {
+        return Ok(total);
+    }
+    Err(SimError::OutOfRange {
+        field: format!("bodies.{}.parts[..].mass", body.name),
+        got: "0 in total".to_owned(),
+        expected: "a dynamic body to have a part with mass".to_owned(),
+    })
+}
+
+/// rapier's shape, and where it sits in ours: rapier's cylinders and cones stand along y.
+fn collision_shape(shape: &ShapeSpec) -> Option<(SharedShape, Pose)> {
+    let z_from_y = Pose::from_rotation(Quat::from_rotation_x(FRAC_PI_2));
+    let upright = |shape| Some((shape, Pose::identity()));
+    match *shape {
+        ShapeSpec::Plane => upright(SharedShape::halfspace(Vec3::Z)),
+        ShapeSpec::Box { half_extents: [x, y, z] } => upright(SharedShape::cuboid(x, y, z)),
+        ShapeSpec::Sphere { radius } => upright(SharedShape::ball(radius)),
+        ShapeSpec::Capsule { radius, half_length } => upright(SharedShape::capsule_z(half_length, radius)),
+        ShapeSpec::Cylinder { radius, half_length } => {
+            Some((SharedShape::cylinder(half_length, radius), z_from_y))
+        }
+        ShapeSpec::Cone { radius, half_length } => Some((SharedShape::cone(half_length, radius), z_from_y)),
+        ShapeSpec::Disc { .. } => None,
+        ShapeSpec::Mesh { ref vertices, .. } => {
+            let points: Vec<_> = vertices.iter().map(|&v| Vec3::from_array(v)).collect();
+            SharedShape::convex_hull(&points).and_then(upright)
+        }
+    }
+}
+
+fn insert_joint(
+    world: &mut PhysicsWorld,
+    spec: &SceneSpec,
+    bodies: &[RigidBodyHandle],
+    joint: &JointSpec,
+) -> Result<JointLink> {
+    let body = |name: &str| spec.bodies.iter().position(|b| b.name == name).map(|i| bodies[i]);
+    let impossible = |expected: &str| SimError::OutOfRange {
+        field: format!("joints.{}", joint.name),
+        got: format!("{} carries {}", joint.parent, joint.child),
+        expected: expected.to_owned(),
+    };
+    let (Some(parent), Some(child)) = (body(&joint.parent), body(&joint.child)) else {
+        return Err(impossible("two bodies of the scene"));
+    };
+    if !world.bodies[child].is_dynamic() {
+        return Err(impossible("a dynamic child"));
+    }
+    let (data, axis) = joint_data(joint);
+    let handle = world
+        .insert_multibody_joint(parent, child, data)
+        .ok_or_else(|| impossible("joints that form a tree, parents listed before children"))?;
+    Ok(JointLink { handle, axis })
+}
+
+fn joint_data(joint: &JointSpec) -> (GenericJoint, Option<JointAxis>) {
+    let all = JointAxesMask::all();
+    let (locked, axis, direction) = match joint.kind {
+        JointKind::Fixed => (all, None, Vec3::X),
+        JointKind::Hinge { axis } => {
+            (all & !JointAxesMask::ANG_X, Some(JointAxis::AngX), Vec3::from_array(axis))
+        }
+        JointKind::Slide { axis } => {
+            (all & !JointAxesMask::LIN_X, Some(JointAxis::LinX), Vec3::from_array(axis))
+        }
+        JointKind::Ball => (JointAxesMask::LOCKED_SPHERICAL_AXES, None, Vec3::X),
+    };
+    let joint_from_axis =
+        Pose::from_rotation(Quat::from_rotation_arc(Vec3::X, direction.normalize_or(Vec3::X)));
+    let mut data = GenericJoint::new(locked);
+    data.set_local_frame1(joint.parent_from_joint.to_pose() * joint_from_axis);
+    data.set_local_frame2(joint.child_from_joint.to_pose() * joint_from_axis);
+    data.set_contacts_enabled(false);
+    if let Some(axis) = axis {
+        if let Some(limits) = joint.limits {
+            data.set_limits(axis, limits);
+        }
+        if let Some(motor) = joint.motor {
+            data.set_motor_model(axis, MotorModel::ForceBased);
+            data.set_motor_position(axis, 0.0, motor.stiffness, motor.damping);
+            data.set_motor_max_force(axis, motor.max_force);
+        }
+    }
+    (data, axis)
+}
+
+/// What a joint's articulation keeps per coordinate; set once all joints are in, because inserting reorders them.
+fn finish_joint(world: &mut PhysicsWorld, joint: &JointSpec, link: JointLink) {
+    let Some((multibody, link_id)) = world.multibody_joints.get_mut(link.handle) else { return };
+    // Parts of one articulation are close by design and never meant to bump into each other.
+    multibody.set_self_contacts_enabled(false);
+    let Some(dofs) = multibody.link(link_id).map(|l| l.assembly_id()..l.assembly_id() + l.joint().ndofs())
+    else {
+        return;
+    };
+    for dof in dofs {
+        multibody.armature_mut()[dof] = joint.armature;
+        multibody.damping_mut()[dof] = joint.damping;
+    }
+}
+
+fn couple(
+    world: &mut PhysicsWorld,
+    leader: JointLink,
+    follower: JointLink,
+    ratio: f32,
+    offset: f32,
+) -> Result<()> {
+    let refused = || SimError::OutOfRange {
+        field: "couplings".to_owned(),
+        got: "joints of different articulations, or without a coordinate".to_owned(),
+        expected: "two hinges or slides of one articulation".to_owned(),
+    };
+    let link_of =
+        |world: &PhysicsWorld, link: JointLink| world.multibody_joints.get(link.handle).map(|(_, id)| id);
+    let (Some(link1), Some(link2)) = (link_of(world, leader), link_of(world, follower)) else {
+        return Err(refused());
+    };
+    let (Some(axis1), Some(axis2)) = (leader.axis, follower.axis) else { return Err(refused()) };
+    let same = world.multibody_joints.rigid_body_link(RigidBodyHandle(leader.handle.0)).map(|l| l.multibody)
+        == world.multibody_joints.rigid_body_link(RigidBodyHandle(follower.handle.0)).map(|l| l.multibody);
+    let Some((multibody, _)) = world.multibody_joints.get_mut(leader.handle).filter(|_| same) else {
+        return Err(refused());
+    };
+    multibody.add_dof_coupling(MultibodyDofCoupling {
+        link1,
+        dof1: 0,
+        axis1: axis1 as usize,
+        link2,
+        dof2: 0,
+        axis2: axis2 as usize,
+        coeff: ratio,
+        offset,
+    });
+    Ok(())
+}
+
+/// Moves the bodies of every articulation to where its coordinates, all zero, put them.
+fn place_articulations(world: &mut PhysicsWorld) {
+    let PhysicsWorld { multibody_joints, bodies, .. } = world;
+    let roots: Vec<_> = multibody_joints.multibodies().map(|m| m.root().rigid_body_handle()).collect();
+    for root in roots {
+        let Some(link) = multibody_joints.rigid_body_link(root).copied() else { continue };
+        if let Some(multibody) = multibody_joints.get_multibody_mut(link.multibody) {
+            multibody.forward_kinematics(bodies, true);
+            multibody.update_rigid_bodies(bodies, true);
+        }
+    }
+}

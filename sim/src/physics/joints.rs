@@ -1,0 +1,117 @@
+//! Reading, placing and driving joints.
+
+use rapier3d::dynamics::{JointAxis, RigidBodyHandle};
+use rapier3d::pipeline::PhysicsWorld;
+
+use super::SimWorld;
+use crate::index::JointIdx;
+
+impl SimWorld {
+    /// Coordinate of a hinge (rad) or a slide (m); 0 for other joints.
+    pub fn joint_position(&self, joint: JointIdx) -> f32 {
+        let link = self.joints[joint.0];
+        let read = || {
+            let (multibody, link_id) = self.physics.multibody_joints.get(link.handle)?;
+            Some(multibody.link(link_id)?.joint().coords()[link.axis? as usize])
+        };
+        read().unwrap_or(0.0)
+    }
+
+    /// Velocity of a hinge (rad/s) or a slide (m/s); 0 for other joints.
+    pub fn joint_velocity(&self, joint: JointIdx) -> f32 {
+        let read = || {
+            let (multibody, _) = self.physics.multibody_joints.get(self.joints[joint.0].handle)?;
+            Some(multibody.generalized_velocity()[self.joint_dof(joint)?])
+        };
+        read().unwrap_or(0.0)
+    }
+
+    /// Puts hinges and slides at coordinates, at rest, and everything that hangs on them with it; their motors hold
+    /// the new place. Joints without a coordinate are left alone.
+    pub fn set_joint_positions(&mut self, positions: &[(JointIdx, f32)]) {
+        let moves: Vec<_> = positions.iter().map(|&(j, q)| (j, q, q - self.joint_position(j))).collect();
+        for &(joint, position, displacement) in &moves {
+            self.shift_joint(joint, displacement);
+            self.set_motor_target(joint, position);
+        }
+        let mut updated = None;
+        for &(joint, ..) in &moves {
+            let body = RigidBodyHandle(self.joints[joint.0].handle.0);
+            let articulation = self.physics.multibody_joints.rigid_body_link(body).map(|l| l.multibody);
+            if articulation != updated {
+                updated = articulation;
+                self.update_articulation(body);
+            }
+        }
+    }
+
+    /// Sets a joint's coordinate and velocity without moving its motor's target.
+    pub fn set_joint_state(&mut self, joint: JointIdx, position: f32, velocity: f32) {
+        self.shift_joint(joint, position - self.joint_position(joint));
+        let handle = self.joints[joint.0].handle;
+        let dof = self.joint_dof(joint);
+        self.update_articulation(RigidBodyHandle(handle.0));
+        if let (Some((multibody, _)), Some(dof)) = (self.physics.multibody_joints.get_mut(handle), dof) {
+            multibody.generalized_velocity_mut()[dof] = velocity;
+        }
+    }
+
+    /// Where a position motor pulls its joint, rad or m.
+    pub fn set_motor_target(&mut self, joint: JointIdx, position: f32) {
+        self.with_motor(joint, |data, axis, stiffness, damping| {
+            data.set_motor_position(axis, position, stiffness, damping);
+        });
+    }
+
+    /// How fast a velocity motor turns its joint, rad/s or m/s.
+    pub fn set_motor_velocity(&mut self, joint: JointIdx, velocity: f32) {
+        self.with_motor(joint, |data, axis, _, damping| {
+            data.set_motor_velocity(axis, velocity, damping);
+        });
+    }
+
+    fn with_motor(
+        &mut self,
+        joint: JointIdx,
+        set: impl FnOnce(&mut rapier3d::dynamics::GenericJoint, JointAxis, f32, f32),
+    ) {
+        let link = self.joints[joint.0];
+        let Some(motor) = self.spec.joints[joint.0].motor else { return };
+        let Some((multibody, link_id)) = self.physics.multibody_joints.get_mut(link.handle) else { return };
+        if let (Some(link_mut), Some(axis)) = (multibody.link_mut(link_id), link.axis) {
+            set(&mut link_mut.joint.data, axis, motor.stiffness, motor.damping);
+        }
+    }
+
+    /// Index of a hinge's or slide's coordinate in the generalised vectors of its articulation.
+    pub(super) fn joint_dof(&self, joint: JointIdx) -> Option<usize> {
+        let link = self.joints[joint.0];
+        link.axis?;
+        let (multibody, link_id) = self.physics.multibody_joints.get(link.handle)?;
+        multibody.link(link_id).map(|l| l.assembly_id())
+    }
+
+    fn shift_joint(&mut self, joint: JointIdx, displacement: f32) {
+        let link = self.joints[joint.0];
+        let Some((multibody, link_id)) = self.physics.multibody_joints.get_mut(link.handle) else { return };
+        if let Some(link_mut) = multibody.link_mut(link_id).filter(|_| link.axis.is_some()) {
+            link_mut.joint.apply_displacement(&[displacement]);
+        }
+    }
+
+    /// After coordinates or the root of an articulation were set: stops it and moves its bodies.
+    pub(super) fn update_articulation(&mut self, body: RigidBodyHandle) {
+        let PhysicsWorld { multibody_joints, bodies, .. } = &mut self.physics;
+        let Some(link) = multibody_joints.rigid_body_link(body).copied() else { return };
+        let Some(multibody) = multibody_joints.get_multibody_mut(link.multibody) else { return };
+        multibody.generalized_velocity_mut().fill(0.0);
+        multibody.forward_kinematics(bodies, true);
+        multibody.update_rigid_bodies(bodies, true);
+        for link in multibody.links() {
+            if let Some(body) = bodies.get_mut(link.rigid_body_handle()) {
+                body.set_linvel(crate::math::Vec3::ZERO, true);
+                body.set_angvel(crate::math::Vec3::ZERO, true);
+            }
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! The fields of a scene.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::math::{Mat3, Pose, Quat, Vec3};
+use crate::render::Light;
+
+/// One env's scene. SI units, radians, z up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SceneSpec {
+    /// Time, gravity and the solver.
+    pub physics: PhysicsSpec,
+    /// Surfaces, by name.
+    pub materials: Vec<MaterialSpec>,
+    /// Everything that has a place.
+    pub bodies: Vec<BodySpec>,
+    /// What connects bodies.
+    pub joints: Vec<JointSpec>,
+    /// Joints that move together.
+    pub couplings: Vec<CouplingSpec>,
+    /// Who looks.
+    pub cameras: Vec<CameraSpec>,
+    /// Sun, ambient light and sky.
+    pub light: Light,
+}
+
+/// Time, gravity and the solver.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PhysicsSpec {
+    /// Length of one physics substep, seconds.
+    pub dt_secs: f32,
+    /// Physics substeps per control step.
+    pub n_substeps: u32,
+    /// Acceleration of gravity, m/s².
+    pub gravity: [f32; 3],
+    /// Solver iterations per substep.
+    pub n_solver_iterations: u32,
+    /// Whether friction also acts while the solver corrects penetration. It keeps grasped things from creeping out
+    /// of a gripper, and can unsettle tall stacks.
+    pub friction_in_bias_pass: bool,
+}
+
+impl Default for PhysicsSpec {
+    fn default() -> Self {
+        Self {
+            dt_secs: 0.01,
+            n_substeps: 4,
+            gravity: [0.0, 0.0, -9.81],
+            n_solver_iterations: 4,
+            friction_in_bias_pass: false,
+        }
+    }
+}
+
+impl PhysicsSpec {
+    /// Length of one control step, seconds.
+    pub fn control_dt_secs(&self) -> f32 {
+        self.dt_secs * self.n_substeps as f32
+    }
+}
+
+/// A place and an orientation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoseSpec {
+    /// Metres.
+    pub position: [f32; 3],
+    /// Unit quaternion, x y z w.
+    pub rotation: [f32; 4],
+}
+
+impl Default for PoseSpec {
+    fn default() -> Self {
+        Self { position: [0.0; 3], rotation: [0.0, 0.0, 0.0, 1.0] }
+    }
+}
+
+impl PoseSpec {
+    /// A place, unrotated.
+    pub fn at(x: f32, y: f32, z: f32) -> Self {
+        Self { position: [x, y, z], ..Self::default() }
+    }
+
+    /// A place and a rotation.
+    pub fn new(position: Vec3, rotation: Quat) -> Self {
+        Self { position: position.to_array(), rotation: rotation.to_array() }
+    }
+
+    /// A segment from `from` to `to`: its middle, with z along it; for capsules and cylinders.
+    pub fn along(from: Vec3, to: Vec3) -> Self {
+        let direction = (to - from).normalize_or(Vec3::Z);
+        Self::new((from + to) * 0.5, Quat::from_rotation_arc(Vec3::Z, direction))
+    }
+
+    /// A camera at `eye` that looks at `target`, upright: it looks along its own -z.
+    pub fn looking_at(eye: Vec3, target: Vec3) -> Self {
+        let back = (eye - target).normalize_or(Vec3::Z);
+        let up = if back.z.abs() > 0.999 { Vec3::Y } else { Vec3::Z };
+        let right = up.cross(back).normalize();
+        let rotation = Quat::from_mat3(&Mat3::from_cols(right, back.cross(right), back));
+        Self::new(eye, rotation)
+    }
+
+    /// As a pose.
+    pub fn to_pose(self) -> Pose {
+        Pose::from_parts(Vec3::from_array(self.position), Quat::from_array(self.rotation).normalize())
+    }
+}
+
+/// A body or a fixture: something that has a place, made of parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BodySpec {
+    /// Unique name.
+    pub name: String,
+    /// Who moves it.
+    pub kind: BodyKind,
+    /// Where it starts.
+    #[serde(default)]
+    pub pose: PoseSpec,
+    /// What it is made of.
+    pub parts: Vec<PartSpec>,
+    /// Slows translation, 1/s.
+    #[serde(default)]
+    pub linear_damping: f32,
+    /// Slows rotation, 1/s.
+    #[serde(default)]
+    pub angular_damping: f32,
+}
+
+/// Who moves a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyKind {
+    /// Nothing; a task may still place it at a reset.
+    Fixed,
+    /// Forces, contacts and joints.
+    Dynamic,
+}
+
+/// One piece of a body: a shape that collides, is seen, or both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartSpec {
+    /// Its geometry.
+    pub shape: ShapeSpec,
+    /// Where it sits in its body.
+    #[serde(default)]
+    pub pose: PoseSpec,
+    /// Name of its surface; invisible if absent.
+    #[serde(default)]
+    pub material: Option<String>,
+    /// Whether things bump into it.
+    #[serde(default = "yes")]
+    pub collides: bool,
+    /// Mass, kg; only dynamic bodies use it.
+    #[serde(default)]
+    pub mass: f32,
+    /// Coefficient of friction.
+    #[serde(default = "default_friction")]
+    pub friction: f32,
+    /// Coefficient of restitution.
+    #[serde(default)]
+    pub restitution: f32,
+}
+
+impl PartSpec {
+    /// A part that collides and is seen.
+    pub fn new(shape: ShapeSpec, material: &str) -> Self {
+        Self {
+            shape,
+            pose: PoseSpec::default(),
+            material: Some(material.to_owned()),
+            collides: true,
+            mass: 0.0,
+            friction: default_friction(),
+            restitution: 0.0,
+        }
+    }
+
+    /// A part that is seen and bumps into nothing.
+    pub fn visual(shape: ShapeSpec, material: &str) -> Self {
+        Self { collides: false, ..Self::new(shape, material) }
+    }
+
+    /// The same part elsewhere in its body.
+    pub fn at(self, pose: PoseSpec) -> Self {
+        Self { pose, ..self }
+    }
+
+    /// The same part with a mass, kg.
+    pub fn with_mass(self, mass: f32) -> Self {
+        Self { mass, ..self }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_friction() -> f32 {
+    0.8
+}
+
+/// Geometry of a part, centred on its own origin, metres. Axes of revolution are z.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ShapeSpec {
+    /// The plane z = 0, infinite.
+    Plane,
+    /// An axis-aligned box.
+    Box {
+        /// Half of the edge lengths.
+        half_extents: [f32; 3],
+    },
+    /// A ball.
+    Sphere {
+        /// Its radius.
+        radius: f32,
+    },
+    /// A cylinder with hemispherical caps.
+    Capsule {
+        /// Radius of the cylinder and of the caps.
+        radius: f32,
+        /// Half of the distance between the centres of the caps.
+        half_length: f32,
+    },
+    /// A closed cylinder.
+    Cylinder {
+        /// Its radius.
+        radius: f32,
+        /// Half of its height.
+        half_length: f32,
+    },
+    /// A closed cone, apex at +z.
+    Cone {
+        /// Radius of the base.
+        radius: f32,
+        /// Half of its height.
+        half_length: f32,
+    },
+    /// A flat disc in the plane z = 0; it is seen and never collides.
+    Disc {
+        /// Its radius.
+        radius: f32,
+    },
+    /// A triangle mesh; it collides as its convex hull.
+    Mesh {
+        /// Corners.
+        vertices: Vec<[f32; 3]>,
+        /// Indices of three corners each, counter-clockwise from outside.
+        triangles: Vec<[u32; 3]>,
+    },
+}
+
+/// What connects two bodies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JointSpec {
+    /// Unique name.
+    pub name: String,
+    /// How the child may move.
+    pub kind: JointKind,
+    /// Name of the body that carries.
+    pub parent: String,
+    /// Name of the body that is carried.
+    pub child: String,
+    /// The joint's frame in the parent.
+    #[serde(default)]
+    pub parent_from_joint: PoseSpec,
+    /// The joint's frame in the child; at coordinate 0 the two frames coincide.
+    #[serde(default)]
+    pub child_from_joint: PoseSpec,
+    /// Lowest and highest coordinate, radians or metres; hinges and slides only.
+    #[serde(default)]
+    pub limits: Option<[f32; 2]>,
+    /// What drives it; hinges and slides only.
+    #[serde(default)]
+    pub motor: Option<MotorSpec>,
+    /// Inertia of the drive that the joint feels, kg m² or kg.
+    #[serde(default)]
+    pub armature: f32,
+    /// Slows the joint, N m s or N s/m.
+    #[serde(default)]
+    pub damping: f32,
+}
+
+/// How a joint's child may move. Axes are unit vectors in the joint's frame.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum JointKind {
+    /// Not at all.
+    Fixed,
+    /// Turn about an axis.
+    Hinge {
+        /// The axis.
+        axis: [f32; 3],
+    },
+    /// Move along an axis.
+    Slide {
+        /// The axis.
+        axis: [f32; 3],
+    },
+    /// Turn about a point.
+    Ball,
+}
+
+/// A motor that pulls a joint towards a target: force = stiffness (target − position) + damping (target − velocity).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MotorSpec {
+    /// N m/rad or N/m; 0 makes it a velocity motor.
+    pub stiffness: f32,
+    /// N m s/rad or N s/m.
+    pub damping: f32,
+    /// The most it can do, N m or N.
+    pub max_force: f32,
+}
+
+/// `follower = ratio × leader + offset`, for joints of one articulation; the fingers of a gripper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CouplingSpec {
+    /// Name of the joint that is driven.
+    pub leader: String,
+    /// Name of the joint that follows.
+    pub follower: String,
+    /// Factor.
+    pub ratio: f32,
+    /// Summand, radians or metres.
+    #[serde(default)]
+    pub offset: f32,
+}
+
+/// A named surface.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaterialSpec {
+    /// Unique name.
+    pub name: String,
+    /// Base colour, linear RGB, each in [0, 1].
+    pub colour: [f32; 3],
+    /// 0 is a mirror-like highlight, 1 is matt.
+    #[serde(default = "default_roughness")]
+    pub roughness: f32,
+    /// What modulates the base colour.
+    #[serde(default)]
+    pub texture: TextureSpec,
+}
+
+fn default_roughness() -> f32 {
+    0.8
+}
+
+impl MaterialSpec {
+    /// A plain, fairly matt surface.
+    pub fn plain(name: &str, colour: [f32; 3]) -> Self {
+        Self::textured(name, colour, TextureSpec::Plain)
+    }
+
+    /// A fairly matt surface with a texture.
+    pub fn textured(name: &str, colour: [f32; 3], texture: TextureSpec) -> Self {
+        Self { name: name.to_owned(), colour, roughness: default_roughness(), texture }
+    }
+
+    /// The same surface with another roughness.
+    pub fn with_roughness(self, roughness: f32) -> Self {
+        Self { roughness, ..self }
+    }
+}
+
+/// A texture. Lengths in metres, in the frame of the part.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TextureSpec {
+    /// The base colour everywhere.
+    #[default]
+    Plain,
+    /// Squares that alternate with another colour.
+    Checker {
+        /// The second colour, linear RGB.
+        other: [f32; 3],
+        /// Edge of a square.
+        cell: f32,
+    },
+    /// Thin lines on the base colour.
+    Grid {
+        /// Colour of the lines, linear RGB.
+        line: [f32; 3],
+        /// Distance between lines.
+        cell: f32,
+        /// Width of a line.
+        width: f32,
+    },
+    /// Rings and grain.
+    Wood {
+        /// The dark colour of the grain, linear RGB.
+        other: [f32; 3],
+        /// Distance between rings.
+        ring: f32,
+    },
+    /// Smooth blobs.
+    Noise {
+        /// The second colour, linear RGB.
+        other: [f32; 3],
+        /// Size of a blob.
+        cell: f32,
+    },
+    /// A picture file (PNG or JPEG), repeated; multiplies the base colour.
+    Image {
+        /// Path, relative to the scene file.
+        path: PathBuf,
+        /// Edge that one repetition covers.
+        size: f32,
+    },
+}
+
+/// A pinhole camera that looks along -z of its own frame, +y up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CameraSpec {
+    /// Unique name.
+    pub name: String,
+    /// Name of the body that carries it; the world if absent.
+    #[serde(default)]
+    pub mount: Option<String>,
+    /// Where it is in its mount.
+    pub pose: PoseSpec,
+    /// Vertical field of view, radians.
+    pub fov_y: f32,
+}
