@@ -1,9 +1,27 @@
 //! Environments of Sayso: tasks, the gym interface and the vectorised stepping engine.
+//!
+//! ```text
+//! EnvConfig + RewardSource ─► VecEnv (one Bevy app) ─► StepBatch (columns over the envs)
+//!                               ▲
+//!            Task (one file an environment) ─► TaskInstance (one an env)
+//! ```
 
+pub mod config;
 pub mod error;
+pub mod language;
+pub mod registry;
 pub mod space;
+pub mod task;
+pub mod tasks;
+pub mod vec_env;
 pub mod vector;
 
+mod engine;
+mod snapshot;
+
+pub use config::{EnvConfig, JudgeConfig, ObservationMode, RewardSource};
 pub use error::{EnvError, Result};
 pub use space::{Actions, Space};
+pub use task::{Measurement, Task, TaskInstance, TaskSpec};
+pub use vec_env::VecEnv;
 pub use vector::{AutoresetMode, Observations, ResetOptions, StepBatch, StepInfo, VectorEnv};

@@ -4,4 +4,4 @@ pub mod error;
 pub mod model;
 
 pub use error::{Result, RewardError};
-pub use model::{Embeddings, ImageTextModel};
+pub use model::{Embeddings, FrameReward, ImageTextModel};

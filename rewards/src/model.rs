@@ -59,3 +59,16 @@ impl Embeddings {
         &self.values
     }
 }
+
+/// A reward that is read off frames and knows nothing else: no state, no task.
+pub trait FrameReward: Send + Sync {
+    /// How pictures must be drawn for it.
+    fn image_spec(&self) -> &ImageSpec;
+
+    /// One reward per env: the mean over the env's views. `frames` are env-major, `n_views_per_env` each; `out` is
+    /// resized.
+    ///
+    /// # Errors
+    /// If the pictures have another size than [`Self::image_spec`] asks for.
+    fn score(&self, frames: &Frames, n_views_per_env: usize, out: &mut Vec<f32>) -> Result<()>;
+}

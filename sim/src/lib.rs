@@ -4,6 +4,7 @@
 //! SceneSpec ─► SimWorld (rapier) ─► Drawing + View ─► CpuRenderer ─► Frames
 //! ```
 
+pub mod app;
 pub mod error;
 pub mod frames;
 pub mod index;
@@ -12,6 +13,7 @@ pub mod physics;
 pub mod render;
 pub mod scene;
 pub mod seed;
+pub mod sensor;
 
 pub use error::{Result, SimError};
 pub use frames::{Frames, ImageSpec};

@@ -45,15 +45,34 @@ impl SimWorld {
         }
     }
 
-    /// Sets a joint's coordinate and velocity without moving its motor's target.
+    /// Puts one hinge or slide at a coordinate with a velocity; the rest of its articulation comes to rest. Motor
+    /// targets stay.
     pub fn set_joint_state(&mut self, joint: JointIdx, position: f32, velocity: f32) {
         self.shift_joint(joint, position - self.joint_position(joint));
+        self.update_articulation(RigidBodyHandle(self.joints[joint.0].handle.0));
+        self.set_joint_velocity(joint, velocity);
+    }
+
+    /// Sets the velocity of one hinge (rad/s) or slide (m/s).
+    pub fn set_joint_velocity(&mut self, joint: JointIdx, velocity: f32) {
+        let Some(dof) = self.joint_dof(joint) else { return };
         let handle = self.joints[joint.0].handle;
-        let dof = self.joint_dof(joint);
-        self.update_articulation(RigidBodyHandle(handle.0));
-        if let (Some((multibody, _)), Some(dof)) = (self.physics.multibody_joints.get_mut(handle), dof) {
+        if let Some((multibody, _)) = self.physics.multibody_joints.get_mut(handle) {
             multibody.generalized_velocity_mut()[dof] = velocity;
         }
+    }
+
+    /// Stops one hinge or slide at a coordinate; every other joint keeps its velocity.
+    pub fn stop_joint_at(&mut self, joint: JointIdx, position: f32) {
+        self.shift_joint(joint, position - self.joint_position(joint));
+        let body = RigidBodyHandle(self.joints[joint.0].handle.0);
+        let PhysicsWorld { multibody_joints, bodies, .. } = &mut self.physics;
+        let Some(link) = multibody_joints.rigid_body_link(body).copied() else { return };
+        if let Some(multibody) = multibody_joints.get_multibody_mut(link.multibody) {
+            multibody.forward_kinematics(bodies, true);
+            multibody.update_rigid_bodies(bodies, true);
+        }
+        self.set_joint_velocity(joint, 0.0);
     }
 
     /// Where a position motor pulls its joint, rad or m.

@@ -1,0 +1,106 @@
+//! How a batch of envs is made.
+
+use std::sync::Arc;
+
+use sayso_rewards::FrameReward;
+use serde::{Deserialize, Serialize};
+
+use crate::vector::AutoresetMode;
+
+/// Everything about a batch of envs but its reward.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnvConfig {
+    /// Id of the environment, as [`crate::registry::ids`] lists them.
+    pub id: String,
+    /// Number of envs.
+    pub n_envs: usize,
+    /// Seed of the batch; env `i` uses stream `i` of it.
+    pub seed: u64,
+    /// Name of the goal, see [`crate::language::Goal`]; the first one if absent.
+    pub goal: Option<String>,
+    /// What the policy sees.
+    pub observation: ObservationMode,
+    /// Rows and columns of pixel observations.
+    pub pixel_size: [usize; 2],
+    /// Camera of pixel observations; the task's own if absent.
+    pub pixel_camera: Option<String>,
+    /// When finished envs start again.
+    pub autoreset: AutoresetMode,
+    /// Control steps after which an episode is truncated; the task's own if absent.
+    pub max_episode_steps: Option<u32>,
+    /// Options of the task.
+    pub options: toml::Table,
+}
+
+impl Default for EnvConfig {
+    fn default() -> Self {
+        Self {
+            id: "Reach-v0".to_owned(),
+            n_envs: 1,
+            seed: 0,
+            goal: None,
+            observation: ObservationMode::State,
+            pixel_size: [64, 64],
+            pixel_camera: None,
+            autoreset: AutoresetMode::NextStep,
+            max_episode_steps: None,
+            options: toml::Table::new(),
+        }
+    }
+}
+
+/// What the policy sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObservationMode {
+    /// The task's state vector.
+    #[default]
+    State,
+    /// Pictures of the pixel camera.
+    Pixels,
+    /// Both.
+    Both,
+}
+
+impl ObservationMode {
+    /// Whether the state vector is observed.
+    pub fn has_state(self) -> bool {
+        self != Self::Pixels
+    }
+
+    /// Whether pictures are observed.
+    pub fn has_pixels(self) -> bool {
+        self != Self::State
+    }
+}
+
+/// Where a batch's rewards come from.
+#[derive(Clone)]
+pub enum RewardSource {
+    /// Nowhere: every reward is 0.
+    None,
+    /// The task's dense ground truth for its goal.
+    GroundTruth,
+    /// A model that sees frames and a sentence, at once in every step that its schedule names.
+    Language(Arc<dyn FrameReward>, JudgeConfig),
+    /// As above, but the frames are handed out ([`crate::VectorEnv::swap_judge_frames`]) to be scored later, and the
+    /// rewards of the step are 0.
+    Deferred(sayso_sim::ImageSpec, JudgeConfig),
+}
+
+/// How frames are drawn for a reward model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JudgeConfig {
+    /// Names of the cameras; scores are averaged over them. The task's own if empty.
+    pub cameras: Vec<String>,
+    /// Frames are drawn and scored in every n-th step of the batch; between, rewards are held.
+    pub every_n_steps: u32,
+}
+
+impl Default for JudgeConfig {
+    fn default() -> Self {
+        Self { cameras: Vec::new(), every_n_steps: 1 }
+    }
+}

@@ -1,0 +1,370 @@
+//! The systems of a step, set by set. What they share stands in [`BatchConfig`] and [`Batch`].
+
+use bevy::app::{App, Plugin};
+use bevy::ecs::component::Component;
+use bevy::ecs::resource::Resource;
+use bevy::ecs::schedule::IntoScheduleConfigs;
+use bevy::ecs::system::{Query, Res, ResMut};
+use bevy::ecs::world::World;
+use sayso_sim::SimWorld;
+use sayso_sim::app::{IsStepping, Renderer, Sensors, Slot, Step, StepSet, par_each};
+use sayso_sim::seed;
+
+use crate::EnvError;
+use crate::config::{ObservationMode, RewardSource};
+use crate::space::Actions;
+use crate::task::{ActionRow, Measurement, TaskInstance, TaskSpec};
+use crate::vector::{AutoresetMode, StepBatch};
+
+/// What is fixed about a batch.
+#[derive(Resource)]
+pub(crate) struct BatchConfig {
+    pub spec: TaskSpec,
+    pub n_envs: usize,
+    pub seed: u64,
+    pub goal_idx: usize,
+    pub observation: ObservationMode,
+    pub autoreset: AutoresetMode,
+    pub max_episode_steps: u32,
+    pub pixel_sensor: Option<usize>,
+    pub judge_sensor: Option<usize>,
+    pub reward: RewardSource,
+}
+
+/// The columns of the current step.
+#[derive(Resource, Default)]
+pub(crate) struct Batch {
+    pub columns: StepBatch,
+    /// Scores of the last judged step, held until the next.
+    pub scores: Vec<f32>,
+    /// Steps of the batch so far, for judges that look at every n-th.
+    pub n_steps: u64,
+    /// What went wrong in this step.
+    pub error: Option<EnvError>,
+}
+
+impl Batch {
+    pub fn new(config: &BatchConfig) -> Self {
+        let mut batch = Self { scores: vec![0.0; config.n_envs], ..Self::default() };
+        shape_columns(&mut batch.columns, config);
+        batch
+    }
+}
+
+/// The actions of the coming step.
+#[derive(Resource)]
+pub(crate) struct PendingActions(pub Actions);
+
+impl Default for PendingActions {
+    fn default() -> Self {
+        Self(Actions::Continuous(Vec::new()))
+    }
+}
+
+/// The task's part of an env.
+#[derive(Component)]
+pub(crate) struct TaskSlot(pub Box<dyn TaskInstance>);
+
+/// Where an env is in its episodes.
+#[derive(Component, Clone, Copy, Debug, Default)]
+pub(crate) struct Episode {
+    /// Episodes started so far; the key of the next one's random stream.
+    pub n_started: u64,
+    /// Control steps since the start.
+    pub n_steps: u32,
+    /// The episode is over and the env waits for its reset.
+    pub has_ended: bool,
+    /// No action has been taken in this episode.
+    pub is_fresh: bool,
+    /// Left alone by a reset with a mask: its row repeats the last observation.
+    pub is_idle: bool,
+}
+
+/// What one env contributes to the columns.
+#[derive(Component)]
+pub(crate) struct Row {
+    state: Vec<f32>,
+    measurement: Measurement,
+}
+
+impl Row {
+    pub fn new(spec: &TaskSpec, has_state: bool) -> Self {
+        let state_dim = if has_state { spec.state_space.dim() } else { 0 };
+        Self { state: vec![0.0; state_dim], measurement: Measurement::new(spec) }
+    }
+}
+
+/// Adds the systems of a step.
+pub(crate) struct StepPlugin;
+
+impl Plugin for StepPlugin {
+    fn build(&self, app: &mut App) {
+        app.add_systems(
+            Step,
+            (
+                (choose_sensors, act).chain().in_set(StepSet::Act),
+                after_physics.in_set(StepSet::Simulate).after(sayso_sim::app::simulate),
+                observe.in_set(StepSet::Observe),
+                judge.in_set(StepSet::Judge),
+                conclude.in_set(StepSet::Conclude),
+                restart.in_set(StepSet::Reset),
+            ),
+        );
+    }
+}
+
+/// Act: the judge's cameras rest in steps whose reward is held.
+fn choose_sensors(config: Res<BatchConfig>, batch: Res<Batch>, mut sensors: ResMut<Sensors>) {
+    let (RewardSource::Language(_, judge) | RewardSource::Deferred(_, judge)) = &config.reward else {
+        return;
+    };
+    if let Some(sensor_idx) = config.judge_sensor {
+        sensors.0[sensor_idx].is_enabled = (batch.n_steps + 1) % u64::from(judge.every_n_steps) == 0;
+    }
+}
+
+/// Act: actions become motor targets and forces. Envs that were just reset by [`AutoresetMode::NextStep`] skip one.
+fn act(
+    config: Res<BatchConfig>,
+    actions: Res<PendingActions>,
+    mut envs: Query<(&Slot, &mut SimWorld, &mut TaskSlot, &mut Episode, &mut IsStepping)>,
+) {
+    let skips_fresh = config.autoreset == AutoresetMode::NextStep;
+    let dim = config.spec.action_space.dim();
+    par_each(envs.iter_mut(), |(slot, mut world, mut task, mut episode, mut is_stepping)| {
+        episode.is_idle = false;
+        is_stepping.0 = !(skips_fresh && episode.has_ended);
+        if !is_stepping.0 {
+            episode.has_ended = false;
+            return;
+        }
+        episode.is_fresh = false;
+        episode.n_steps += 1;
+        let action = match &actions.0 {
+            Actions::Continuous(values) => ActionRow::Continuous(&values[slot.0.0 * dim..][..dim]),
+            Actions::Discrete(choices) => ActionRow::Discrete(choices[slot.0.0]),
+        };
+        task.0.act(&mut world, action);
+    });
+}
+
+/// Simulate, after the physics: the task's own rules.
+fn after_physics(mut envs: Query<(&mut SimWorld, &mut TaskSlot, &IsStepping)>) {
+    par_each(envs.iter_mut(), |(mut world, mut task, is_stepping)| {
+        if is_stepping.0 {
+            task.0.after_step(&mut world);
+        }
+    });
+}
+
+/// Observe: the state after the action, or the first one of an episode.
+fn observe(mut envs: Query<(&SimWorld, &TaskSlot, &mut Row)>) {
+    par_each(envs.iter_mut(), |(world, task, mut row)| read_row(world, &*task.0, &mut row));
+}
+
+fn read_row(world: &SimWorld, task: &dyn TaskInstance, row: &mut Row) {
+    if world.is_faulty() {
+        // What was read last stays: a non-finite state has nothing to say.
+        return;
+    }
+    let Row { state, measurement } = row;
+    if !state.is_empty() {
+        task.observe(world, state);
+    }
+    task.measure(world, measurement);
+}
+
+/// Judge: the reward of the state after the action, from frames or from ground truth, as configured.
+fn judge(
+    config: Res<BatchConfig>,
+    sensors: Res<Sensors>,
+    envs: Query<(&Slot, &Row, &Episode)>,
+    mut batch: ResMut<Batch>,
+) {
+    let batch = &mut *batch;
+    batch.n_steps += 1;
+    match &config.reward {
+        RewardSource::None | RewardSource::Deferred(..) => batch.scores.fill(0.0),
+        RewardSource::GroundTruth => {
+            for (slot, row, _) in &envs {
+                batch.scores[slot.0.0] = row.measurement.reward[config.goal_idx];
+            }
+        }
+        RewardSource::Language(model, _) => {
+            let Some(sensor) = config.judge_sensor.map(|i| &sensors.0[i]).filter(|s| s.is_enabled) else {
+                return;
+            };
+            if let Err(error) = model.score(&sensor.target.rgb, sensor.cameras.len(), &mut batch.scores) {
+                batch.error = Some(error.into());
+            }
+        }
+    }
+}
+
+/// Conclude: who is done, and the columns.
+fn conclude(
+    config: Res<BatchConfig>,
+    mut sensors: ResMut<Sensors>,
+    mut envs: Query<(&Slot, &SimWorld, &Row, &mut Episode)>,
+    mut batch: ResMut<Batch>,
+) {
+    let batch = &mut *batch;
+    let columns = &mut batch.columns;
+    shape_columns(columns, &config);
+    for (slot, world, row, mut episode) in &mut envs {
+        let env_idx = slot.0.0;
+        let is_reset = episode.is_fresh;
+        let is_faulty = world.is_faulty();
+        columns.info.is_reset[env_idx] = is_reset;
+        columns.info.quarantined[env_idx] = is_faulty;
+        columns.terminated[env_idx] = !is_reset && !is_faulty && row.measurement.is_terminal;
+        columns.truncated[env_idx] = !is_reset
+            && !columns.terminated[env_idx]
+            && (is_faulty || episode.n_steps >= config.max_episode_steps);
+        columns.rewards[env_idx] = if is_reset || is_faulty { 0.0 } else { batch.scores[env_idx] };
+        episode.has_ended |= columns.terminated[env_idx] || columns.truncated[env_idx];
+        write_row(columns, &config, env_idx, row, &episode);
+    }
+    if let Some(sensor_idx) = config.pixel_sensor {
+        std::mem::swap(&mut columns.observations.pixels, &mut sensors.0[sensor_idx].target.rgb);
+    }
+}
+
+/// Reset: episodes that ended start again; with [`AutoresetMode::SameStep`] their first observation is returned now.
+fn restart(
+    config: Res<BatchConfig>,
+    mut sensors: ResMut<Sensors>,
+    mut renderer: ResMut<Renderer>,
+    mut envs: Query<(&Slot, &mut SimWorld, &mut TaskSlot, &mut Episode, &mut Row)>,
+    mut batch: ResMut<Batch>,
+) {
+    if config.autoreset == AutoresetMode::Disabled {
+        return;
+    }
+    let mut restarted: Vec<_> =
+        envs.iter_mut().filter(|(.., episode, _)| episode.has_ended && !episode.is_fresh).collect();
+    if restarted.is_empty() {
+        return;
+    }
+    restarted.sort_unstable_by_key(|(slot, ..)| slot.0);
+    let is_same_step = config.autoreset == AutoresetMode::SameStep;
+    if is_same_step {
+        let columns = &mut batch.columns;
+        columns.final_observations.clone_from(&columns.observations);
+    }
+    let seed = config.seed;
+    par_each(restarted.iter_mut(), |(slot, world, task, episode, row)| {
+        start_episode(seed, slot.0.0, world, &mut *task.0, episode);
+        // Until the next step begins, the end of the old episode is still to be told.
+        episode.has_ended = !is_same_step;
+        if is_same_step {
+            read_row(world, &*task.0, row);
+        }
+    });
+    if !is_same_step {
+        return;
+    }
+    let columns = &mut batch.columns;
+    let state_dim = if config.observation.has_state() { config.spec.state_space.dim() } else { 0 };
+    for (slot, .., row) in &restarted {
+        columns.observations.state[slot.0.0 * state_dim..][..state_dim].copy_from_slice(&row.state);
+    }
+    if let Some(sensor) = config.pixel_sensor.map(|i| &mut sensors.0[i]) {
+        let slots: Vec<usize> = restarted.iter().map(|(slot, ..)| slot.0.0).collect();
+        let worlds: Vec<&SimWorld> = restarted.iter().map(|(_, world, ..)| &**world).collect();
+        std::mem::swap(&mut columns.observations.pixels, &mut sensor.target.rgb);
+        sensor.redraw(&mut renderer.0, &worlds, &slots);
+        std::mem::swap(&mut columns.observations.pixels, &mut sensor.target.rgb);
+    }
+}
+
+/// Starts the next episode of one env; its random stream depends on the seed, the env and the episode alone.
+pub(crate) fn start_episode(
+    seed: u64,
+    env_idx: usize,
+    world: &mut SimWorld,
+    task: &mut dyn TaskInstance,
+    episode: &mut Episode,
+) {
+    let mut rng = seed::stream(&[seed, env_idx as u64, episode.n_started]);
+    world.reset();
+    task.reset(world, &mut rng);
+    world.sync_drawing();
+    *episode = Episode { n_started: episode.n_started + 1, is_fresh: true, ..Episode::default() };
+}
+
+/// After a reset by the caller: fills the columns with the state as it is, no action taken.
+pub(crate) fn observe_resets(world: &mut World) {
+    let mut envs = world.query::<(&SimWorld, &TaskSlot, &mut Row)>();
+    for (sim_world, task, mut row) in envs.iter_mut(world) {
+        read_row(sim_world, &*task.0, &mut row);
+    }
+    draw_pixels(world);
+    world.resource_scope(|world, mut batch: bevy::ecs::change_detection::Mut<Batch>| {
+        world.resource_scope(|world, config: bevy::ecs::change_detection::Mut<BatchConfig>| {
+            let columns = &mut batch.columns;
+            shape_columns(columns, &config);
+            let mut envs = world.query::<(&Slot, &Row, &Episode)>();
+            for (slot, row, episode) in envs.iter(world) {
+                let env_idx = slot.0.0;
+                columns.info.is_reset[env_idx] = !episode.is_idle;
+                (columns.terminated[env_idx], columns.truncated[env_idx]) = (false, false);
+                columns.info.quarantined[env_idx] = false;
+                columns.rewards[env_idx] = 0.0;
+                write_row(columns, &config, env_idx, row, episode);
+            }
+            if let Some(sensor_idx) = config.pixel_sensor {
+                let sensor = &mut world.resource_mut::<Sensors>().0[sensor_idx];
+                std::mem::swap(&mut columns.observations.pixels, &mut sensor.target.rgb);
+            }
+            batch.scores.fill(0.0);
+        });
+    });
+}
+
+/// Draws the pixel observations of every env as it is now.
+fn draw_pixels(world: &mut World) {
+    let Some(sensor_idx) = world.resource::<BatchConfig>().pixel_sensor else { return };
+    world.resource_scope(|world, mut sensors: bevy::ecs::change_detection::Mut<Sensors>| {
+        world.resource_scope(|world, mut renderer: bevy::ecs::change_detection::Mut<Renderer>| {
+            let mut envs = world.query::<(&Slot, &SimWorld)>();
+            let envs = envs.query(world);
+            sensors.0[sensor_idx].draw(&mut renderer.0, &sayso_sim::app::in_slot_order(&envs));
+        });
+    });
+}
+
+/// Gives the columns to the caller, and takes the caller's old buffers for the next step.
+pub(crate) fn hand_over(world: &mut World, out: &mut StepBatch) {
+    world.resource_scope(|_, mut batch: bevy::ecs::change_detection::Mut<Batch>| {
+        std::mem::swap(out, &mut batch.columns);
+    });
+}
+
+fn write_row(columns: &mut StepBatch, config: &BatchConfig, env_idx: usize, row: &Row, episode: &Episode) {
+    let Measurement { success, reward, metrics, .. } = &row.measurement;
+    let (n_goals, n_metrics, state_dim) = (success.len(), metrics.len(), row.state.len());
+    debug_assert_eq!(n_goals, config.spec.goals.len(), "one column per goal");
+    columns.observations.state[env_idx * state_dim..][..state_dim].copy_from_slice(&row.state);
+    columns.info.success[env_idx * n_goals..][..n_goals].copy_from_slice(success);
+    columns.info.ground_truth_reward[env_idx * n_goals..][..n_goals].copy_from_slice(reward);
+    columns.info.metrics[env_idx * n_metrics..][..n_metrics].copy_from_slice(metrics);
+    columns.info.episode_steps[env_idx] = episode.n_steps;
+}
+
+/// Gives every column its length; free when it has it already.
+fn shape_columns(columns: &mut StepBatch, config: &BatchConfig) {
+    let n = config.n_envs;
+    let state_dim = if config.observation.has_state() { config.spec.state_space.dim() } else { 0 };
+    columns.observations.state.resize(n * state_dim, 0.0);
+    columns.rewards.resize(n, 0.0);
+    columns.terminated.resize(n, false);
+    columns.truncated.resize(n, false);
+    let info = &mut columns.info;
+    info.success.resize(n * config.spec.goals.len(), false);
+    info.ground_truth_reward.resize(n * config.spec.goals.len(), 0.0);
+    info.metrics.resize(n * config.spec.metric_names.len(), 0.0);
+    info.episode_steps.resize(n, 0);
+    info.is_reset.resize(n, false);
+    info.quarantined.resize(n, false);
+}

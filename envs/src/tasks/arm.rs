@@ -1,0 +1,274 @@
+//! A seven-joint arm with a two-finger gripper, and its Cartesian control.
+//!
+//! Joints alternate between turning about the link (1, 3, 5, 7) and bending it (2, 4, 6); at zero the arm stands
+//! straight up. Masses and gains are those of a light arm that carries about a kilogram.
+
+use sayso_sim::math::{Quat, Vec3};
+use sayso_sim::scene::{
+    BodyKind, BodySpec, CouplingSpec, JointKind, JointSpec, MaterialSpec, MotorSpec, PartSpec, PoseSpec,
+    SceneSpec, ShapeSpec,
+};
+use sayso_sim::{BodyIdx, JointIdx, SimWorld};
+
+use crate::Result;
+
+/// Number of joints of the arm, fingers aside.
+pub const N_JOINTS: usize = 7;
+
+/// Joint coordinates in which the gripper points straight down in front of the base, rad.
+pub const HOME: [f32; N_JOINTS] = [0.0, 0.25, 0.0, 1.85, 0.0, 1.0416, 0.0];
+
+/// Limits of the joints, rad.
+pub const LIMITS: [[f32; 2]; N_JOINTS] =
+    [[-2.8, 2.8], [-1.8, 1.8], [-2.8, 2.8], [-0.1, 2.9], [-2.8, 2.8], [-0.4, 3.6], [-2.8, 2.8]];
+
+/// Farthest that a finger moves from the middle, metres.
+pub const FINGER_STROKE: f32 = 0.035;
+
+/// From the hand's frame to the point between the fingertips, metres along the hand's z.
+const TIP_OFFSET: f32 = 0.145;
+
+/// Length of each link, metres: pedestal, shoulder, upper arm, elbow, forearm, wrist, flange.
+const LENGTHS: [f32; N_JOINTS] = [0.20, 0.10, 0.34, 0.0, 0.34, 0.0, 0.06];
+
+/// Adds the arm to a scene. `base` is where it stands.
+pub fn add_to(scene: &mut SceneSpec, base: Vec3) {
+    scene.materials.extend([
+        MaterialSpec::plain("arm_shell", [0.82, 0.83, 0.85]).with_roughness(0.45),
+        MaterialSpec::plain("arm_joint", [0.10, 0.11, 0.13]).with_roughness(0.5),
+        MaterialSpec::plain("finger", [0.05, 0.05, 0.06]).with_roughness(0.7),
+    ]);
+    let pedestal = ShapeSpec::Cylinder { radius: 0.075, half_length: 0.03 };
+    scene.bodies.push(BodySpec {
+        name: "arm_base".to_owned(),
+        kind: BodyKind::Fixed,
+        pose: PoseSpec::new(base, Quat::IDENTITY),
+        parts: vec![PartSpec::new(pedestal, "arm_joint").at(PoseSpec::at(0.0, 0.0, 0.03))],
+        linear_damping: 0.0,
+        angular_damping: 0.0,
+    });
+    let mut parent = "arm_base".to_owned();
+    for joint_idx in 0..N_JOINTS {
+        let is_bend = joint_idx % 2 == 1;
+        let name = format!("arm_link{}", joint_idx + 1);
+        scene.bodies.push(link(&name, joint_idx));
+        scene.joints.push(JointSpec {
+            name: format!("arm_joint{}", joint_idx + 1),
+            kind: JointKind::Hinge { axis: if is_bend { [0.0, 1.0, 0.0] } else { [0.0, 0.0, 1.0] } },
+            parent: std::mem::replace(&mut parent, name.clone()),
+            child: name,
+            parent_from_joint: PoseSpec::at(0.0, 0.0, LENGTHS[joint_idx]),
+            child_from_joint: PoseSpec::default(),
+            limits: Some(LIMITS[joint_idx]),
+            motor: Some(MotorSpec { stiffness: 900.0, damping: 60.0, max_force: 120.0 }),
+            armature: 0.1,
+            damping: 0.5,
+        });
+    }
+    add_fingers(scene, &parent);
+}
+
+fn link(name: &str, joint_idx: usize) -> BodySpec {
+    let up = |length: f32| PoseSpec::along(Vec3::ZERO, Vec3::new(0.0, 0.0, length));
+    let capsule = |length: f32, radius: f32, material: &str| {
+        PartSpec::new(ShapeSpec::Capsule { radius, half_length: length * 0.5 }, material).at(up(length))
+    };
+    let hub = |radius: f32, half_length: f32| {
+        let across = PoseSpec::new(Vec3::ZERO, Quat::from_rotation_x(std::f32::consts::FRAC_PI_2));
+        PartSpec::visual(ShapeSpec::Cylinder { radius, half_length }, "arm_joint").at(across)
+    };
+    let parts = match joint_idx {
+        0 => vec![capsule(0.08, 0.065, "arm_shell").with_mass(2.0)],
+        1 => vec![hub(0.062, 0.075), capsule(0.17, 0.055, "arm_shell").with_mass(2.0)],
+        2 => vec![capsule(0.0001, 0.052, "arm_shell").with_mass(0.6).at(PoseSpec::at(0.0, 0.0, -0.08))],
+        3 => vec![hub(0.055, 0.066), capsule(0.17, 0.046, "arm_shell").with_mass(1.4)],
+        4 => vec![capsule(0.0001, 0.044, "arm_shell").with_mass(0.4).at(PoseSpec::at(0.0, 0.0, -0.08))],
+        5 => vec![hub(0.044, 0.055).with_mass(0.5)],
+        _ => {
+            let palm = ShapeSpec::Box { half_extents: [0.022, 0.065, 0.022] };
+            vec![
+                capsule(0.04, 0.036, "arm_shell").with_mass(0.3),
+                PartSpec::new(palm, "arm_shell").at(PoseSpec::at(0.0, 0.0, 0.065)).with_mass(0.3),
+            ]
+        }
+    };
+    BodySpec {
+        name: name.to_owned(),
+        kind: BodyKind::Dynamic,
+        pose: PoseSpec::default(),
+        parts,
+        linear_damping: 0.0,
+        angular_damping: 0.0,
+    }
+}
+
+fn add_fingers(scene: &mut SceneSpec, hand: &str) {
+    for (name, side) in [("finger_left", 1.0), ("finger_right", -1.0)] {
+        let pad = ShapeSpec::Box { half_extents: [0.011, 0.007, 0.032] };
+        scene.bodies.push(BodySpec {
+            name: name.to_owned(),
+            kind: BodyKind::Dynamic,
+            pose: PoseSpec::default(),
+            parts: vec![PartSpec::new(pad, "finger").with_mass(0.05)],
+            linear_damping: 0.0,
+            angular_damping: 0.0,
+        });
+        scene.joints.push(JointSpec {
+            name: format!("{name}_joint"),
+            kind: JointKind::Slide { axis: [0.0, side, 0.0] },
+            parent: hand.to_owned(),
+            child: name.to_owned(),
+            parent_from_joint: PoseSpec::at(0.0, side * 0.007, 0.115),
+            child_from_joint: PoseSpec::default(),
+            limits: Some([0.0, FINGER_STROKE]),
+            motor: Some(MotorSpec { stiffness: 2000.0, damping: 40.0, max_force: 20.0 }),
+            armature: 0.05,
+            damping: 0.0,
+        });
+    }
+    scene.couplings.push(CouplingSpec {
+        leader: "finger_left_joint".to_owned(),
+        follower: "finger_right_joint".to_owned(),
+        ratio: 1.0,
+        offset: 0.0,
+    });
+}
+
+/// The arm of one env: where its parts are, and the joint targets that its motors pull towards.
+#[derive(Clone, Debug)]
+pub struct Arm {
+    joints: [JointIdx; N_JOINTS],
+    fingers: [JointIdx; 2],
+    hand: BodyIdx,
+    targets: [f32; N_JOINTS],
+}
+
+impl Arm {
+    /// Finds the arm in a world.
+    ///
+    /// # Errors
+    /// If the world's scene has no arm.
+    pub fn find(world: &SimWorld) -> Result<Self> {
+        let mut joints = [JointIdx(0); N_JOINTS];
+        for (joint_idx, joint) in joints.iter_mut().enumerate() {
+            *joint = world.joint(&format!("arm_joint{}", joint_idx + 1))?;
+        }
+        let fingers = [world.joint("finger_left_joint")?, world.joint("finger_right_joint")?];
+        Ok(Self { joints, fingers, hand: world.body("arm_link7")?, targets: HOME })
+    }
+
+    /// Puts the arm at rest in a posture, fingers at an opening (metres from the middle, each).
+    pub fn place(&mut self, world: &mut SimWorld, posture: [f32; N_JOINTS], opening: f32) {
+        let mut positions = [(JointIdx(0), 0.0); N_JOINTS + 2];
+        for (position, (&joint, &q)) in positions.iter_mut().zip(self.joints.iter().zip(&posture)) {
+            *position = (joint, q);
+        }
+        positions[N_JOINTS] = (self.fingers[0], opening);
+        positions[N_JOINTS + 1] = (self.fingers[1], opening);
+        world.set_joint_positions(&positions);
+        self.targets = posture;
+    }
+
+    /// The point between the fingertips, world frame.
+    pub fn tip(&self, world: &SimWorld) -> Vec3 {
+        world.body_pose(self.hand).transform_point(Vec3::new(0.0, 0.0, TIP_OFFSET))
+    }
+
+    /// Coordinates of the joints, rad.
+    pub fn positions(&self, world: &SimWorld) -> [f32; N_JOINTS] {
+        self.joints.map(|joint| world.joint_position(joint))
+    }
+
+    /// Velocities of the joints, rad/s.
+    pub fn velocities(&self, world: &SimWorld) -> [f32; N_JOINTS] {
+        self.joints.map(|joint| world.joint_velocity(joint))
+    }
+
+    /// Distance of the fingers from the middle, metres, mean of both.
+    pub fn opening(&self, world: &SimWorld) -> f32 {
+        0.5 * (world.joint_position(self.fingers[0]) + world.joint_position(self.fingers[1]))
+    }
+
+    /// Moves the joint targets for one control step so that the tip travels with a velocity (m/s, world frame) while
+    /// the hand turns back to pointing straight down.
+    pub fn move_tip(&mut self, world: &mut SimWorld, velocity: Vec3) {
+        let hand_down = world.body_pose(self.hand).rotation * Vec3::Z;
+        let righting = hand_down.cross(Vec3::NEG_Z) * RIGHTING_RATE;
+        let mut rates = [0.0; N_JOINTS];
+        world.solve_twist(
+            self.hand,
+            self.tip(world),
+            (velocity, righting),
+            &self.joints,
+            IK_DAMPING,
+            &mut rates,
+        );
+        let dt_secs = world.spec().physics.control_dt_secs();
+        self.move_joints(world, rates.map(|rate| rate.clamp(-MAX_RATE, MAX_RATE) * dt_secs));
+    }
+
+    /// Moves the joint targets by displacements, rad. A target never runs more than [`MAX_LEAD`] ahead of its joint,
+    /// so that an arm that is held up does not spring forward when it comes free.
+    pub fn move_joints(&mut self, world: &mut SimWorld, displacements: [f32; N_JOINTS]) {
+        let positions = self.positions(world);
+        for joint_idx in 0..N_JOINTS {
+            let [low, high] = LIMITS[joint_idx];
+            let q = positions[joint_idx];
+            let target =
+                (self.targets[joint_idx] + displacements[joint_idx]).clamp(q - MAX_LEAD, q + MAX_LEAD);
+            self.targets[joint_idx] = target.clamp(low, high);
+            world.set_motor_target(self.joints[joint_idx], self.targets[joint_idx]);
+        }
+    }
+
+    /// Solves for a posture with the tip at a point and the hand pointing down, from the current one, kinematically:
+    /// the world's arm is left in it. Returns how far off the tip ended, metres.
+    pub fn place_tip(&mut self, world: &mut SimWorld, point: Vec3, opening: f32) -> f32 {
+        for _ in 0..IK_ITERATIONS {
+            let error = point - self.tip(world);
+            if error.length() < 1e-3 {
+                break;
+            }
+            let hand_down = world.body_pose(self.hand).rotation * Vec3::Z;
+            let righting = hand_down.cross(Vec3::NEG_Z);
+            let mut steps = [0.0; N_JOINTS];
+            world.solve_twist(
+                self.hand,
+                self.tip(world),
+                (error, righting),
+                &self.joints,
+                IK_DAMPING,
+                &mut steps,
+            );
+            let mut posture = self.positions(world);
+            for joint_idx in 0..N_JOINTS {
+                let [low, high] = LIMITS[joint_idx];
+                posture[joint_idx] =
+                    (posture[joint_idx] + steps[joint_idx].clamp(-0.5, 0.5)).clamp(low, high);
+            }
+            self.place(world, posture, opening);
+        }
+        (point - self.tip(world)).length()
+    }
+
+    /// The joint targets, for a snapshot.
+    pub fn targets(&self) -> [f32; N_JOINTS] {
+        self.targets
+    }
+
+    /// Takes back what [`Self::targets`] gave.
+    pub fn set_targets(&mut self, targets: [f32; N_JOINTS]) {
+        self.targets = targets;
+    }
+}
+
+/// How fast the hand turns back to pointing down, 1/s.
+const RIGHTING_RATE: f32 = 6.0;
+/// Damping of the inverse kinematics; keeps rates finite near singular postures.
+const IK_DAMPING: f32 = 0.06;
+/// Fastest that a joint target moves, rad/s.
+const MAX_RATE: f32 = 4.0;
+/// Farthest that a target runs ahead of its joint, rad.
+const MAX_LEAD: f32 = 0.25;
+/// Steps that [`Arm::place_tip`] takes at most.
+const IK_ITERATIONS: usize = 30;

@@ -1,0 +1,475 @@
+//! `GoTo-v0`: a two-wheeled robot in a furnished room drives to the coloured object that the sentence names.
+
+use std::f32::consts::{FRAC_PI_2, PI, TAU};
+use std::sync::Arc;
+
+use rand::Rng as _;
+use sayso_sim::math::{Quat, Vec3};
+use sayso_sim::scene::{
+    BodyKind, BodySpec, CameraSpec, JointKind, JointSpec, MaterialSpec, MotorSpec, PartSpec, PhysicsSpec,
+    PoseSpec, SceneSpec, ShapeSpec, TextureSpec,
+};
+use sayso_sim::seed::Rng;
+use sayso_sim::{BodyIdx, CameraIdx, JointIdx, MaterialIdx, SimWorld};
+use serde::Deserialize;
+
+use super::looks::{self, NAMED_COLOURS};
+use super::relations::{ROBOT_GAP, gap_quantity};
+use crate::Result;
+use crate::language::{Goal, Statement};
+use crate::space::Space;
+use crate::task::{ActionRow, Measurement, Task, TaskInstance, TaskSpec};
+
+/// Half of the room's edge, metres.
+const ROOM: f32 = 2.2;
+/// Radius of the robot, metres.
+const ROBOT_RADIUS: f32 = 0.19;
+const WHEEL_RADIUS: f32 = 0.07;
+/// Half of the distance between the wheels, metres.
+const HALF_TRACK: f32 = 0.15;
+/// Fastest turn of a wheel, rad/s; 0.9 m/s of travel.
+const MAX_WHEEL_SPEED: f32 = 13.0;
+/// Radius of the space that an object takes, metres.
+const OBJECT_RADIUS: f32 = 0.16;
+/// A robot this close to an object has arrived, metres.
+const ARRIVAL_GAP: f32 = 0.12;
+const N_OBJECTS: usize = 4;
+/// What each object is; its colour is that of the same place in [`NAMED_COLOURS`].
+const SHAPES: [&str; N_OBJECTS] = ["ball", "cylinder", "box", "cone"];
+const BASELINE: &str = "a robot in a room with coloured objects";
+
+/// Options of the task: there are none.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GoToOptions {}
+
+/// The task; see the module.
+pub struct GoTo {
+    spec: TaskSpec,
+    scene: Arc<SceneSpec>,
+}
+
+impl GoTo {
+    /// The task with its options.
+    pub fn new(_options: GoToOptions) -> Self {
+        let mut state_names: Vec<String> =
+            ["x [m]", "y [m]", "cosine of heading", "sine of heading"].map(|n| format!("robot {n}")).to_vec();
+        state_names.extend(["forward speed [m/s]", "turning speed [rad/s]"].map(str::to_owned));
+        for (colour, shape) in objects() {
+            state_names.extend(["ahead", "to the left"].map(|d| format!("{colour} {shape} {d} [m]")));
+            state_names.extend(["red", "green", "blue"].map(|c| format!("{colour} {shape} {c} [linear]")));
+        }
+        let spec = TaskSpec {
+            id: "GoTo-v0",
+            summary: "A two-wheeled robot drives to one of four coloured objects in a furnished room.",
+            max_episode_steps: 100,
+            state_space: Space::uniform_box(state_names.len(), f32::NEG_INFINITY, f32::INFINITY),
+            state_names,
+            action_space: Space::uniform_box(2, -1.0, 1.0),
+            goals: objects().map(|(colour, shape)| goal(colour, shape)).collect(),
+            statements: statements(),
+            metric_names: objects().map(|(colour, shape)| format!("distance_{colour}_{shape}")).collect(),
+            pixel_camera: "egocentric",
+            judge_cameras: vec!["overhead".to_owned()],
+            video_camera: "corner",
+        };
+        Self { spec, scene: Arc::new(scene()) }
+    }
+}
+
+fn objects() -> impl Iterator<Item = (&'static str, &'static str)> {
+    NAMED_COLOURS.iter().zip(SHAPES).map(|((colour, _), shape)| (*colour, shape))
+}
+
+fn goal(colour: &str, shape: &str) -> Goal {
+    Goal {
+        name: colour.to_owned(),
+        instruction: format!("go to the {colour} {shape}"),
+        paraphrases: vec![
+            format!("drive to the {colour} {shape}"),
+            format!("move next to the {colour} {shape}"),
+        ],
+        goal_prompt: format!("the robot touching the {colour} {shape}"),
+        baseline_prompt: format!("the robot far from the {colour} {shape}"),
+    }
+}
+
+fn statements() -> Vec<Statement> {
+    let mut statements = vec![Statement::new([BASELINE, "a robot in a furnished room"])];
+    for (colour, shape) in objects() {
+        statements.extend(ROBOT_GAP.words.iter().map(|words| {
+            Statement::new(words.iter().flat_map(|word| {
+                [
+                    format!("the robot {word} the {colour} {shape}"),
+                    format!("a robot {word} a {colour} {shape}"),
+                ]
+            }))
+        }));
+    }
+    statements
+}
+
+fn scene() -> SceneSpec {
+    let body = |name: &str, kind: BodyKind, position: [f32; 3], parts: Vec<PartSpec>| BodySpec {
+        name: name.to_owned(),
+        kind,
+        pose: PoseSpec { position, ..PoseSpec::default() },
+        parts,
+        linear_damping: 0.0,
+        angular_damping: 0.0,
+    };
+    let slab = |x: f32, y: f32, z: f32| ShapeSpec::Box { half_extents: [x, y, z] };
+    let mut scene = SceneSpec {
+        physics: PhysicsSpec { dt_secs: 0.01, n_substeps: 8, ..PhysicsSpec::default() },
+        materials: vec![
+            MaterialSpec::textured(
+                "floor",
+                [0.46, 0.34, 0.22],
+                TextureSpec::Wood { other: [0.36, 0.25, 0.15], ring: 0.09 },
+            ),
+            MaterialSpec::textured(
+                "wall",
+                [0.70, 0.70, 0.66],
+                TextureSpec::Noise { other: [0.64, 0.64, 0.61], cell: 0.5 },
+            ),
+            MaterialSpec::plain("sofa", [0.20, 0.22, 0.27]),
+            MaterialSpec::textured(
+                "wood",
+                [0.34, 0.20, 0.10],
+                TextureSpec::Wood { other: [0.24, 0.13, 0.06], ring: 0.05 },
+            ),
+            MaterialSpec::textured(
+                "rug",
+                [0.45, 0.42, 0.36],
+                TextureSpec::Checker { other: [0.38, 0.35, 0.30], cell: 0.15 },
+            ),
+            MaterialSpec::plain("robot", [0.06, 0.06, 0.07]).with_roughness(0.4),
+            MaterialSpec::plain("robot_top", [0.80, 0.42, 0.08]),
+        ],
+        ..SceneSpec::default()
+    };
+    let wall = |x: f32, y: f32, half: [f32; 3]| {
+        PartSpec::new(slab(half[0], half[1], half[2]), "wall").at(PoseSpec::at(x, y, half[2]))
+    };
+    let edge = ROOM + 0.05;
+    scene.bodies.push(body(
+        "room",
+        BodyKind::Fixed,
+        [0.0; 3],
+        vec![
+            PartSpec { friction: 1.0, ..PartSpec::new(ShapeSpec::Plane, "floor") },
+            wall(edge, 0.0, [0.05, edge, 0.28]),
+            wall(-edge, 0.0, [0.05, edge, 0.28]),
+            wall(0.0, edge, [edge, 0.05, 0.28]),
+            wall(0.0, -edge, [edge, 0.05, 0.28]),
+            PartSpec::visual(slab(0.7, 0.5, 0.004), "rug").at(PoseSpec::at(0.1, -0.1, 0.004)),
+        ],
+    ));
+    scene.bodies.push(body(
+        "sofa",
+        BodyKind::Fixed,
+        [-1.80, 0.0, 0.0],
+        vec![
+            PartSpec::new(slab(0.34, 0.75, 0.16), "sofa").at(PoseSpec::at(0.0, 0.0, 0.16)),
+            PartSpec::new(slab(0.10, 0.75, 0.32), "sofa").at(PoseSpec::at(-0.26, 0.0, 0.32)),
+        ],
+    ));
+    scene.bodies.push(body(
+        "shelf",
+        BodyKind::Fixed,
+        [0.9, 2.0, 0.0],
+        vec![PartSpec::new(slab(0.7, 0.18, 0.45), "wood").at(PoseSpec::at(0.0, 0.0, 0.45))],
+    ));
+    let leg = |x: f32, y: f32| {
+        PartSpec::new(ShapeSpec::Cylinder { radius: 0.03, half_length: 0.17 }, "wood")
+            .at(PoseSpec::at(x, y, 0.17))
+    };
+    scene.bodies.push(body(
+        "low_table",
+        BodyKind::Fixed,
+        [1.55, -1.6, 0.0],
+        vec![
+            PartSpec::new(slab(0.4, 0.3, 0.02), "wood").at(PoseSpec::at(0.0, 0.0, 0.36)),
+            leg(0.34, 0.24),
+            leg(-0.34, 0.24),
+            leg(0.34, -0.24),
+            leg(-0.34, -0.24),
+        ],
+    ));
+    let object_shapes = [
+        (ShapeSpec::Sphere { radius: OBJECT_RADIUS }, OBJECT_RADIUS),
+        (ShapeSpec::Cylinder { radius: 0.13, half_length: 0.19 }, 0.19),
+        (slab(0.13, 0.13, 0.15), 0.15),
+        (ShapeSpec::Cone { radius: 0.16, half_length: 0.22 }, 0.22),
+    ];
+    for (object_idx, (shape, height)) in object_shapes.into_iter().enumerate() {
+        let (colour, rgb) = NAMED_COLOURS[object_idx];
+        let material = format!("object_{colour}");
+        scene.materials.push(MaterialSpec::plain(&material, rgb).with_roughness(0.5));
+        let part = PartSpec::new(shape, &material).at(PoseSpec::at(0.0, 0.0, height));
+        let x = object_idx as f32 - 1.5;
+        scene.bodies.push(body(
+            &format!("object{}", object_idx + 1),
+            BodyKind::Fixed,
+            [x, 0.9, 0.0],
+            vec![part],
+        ));
+    }
+    add_robot(&mut scene);
+    let high = Vec3::new(0.0, 0.0, 5.9);
+    scene.cameras = vec![
+        CameraSpec {
+            name: "overhead".to_owned(),
+            mount: None,
+            pose: PoseSpec::looking_at(high, Vec3::ZERO),
+            fov_y: 42.0_f32.to_radians(),
+        },
+        CameraSpec {
+            name: "egocentric".to_owned(),
+            mount: Some("robot".to_owned()),
+            pose: PoseSpec::looking_at(Vec3::new(0.12, 0.0, 0.24), Vec3::new(1.12, 0.0, 0.14)),
+            fov_y: 75.0_f32.to_radians(),
+        },
+        CameraSpec {
+            name: "corner".to_owned(),
+            mount: None,
+            pose: PoseSpec::looking_at(Vec3::new(2.9, -3.3, 3.1), Vec3::new(-0.1, 0.1, 0.0)),
+            fov_y: 52.0_f32.to_radians(),
+        },
+    ];
+    scene
+}
+
+fn add_robot(scene: &mut SceneSpec) {
+    let caster = ShapeSpec::Sphere { radius: 0.04 };
+    let slippery = |x: f32| PartSpec {
+        friction: 0.0,
+        ..PartSpec::new(caster.clone(), "robot").at(PoseSpec::at(x, 0.0, 0.04 - WHEEL_RADIUS))
+    };
+    scene.bodies.push(BodySpec {
+        name: "robot".to_owned(),
+        kind: BodyKind::Dynamic,
+        pose: PoseSpec::at(0.0, 0.0, WHEEL_RADIUS),
+        parts: vec![
+            PartSpec {
+                friction: 0.1,
+                ..PartSpec::new(ShapeSpec::Cylinder { radius: ROBOT_RADIUS, half_length: 0.05 }, "robot")
+            }
+            .at(PoseSpec::at(0.0, 0.0, 0.06))
+            .with_mass(4.0),
+            PartSpec::visual(ShapeSpec::Cylinder { radius: 0.15, half_length: 0.02 }, "robot_top")
+                .at(PoseSpec::at(0.0, 0.0, 0.13)),
+            PartSpec::visual(ShapeSpec::Box { half_extents: [0.06, 0.025, 0.025] }, "robot")
+                .at(PoseSpec::at(0.10, 0.0, 0.165)),
+            slippery(0.14),
+            slippery(-0.14),
+        ],
+        linear_damping: 0.0,
+        angular_damping: 0.0,
+    });
+    for (name, side) in [("wheel_left", 1.0), ("wheel_right", -1.0)] {
+        let upright = PoseSpec::new(Vec3::ZERO, Quat::from_rotation_x(FRAC_PI_2));
+        scene.bodies.push(BodySpec {
+            name: name.to_owned(),
+            kind: BodyKind::Dynamic,
+            pose: PoseSpec::at(0.0, side * HALF_TRACK, WHEEL_RADIUS),
+            parts: vec![
+                // It rolls on a ball, which meets the floor in one point; it is seen as a disc.
+                PartSpec {
+                    material: None,
+                    friction: 1.2,
+                    ..PartSpec::new(ShapeSpec::Sphere { radius: WHEEL_RADIUS }, "robot")
+                }
+                .with_mass(0.3),
+                PartSpec::visual(ShapeSpec::Cylinder { radius: WHEEL_RADIUS, half_length: 0.02 }, "robot")
+                    .at(upright),
+            ],
+            linear_damping: 0.0,
+            angular_damping: 0.0,
+        });
+        scene.joints.push(JointSpec {
+            name: format!("{name}_joint"),
+            kind: JointKind::Hinge { axis: [0.0, 1.0, 0.0] },
+            parent: "robot".to_owned(),
+            child: name.to_owned(),
+            parent_from_joint: PoseSpec::at(0.0, side * HALF_TRACK, 0.0),
+            child_from_joint: PoseSpec::default(),
+            limits: None,
+            motor: Some(MotorSpec { stiffness: 0.0, damping: 2.0, max_force: 4.0 }),
+            armature: 0.002,
+            damping: 0.0,
+        });
+    }
+}
+
+impl Task for GoTo {
+    fn spec(&self) -> &TaskSpec {
+        &self.spec
+    }
+
+    fn scene(&self) -> Arc<SceneSpec> {
+        Arc::clone(&self.scene)
+    }
+
+    fn instance(&self, world: &SimWorld) -> Result<Box<dyn TaskInstance>> {
+        let mut objects = [BodyIdx(0); N_OBJECTS];
+        let mut object_materials = [MaterialIdx(0); N_OBJECTS];
+        for object_idx in 0..N_OBJECTS {
+            objects[object_idx] = world.body(&format!("object{}", object_idx + 1))?;
+            object_materials[object_idx] =
+                world.material_idx(&format!("object_{}", NAMED_COLOURS[object_idx].0))?;
+        }
+        let surfaces = ["floor", "wall", "sofa", "wood", "rug"].map(|name| world.material_idx(name));
+        Ok(Box::new(GoToInstance {
+            robot: world.body("robot")?,
+            wheels: [world.joint("wheel_left_joint")?, world.joint("wheel_right_joint")?],
+            objects,
+            object_materials,
+            surfaces: surfaces.into_iter().collect::<Result<_, _>>()?,
+            cameras: (0..world.spec().cameras.len()).map(CameraIdx).collect(),
+        }))
+    }
+}
+
+struct GoToInstance {
+    robot: BodyIdx,
+    wheels: [JointIdx; 2],
+    objects: [BodyIdx; N_OBJECTS],
+    object_materials: [MaterialIdx; N_OBJECTS],
+    surfaces: Vec<MaterialIdx>,
+    cameras: Vec<CameraIdx>,
+}
+
+impl GoToInstance {
+    /// Places objects and robot on free floor.
+    fn arrange(&self, world: &mut SimWorld, rng: &mut Rng) {
+        let mut taken: Vec<(Vec3, f32)> = Vec::with_capacity(N_OBJECTS);
+        for &object in &self.objects {
+            let place = free_place(&taken, OBJECT_RADIUS, 0.75, rng);
+            taken.push((place, OBJECT_RADIUS));
+            let turn = Quat::from_rotation_z(rng.random_range(0.0..TAU));
+            world.set_body_pose(object, PoseSpec::new(place, turn).to_pose());
+        }
+        let place = free_place(&taken, ROBOT_RADIUS, 0.25, rng);
+        self.place_robot(world, place, rng.random_range(-PI..PI));
+    }
+
+    fn place_robot(&self, world: &mut SimWorld, place: Vec3, heading: f32) {
+        let position = Vec3::new(place.x, place.y, WHEEL_RADIUS);
+        world.set_body_pose(self.robot, PoseSpec::new(position, Quat::from_rotation_z(heading)).to_pose());
+    }
+
+    /// Distance between the robot's and an object's outlines on the floor, metres.
+    fn gap(&self, world: &SimWorld, object_idx: usize) -> f32 {
+        let apart =
+            world.body_pose(self.objects[object_idx]).translation - world.body_pose(self.robot).translation;
+        apart.truncate().length() - ROBOT_RADIUS - OBJECT_RADIUS
+    }
+}
+
+/// A place on the floor, clear of the furniture and of what is already there.
+fn free_place(taken: &[(Vec3, f32)], radius: f32, clearance: f32, rng: &mut Rng) -> Vec3 {
+    /// Furniture on the floor: middle and half of the extents, metres.
+    const FURNITURE: [[f32; 4]; 3] =
+        [[-1.85, 0.0, 0.40, 0.80], [0.9, 2.0, 0.75, 0.25], [1.55, -1.6, 0.45, 0.35]];
+    let bound = ROOM - radius - 0.12;
+    let is_free = |place: Vec3, clearance: f32| {
+        let off_furniture = FURNITURE.iter().all(|[x, y, half_x, half_y]| {
+            (place.x - x).abs() > half_x + radius + 0.1 || (place.y - y).abs() > half_y + radius + 0.1
+        });
+        off_furniture && taken.iter().all(|(other, r)| other.distance(place) > r + radius + clearance)
+    };
+    let mut clearance = clearance;
+    loop {
+        for _ in 0..64 {
+            let place = Vec3::new(rng.random_range(-bound..bound), rng.random_range(-bound..bound), 0.0);
+            if is_free(place, clearance) {
+                return place;
+            }
+        }
+        // The room is large enough for some clearance; less of it always fits in the end.
+        clearance *= 0.7;
+    }
+}
+
+impl TaskInstance for GoToInstance {
+    fn reset(&mut self, world: &mut SimWorld, rng: &mut Rng) {
+        self.arrange(world, rng);
+    }
+
+    fn act(&mut self, world: &mut SimWorld, action: ActionRow<'_>) {
+        let (forward, turn) = (action.unit(0), action.unit(1));
+        for (wheel, side) in self.wheels.into_iter().zip([-1.0, 1.0]) {
+            let speed = (forward + 0.5 * side * turn).clamp(-1.0, 1.0) * MAX_WHEEL_SPEED;
+            world.set_motor_velocity(wheel, speed);
+        }
+    }
+
+    fn observe(&self, world: &SimWorld, out: &mut [f32]) {
+        let pose = world.body_pose(self.robot);
+        let (velocity, spin) = world.body_velocity(self.robot);
+        let ahead = pose.rotation * Vec3::X;
+        let left = pose.rotation * Vec3::Y;
+        let (own, rest) = out.split_at_mut(6);
+        own.copy_from_slice(&[
+            pose.translation.x,
+            pose.translation.y,
+            ahead.x,
+            ahead.y,
+            velocity.dot(ahead),
+            spin.z,
+        ]);
+        for (object_idx, values) in rest.chunks_exact_mut(5).enumerate() {
+            let apart = world.body_pose(self.objects[object_idx]).translation - pose.translation;
+            (values[0], values[1]) = (apart.dot(ahead), apart.dot(left));
+            values[2..].copy_from_slice(&NAMED_COLOURS[object_idx].1);
+        }
+    }
+
+    fn measure(&self, world: &SimWorld, out: &mut Measurement) {
+        for object_idx in 0..N_OBJECTS {
+            let gap = self.gap(world, object_idx);
+            out.success[object_idx] = gap < ARRIVAL_GAP;
+            out.reward[object_idx] = 1.0 - gap.max(0.0).tanh();
+            out.metrics[object_idx] = gap + ROBOT_RADIUS + OBJECT_RADIUS;
+        }
+        out.is_terminal = false;
+    }
+
+    fn scatter(&mut self, world: &mut SimWorld, rng: &mut Rng) {
+        world.reset();
+        self.arrange(world, rng);
+        if rng.random_bool(0.65) {
+            let object = self.objects[rng.random_range(0..N_OBJECTS)];
+            let gap = 1.2 * rng.random::<f32>().powi(2);
+            let bearing = rng.random_range(0.0..TAU);
+            let away = Vec3::new(bearing.cos(), bearing.sin(), 0.0) * (ROBOT_RADIUS + OBJECT_RADIUS + gap);
+            let bound = Vec3::splat(ROOM - ROBOT_RADIUS);
+            let place = (world.body_pose(object).translation + away).clamp(-bound, bound);
+            self.place_robot(world, place, rng.random_range(-PI..PI));
+        }
+        for (object_idx, &material) in self.object_materials.iter().enumerate() {
+            looks::vary_named_colour(world, material, NAMED_COLOURS[object_idx].1, rng);
+        }
+        if rng.random_bool(0.7) {
+            looks::vary_light(world, rng);
+            for surface_idx in 0..self.surfaces.len() {
+                if rng.random_bool(0.3) {
+                    looks::vary_surface(world, self.surfaces[surface_idx], rng);
+                }
+            }
+        }
+        for &camera in &self.cameras {
+            looks::vary_camera(world, camera, rng, 0.06, 0.015);
+        }
+        world.sync_drawing();
+    }
+
+    fn judge_statements(&self, world: &SimWorld, out: &mut [f32]) {
+        out[0] = 1.0;
+        for object_idx in 0..N_OBJECTS {
+            let degrees = ROBOT_GAP.degrees(gap_quantity(self.gap(world, object_idx)));
+            out[1 + object_idx * degrees.len()..][..degrees.len()].copy_from_slice(&degrees);
+        }
+    }
+}

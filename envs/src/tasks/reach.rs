@@ -1,0 +1,388 @@
+//! `Reach-v0`: an arm, a table and three coloured balls; touch the one that the sentence names.
+
+use std::sync::Arc;
+
+use rand::Rng as _;
+use sayso_sim::math::{Quat, Vec3};
+use sayso_sim::scene::{
+    BodyKind, BodySpec, CameraSpec, MaterialSpec, PartSpec, PhysicsSpec, PoseSpec, SceneSpec, ShapeSpec,
+    TextureSpec,
+};
+use sayso_sim::seed::Rng;
+use sayso_sim::{BodyIdx, CameraIdx, MaterialIdx, SimWorld};
+use serde::Deserialize;
+
+use super::arm::{self, Arm, N_JOINTS};
+use super::looks::{self, NAMED_COLOURS};
+use super::relations::{GRIPPER_GAP, gap_quantity};
+use crate::Result;
+use crate::language::{Goal, Statement};
+use crate::space::Space;
+use crate::task::{ActionRow, Measurement, Task, TaskInstance, TaskSpec};
+
+/// Number of balls.
+const N_BALLS: usize = 3;
+/// Radius of a ball, metres.
+const BALL_RADIUS: f32 = 0.04;
+/// A gripper whose tip is this close to a ball's surface touches it, metres.
+const TOUCH_GAP: f32 = 0.02;
+/// Fastest that the tip is told to move along an axis, m/s.
+const MAX_TIP_SPEED: f32 = 0.75;
+/// Farthest that a joint is told to move in a step, rad.
+const MAX_JOINT_STEP: f32 = 0.08;
+/// Where the tip may be sent, metres.
+const WORKSPACE: [[f32; 2]; 3] = [[-0.22, 0.30], [-0.38, 0.38], [0.02, 0.45]];
+/// Fingers' distance from the middle throughout an episode, metres.
+const OPENING: f32 = 0.018;
+const BASELINE: &str = "a robot arm and three coloured balls on a table";
+
+/// Options of the task.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReachOptions {
+    /// What an action means.
+    pub control: Control,
+}
+
+/// What an action means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// Three values: velocity of the gripper along x, y, z, in units of 0.75 m/s; the hand keeps pointing down.
+    #[default]
+    EeDeltaPos,
+    /// Seven values: displacement of each joint's target, in units of 0.08 rad.
+    JointDeltaPos,
+}
+
+/// The task; see the module.
+pub struct Reach {
+    spec: TaskSpec,
+    scene: Arc<SceneSpec>,
+    control: Control,
+}
+
+impl Reach {
+    /// The task with its options.
+    pub fn new(options: ReachOptions) -> Self {
+        let n_actions = match options.control {
+            Control::EeDeltaPos => 3,
+            Control::JointDeltaPos => N_JOINTS,
+        };
+        let mut state_names = Vec::new();
+        state_names.extend((1..=N_JOINTS).map(|j| format!("joint {j} [rad]")));
+        state_names.extend((1..=N_JOINTS).map(|j| format!("joint {j} velocity [rad/s]")));
+        state_names.extend(["x", "y", "z"].map(|a| format!("gripper {a} [m]")));
+        state_names.push("finger opening [m]".to_owned());
+        for ball in 1..=N_BALLS {
+            state_names.extend(["x", "y", "z"].map(|a| format!("ball {ball} {a} from the gripper [m]")));
+            state_names.extend(["red", "green", "blue"].map(|c| format!("ball {ball} {c} [linear]")));
+        }
+        let spec = TaskSpec {
+            id: "Reach-v0",
+            summary: "A 7-joint arm with a gripper touches one of three coloured balls.",
+            max_episode_steps: 50,
+            state_space: Space::uniform_box(state_names.len(), f32::NEG_INFINITY, f32::INFINITY),
+            state_names,
+            action_space: Space::uniform_box(n_actions, -1.0, 1.0),
+            goals: NAMED_COLOURS[..N_BALLS].iter().map(|(colour, _)| goal(colour)).collect(),
+            statements: statements(),
+            metric_names: NAMED_COLOURS[..N_BALLS].iter().map(|(c, _)| format!("distance_{c}")).collect(),
+            pixel_camera: "front",
+            judge_cameras: vec!["front".to_owned(), "side".to_owned()],
+            video_camera: "front",
+        };
+        Self { spec, scene: Arc::new(scene()), control: options.control }
+    }
+}
+
+fn goal(colour: &str) -> Goal {
+    Goal {
+        name: colour.to_owned(),
+        instruction: format!("touch the {colour} ball"),
+        paraphrases: vec![
+            format!("reach the {colour} ball"),
+            format!("move the gripper to the {colour} ball"),
+            format!("bring the gripper into contact with the {colour} ball"),
+        ],
+        goal_prompt: format!("the gripper touching the {colour} ball"),
+        baseline_prompt: format!("the gripper far from the {colour} ball"),
+    }
+}
+
+fn statements() -> Vec<Statement> {
+    let mut statements = vec![Statement::new([BASELINE, "a robot arm and three coloured balls"])];
+    for (colour, _) in NAMED_COLOURS {
+        for (word_idx, words) in GRIPPER_GAP.words.iter().enumerate() {
+            let phrasings = words.iter().flat_map(|word| {
+                [
+                    format!("the gripper {word} the {colour} ball"),
+                    format!("the robot gripper {word} the {colour} ball"),
+                    format!("a gripper {word} a {colour} ball"),
+                ]
+            });
+            let is_held_out = colour == "purple" && word_idx == 0;
+            statements.push(Statement { is_held_out, ..Statement::new(phrasings) });
+        }
+    }
+    statements
+}
+
+fn scene() -> SceneSpec {
+    let mut scene = SceneSpec {
+        physics: PhysicsSpec { dt_secs: 0.01, n_substeps: 4, ..PhysicsSpec::default() },
+        materials: vec![
+            MaterialSpec::textured(
+                "floor",
+                [0.42, 0.40, 0.38],
+                TextureSpec::Checker { other: [0.34, 0.33, 0.32], cell: 0.35 },
+            ),
+            MaterialSpec::textured(
+                "table",
+                [0.50, 0.32, 0.17],
+                TextureSpec::Wood { other: [0.36, 0.21, 0.10], ring: 0.05 },
+            )
+            .with_roughness(0.6),
+            MaterialSpec::plain("table_leg", [0.12, 0.10, 0.09]),
+            MaterialSpec::textured(
+                "wall",
+                [0.62, 0.64, 0.66],
+                TextureSpec::Noise { other: [0.56, 0.58, 0.60], cell: 0.6 },
+            ),
+        ],
+        ..SceneSpec::default()
+    };
+    let fixed = |name: &str, position: [f32; 3], parts: Vec<PartSpec>| BodySpec {
+        name: name.to_owned(),
+        kind: BodyKind::Fixed,
+        pose: PoseSpec { position, ..PoseSpec::default() },
+        parts,
+        linear_damping: 0.0,
+        angular_damping: 0.0,
+    };
+    let slab = |x: f32, y: f32, z: f32| ShapeSpec::Box { half_extents: [x, y, z] };
+    scene.bodies.push(fixed("floor", [0.0, 0.0, -0.75], vec![PartSpec::visual(ShapeSpec::Plane, "floor")]));
+    let leg =
+        |x: f32, y: f32| PartSpec::visual(slab(0.03, 0.03, 0.35), "table_leg").at(PoseSpec::at(x, y, -0.39));
+    scene.bodies.push(fixed(
+        "table",
+        [-0.05, 0.0, -0.02],
+        vec![
+            PartSpec::new(slab(0.58, 0.62, 0.02), "table"),
+            leg(-0.5, -0.55),
+            leg(-0.5, 0.55),
+            leg(0.5, -0.55),
+            leg(0.5, 0.55),
+        ],
+    ));
+    scene.bodies.push(fixed("wall", [-1.6, 0.0, 0.6], vec![PartSpec::visual(slab(0.05, 4.0, 1.6), "wall")]));
+    for (ball, (colour, rgb)) in NAMED_COLOURS[..N_BALLS].iter().enumerate() {
+        scene.materials.push(MaterialSpec::plain(&format!("ball_{colour}"), *rgb).with_roughness(0.35));
+        let sphere = PartSpec::new(ShapeSpec::Sphere { radius: BALL_RADIUS }, &format!("ball_{colour}"));
+        scene.bodies.push(fixed(
+            &format!("ball{}", ball + 1),
+            [0.1, 0.2 * (ball as f32 - 1.0), BALL_RADIUS],
+            vec![sphere],
+        ));
+    }
+    arm::add_to(&mut scene, Vec3::new(-0.42, 0.0, 0.0));
+    let camera = |name: &str, eye: [f32; 3], target: [f32; 3], fov_degrees: f32| CameraSpec {
+        name: name.to_owned(),
+        mount: None,
+        pose: PoseSpec::looking_at(Vec3::from_array(eye), Vec3::from_array(target)),
+        fov_y: fov_degrees.to_radians(),
+    };
+    scene.cameras = vec![
+        camera("front", [0.92, 0.0, 0.62], [0.04, 0.0, 0.10], 44.0),
+        camera("side", [0.08, -0.98, 0.50], [0.04, 0.0, 0.12], 44.0),
+        camera("top", [0.06, 0.0, 1.25], [0.05, 0.0, 0.0], 42.0),
+    ];
+    scene
+}
+
+impl Task for Reach {
+    fn spec(&self) -> &TaskSpec {
+        &self.spec
+    }
+
+    fn scene(&self) -> Arc<SceneSpec> {
+        Arc::clone(&self.scene)
+    }
+
+    fn instance(&self, world: &SimWorld) -> Result<Box<dyn TaskInstance>> {
+        let mut balls = [BodyIdx(0); N_BALLS];
+        let mut ball_materials = [MaterialIdx(0); N_BALLS];
+        for ball in 0..N_BALLS {
+            balls[ball] = world.body(&format!("ball{}", ball + 1))?;
+            ball_materials[ball] = world.material_idx(&format!("ball_{}", NAMED_COLOURS[ball].0))?;
+        }
+        let surfaces = ["floor", "table", "wall", "arm_shell"].map(|name| world.material_idx(name));
+        Ok(Box::new(ReachInstance {
+            arm: Arm::find(world)?,
+            balls,
+            ball_materials,
+            ball_colours: std::array::from_fn(|ball| ball),
+            surfaces: surfaces.into_iter().collect::<Result<_, _>>()?,
+            cameras: (0..world.spec().cameras.len()).map(CameraIdx).collect(),
+            control: self.control,
+        }))
+    }
+}
+
+struct ReachInstance {
+    arm: Arm,
+    balls: [BodyIdx; N_BALLS],
+    ball_materials: [MaterialIdx; N_BALLS],
+    /// Index of each ball's colour in [`NAMED_COLOURS`].
+    ball_colours: [usize; N_BALLS],
+    surfaces: Vec<MaterialIdx>,
+    cameras: Vec<CameraIdx>,
+    control: Control,
+}
+
+impl ReachInstance {
+    /// Puts the balls on the table, apart from each other.
+    fn place_balls(&self, world: &mut SimWorld, rng: &mut Rng) {
+        let mut placed = [Vec3::ZERO; N_BALLS];
+        let mut n_placed = 0;
+        while n_placed < N_BALLS {
+            let place = Vec3::new(rng.random_range(-0.10..0.22), rng.random_range(-0.30..0.30), BALL_RADIUS);
+            if placed[..n_placed].iter().all(|other| other.distance(place) > 0.17) {
+                placed[n_placed] = place;
+                n_placed += 1;
+            }
+        }
+        for (&ball, place) in self.balls.iter().zip(placed) {
+            world.set_body_pose(ball, PoseSpec::new(place, Quat::IDENTITY).to_pose());
+        }
+    }
+
+    fn ball_position(&self, world: &SimWorld, ball: usize) -> Vec3 {
+        world.body_pose(self.balls[ball]).translation
+    }
+
+    /// Distance from the gripper's tip to the surface of a ball, metres; negative inside.
+    fn gap(&self, world: &SimWorld, ball: usize) -> f32 {
+        self.ball_position(world, ball).distance(self.arm.tip(world)) - BALL_RADIUS
+    }
+
+    /// A place for the tip, half of the time around a ball, elsewhere in the workspace otherwise.
+    fn scatter_tip(&self, world: &SimWorld, rng: &mut Rng) -> Vec3 {
+        let anywhere = Vec3::from_array(WORKSPACE.map(|[low, high]| rng.random_range(low..high)));
+        if rng.random_bool(0.3) {
+            return anywhere;
+        }
+        let ball = rng.random_range(0..N_BALLS);
+        let gap = 0.25 * rng.random::<f32>().powi(2) - 0.005;
+        let azimuth = rng.random_range(0.0..std::f32::consts::TAU);
+        let height: f32 = rng.random_range(0.0..1.0);
+        let across = (1.0 - height * height).sqrt();
+        let direction = Vec3::new(across * azimuth.cos(), across * azimuth.sin(), height);
+        let near = self.ball_position(world, ball) + direction * (BALL_RADIUS + gap);
+        near.max(Vec3::new(WORKSPACE[0][0], WORKSPACE[1][0], WORKSPACE[2][0]))
+    }
+}
+
+impl TaskInstance for ReachInstance {
+    fn reset(&mut self, world: &mut SimWorld, rng: &mut Rng) {
+        self.ball_colours = std::array::from_fn(|ball| ball);
+        self.place_balls(world, rng);
+        let mut posture = arm::HOME;
+        posture.iter_mut().for_each(|q| *q += rng.random_range(-0.06..0.06));
+        self.arm.place(world, posture, OPENING);
+    }
+
+    fn act(&mut self, world: &mut SimWorld, action: ActionRow<'_>) {
+        match self.control {
+            Control::EeDeltaPos => {
+                let tip = self.arm.tip(world).to_array();
+                let dt_secs = world.spec().physics.control_dt_secs();
+                let velocity = std::array::from_fn(|axis| {
+                    let [low, high] = WORKSPACE[axis];
+                    let wanted = action.unit(axis) * MAX_TIP_SPEED;
+                    let room = |bound: f32| (bound - tip[axis]) / dt_secs;
+                    wanted.clamp(room(low).min(0.0), room(high).max(0.0))
+                });
+                self.arm.move_tip(world, Vec3::from_array(velocity));
+            }
+            Control::JointDeltaPos => {
+                let steps = std::array::from_fn(|joint| action.unit(joint) * MAX_JOINT_STEP);
+                self.arm.move_joints(world, steps);
+            }
+        }
+    }
+
+    fn observe(&self, world: &SimWorld, out: &mut [f32]) {
+        let tip = self.arm.tip(world);
+        let (joints, rest) = out.split_at_mut(2 * N_JOINTS);
+        joints[..N_JOINTS].copy_from_slice(&self.arm.positions(world));
+        joints[N_JOINTS..].copy_from_slice(&self.arm.velocities(world));
+        rest[..3].copy_from_slice(&tip.to_array());
+        rest[3] = self.arm.opening(world);
+        for (ball, values) in rest[4..].chunks_exact_mut(6).enumerate() {
+            values[..3].copy_from_slice(&(self.ball_position(world, ball) - tip).to_array());
+            values[3..].copy_from_slice(&NAMED_COLOURS[self.ball_colours[ball]].1);
+        }
+    }
+
+    fn measure(&self, world: &SimWorld, out: &mut Measurement) {
+        for ball in 0..N_BALLS {
+            let gap = self.gap(world, ball);
+            out.success[ball] = gap < TOUCH_GAP;
+            out.reward[ball] = 1.0 - (5.0 * gap.max(0.0)).tanh();
+            out.metrics[ball] = gap + BALL_RADIUS;
+        }
+        out.is_terminal = false;
+    }
+
+    fn scatter(&mut self, world: &mut SimWorld, rng: &mut Rng) {
+        world.reset();
+        self.reset(world, rng);
+        if rng.random_bool(0.5) {
+            let mut colours: [usize; NAMED_COLOURS.len()] = std::array::from_fn(|i| i);
+            rand::seq::SliceRandom::shuffle(&mut colours[..], rng);
+            self.ball_colours.copy_from_slice(&colours[..N_BALLS]);
+        }
+        for ball in 0..N_BALLS {
+            let (_, colour) = NAMED_COLOURS[self.ball_colours[ball]];
+            looks::vary_named_colour(world, self.ball_materials[ball], colour, rng);
+        }
+        let tip = self.scatter_tip(world, rng);
+        self.arm.place_tip(world, tip, rng.random_range(0.0..arm::FINGER_STROKE));
+        if rng.random_bool(0.7) {
+            looks::vary_light(world, rng);
+            for surface_idx in 0..self.surfaces.len() {
+                if rng.random_bool(0.4) {
+                    looks::vary_surface(world, self.surfaces[surface_idx], rng);
+                }
+            }
+        }
+        for &camera in &self.cameras {
+            looks::vary_camera(world, camera, rng, 0.03, 0.02);
+        }
+        world.sync_drawing();
+    }
+
+    fn judge_statements(&self, world: &SimWorld, out: &mut [f32]) {
+        out.fill(0.0);
+        out[0] = 1.0;
+        for ball in 0..N_BALLS {
+            let degrees = GRIPPER_GAP.degrees(gap_quantity(self.gap(world, ball)));
+            let first = 1 + self.ball_colours[ball] * degrees.len();
+            out[first..first + degrees.len()].copy_from_slice(&degrees);
+        }
+    }
+
+    fn save(&self) -> Vec<f32> {
+        let colours = self.ball_colours.iter().map(|&c| c as f32);
+        self.arm.targets().into_iter().chain(colours).collect()
+    }
+
+    fn load(&mut self, values: &[f32]) {
+        let Some((targets, colours)) = values.split_first_chunk::<N_JOINTS>() else { return };
+        self.arm.set_targets(*targets);
+        for (colour, &value) in self.ball_colours.iter_mut().zip(colours) {
+            *colour = (value as usize).min(NAMED_COLOURS.len() - 1);
+        }
+    }
+}
