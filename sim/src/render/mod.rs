@@ -3,6 +3,7 @@
 //! Data flows one way: a [`Drawing`] per env (what there is to see), a list of [`View`]s (who looks), a
 //! [`RenderSpec`] (at what size, which outputs) go in; a [`RenderTarget`] comes out. Nothing here knows physics.
 
+mod check;
 mod cpu;
 mod mesh;
 mod texture;

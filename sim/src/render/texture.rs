@@ -1,15 +1,106 @@
 //! Stored pictures that materials repeat over surfaces.
 
-/// A picture, linear RGB.
-#[derive(Debug)]
-pub struct Texture {}
+use std::path::Path;
+
+use crate::{Result, SimError};
+
+/// A picture, linear RGB, with its halved copies down to one texel (a mip chain).
+#[derive(Clone, Debug)]
+pub struct Texture {
+    levels: Vec<Level>,
+}
+
+/// A picture at one scale: `[height, width]` texels of linear RGB and one unused value, row 0 at the top.
+#[derive(Clone, Debug)]
+pub(crate) struct Level {
+    pub width: usize,
+    pub height: usize,
+    pub texels: Vec<[f32; 4]>,
+}
 
 impl Texture {
-    /// Reads a PNG or JPEG file.
+    /// Longest side of a picture, texels.
+    pub const MAX_SIZE: usize = 8192;
+
+    /// A texture from `[height, width, 3]` u8 pixels, sRGB-encoded, row 0 at the top.
     ///
     /// # Errors
-    /// If the file cannot be read or decoded.
-    pub fn load(_path: &std::path::Path) -> crate::Result<Self> {
-        Ok(Self {})
+    /// If a side is zero or over [`Texture::MAX_SIZE`], or `rgb` has not `height * width * 3` values.
+    pub fn new(width: usize, height: usize, rgb: &[u8]) -> Result<Self> {
+        for (field, side) in [("texture width", width), ("texture height", height)] {
+            if !(1..=Self::MAX_SIZE).contains(&side) {
+                let expected = format!("1 to {} texels", Self::MAX_SIZE);
+                return Err(SimError::OutOfRange { field: field.into(), got: side.to_string(), expected });
+            }
+        }
+        if rgb.len() != width * height * 3 {
+            let (expected, got) = (width * height * 3, rgb.len());
+            return Err(SimError::WrongLength { what: "pixels of a texture", expected, got });
+        }
+        let linear: Vec<f32> = (0..=255).map(linear_from_srgb).collect();
+        let texels = rgb
+            .chunks_exact(3)
+            .map(|c| [linear[c[0] as usize], linear[c[1] as usize], linear[c[2] as usize], 0.0])
+            .collect();
+        let mut levels = vec![Level { width, height, texels }];
+        while let Some(next) = levels.last().and_then(Level::halved) {
+            levels.push(next);
+        }
+        Ok(Self { levels })
     }
+
+    /// A texture from a PNG or JPEG file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or decoded, or those of [`Texture::new`].
+    pub fn load(path: &Path) -> Result<Self> {
+        let failed = |reason: String| SimError::File { path: path.into(), reason };
+        let picture = image::ImageReader::open(path)
+            .and_then(|reader| reader.with_guessed_format())
+            .map_err(|error| failed(error.to_string()))?
+            .decode()
+            .map_err(|error| failed(error.to_string()))?
+            .into_rgb8();
+        Self::new(picture.width() as usize, picture.height() as usize, picture.as_raw())
+            .map_err(|error| failed(error.to_string()))
+    }
+
+    /// Columns of the full picture.
+    pub fn width(&self) -> usize {
+        self.levels[0].width
+    }
+
+    /// Rows of the full picture.
+    pub fn height(&self) -> usize {
+        self.levels[0].height
+    }
+
+    /// The level whose texels are about `n_texels` of the full picture's wide.
+    pub(crate) fn level(&self, n_texels: f32) -> &Level {
+        let level = n_texels.max(1.0).log2().round() as usize;
+        &self.levels[level.min(self.levels.len() - 1)]
+    }
+}
+
+impl Level {
+    fn halved(&self) -> Option<Self> {
+        if self.width == 1 && self.height == 1 {
+            return None;
+        }
+        let (width, height) = (self.width.div_ceil(2), self.height.div_ceil(2));
+        let at =
+            |x: usize, y: usize| self.texels[y.min(self.height - 1) * self.width + x.min(self.width - 1)];
+        let mean = |k: usize| {
+            let (x, y) = (k % width * 2, k / width * 2);
+            let four = [at(x, y), at(x + 1, y), at(x, y + 1), at(x + 1, y + 1)];
+            std::array::from_fn(|c| 0.25 * four.iter().map(|texel| texel[c]).sum::<f32>())
+        };
+        Some(Self { width, height, texels: (0..width * height).map(mean).collect() })
+    }
+}
+
+/// IEC 61966-2-1.
+fn linear_from_srgb(code: u32) -> f32 {
+    let v = code as f32 / 255.0;
+    if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
 }

@@ -1,0 +1,147 @@
+//! Kernel 1, once per view: which parts may be seen through which tile.
+//!
+//! A part's bound is projected onto the image as a rectangle of pixels. Parts are ranked by the depth of their
+//! centres, and each tile keeps the set of ranks whose rectangles touch it: ascending ranks are front to back.
+
+use std::ops::Range;
+
+use super::bit_grid::BitGrid;
+use super::camera::Camera;
+use super::packet::TILE;
+use super::prepare::{Bound, Scene};
+use super::primitives::NEAR;
+use crate::math::Vec3;
+
+/// The parts of a scene as one camera sees them, by rank.
+#[derive(Debug, Default)]
+pub(super) struct VisibleParts {
+    pub parts: Vec<ViewPart>,
+    /// For each tile, the ranks of the parts that it may show.
+    pub tiles: BitGrid,
+}
+
+/// A part and the rays of one camera, in the part's frame: `direction = forward + x right + y up`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ViewPart {
+    pub part_idx: usize,
+    pub origin: Vec3,
+    pub forward: Vec3,
+    pub right: Vec3,
+    pub up: Vec3,
+    /// No point of it is nearer than this depth.
+    pub nearest: f32,
+    /// The rows of pixels that it may cover.
+    pub rows: [u32; 2],
+    cols: [u32; 2],
+    sort_depth: f32,
+}
+
+/// Where a bound lies in the picture: in camera-plane units at depth one, and in depth.
+struct Extent {
+    x: [f32; 2],
+    y: [f32; 2],
+    nearest: f32,
+    centre_depth: f32,
+}
+
+impl VisibleParts {
+    pub fn project(&mut self, scene: &Scene, camera: &Camera) {
+        self.parts.clear();
+        for (part_idx, part) in scene.parts.iter().enumerate() {
+            let Some(extent) = extent(&part.bound, camera) else { continue };
+            let Some(cols) = pixels(extent.x, camera.n_cols, |x| camera.col_of(x)) else { continue };
+            let Some(rows) = pixels(extent.y, camera.n_rows, |y| camera.row_of(y)) else { continue };
+            self.parts.push(ViewPart {
+                part_idx,
+                origin: part.local_from_world.point_scalar(camera.eye),
+                forward: part.local_from_world.vector_scalar(camera.forward),
+                right: part.local_from_world.vector_scalar(camera.right),
+                up: part.local_from_world.vector_scalar(camera.up),
+                nearest: extent.nearest,
+                rows,
+                cols,
+                sort_depth: extent.centre_depth,
+            });
+        }
+        self.parts
+            .sort_unstable_by(|a, b| a.sort_depth.total_cmp(&b.sort_depth).then(a.part_idx.cmp(&b.part_idx)));
+        let (n_tile_cols, n_tile_rows) = (camera.n_cols.div_ceil(TILE), camera.n_rows.div_ceil(TILE));
+        self.tiles.reset(n_tile_cols, n_tile_rows, self.parts.len());
+        for (rank, part) in self.parts.iter().enumerate() {
+            self.tiles.insert(tiles(part.cols), tiles(part.rows), rank);
+        }
+    }
+}
+
+fn tiles(pixels: [u32; 2]) -> Range<usize> {
+    pixels[0] as usize / TILE..(pixels[1] as usize).div_ceil(TILE)
+}
+
+/// The pixels, as a half-open range, whose centres may lie between the two coordinates.
+fn pixels(extent: [f32; 2], n_pixels: usize, pixel_of: impl Fn(f32) -> f32) -> Option<[u32; 2]> {
+    let (a, b) = (pixel_of(extent[0]), pixel_of(extent[1]));
+    // One pixel of slack covers rounding and the offsets of several samples.
+    let first = (a.min(b) - 1.0).floor().max(0.0);
+    let last = (a.max(b) + 1.0).ceil().min(n_pixels as f32);
+    (first < last).then_some([first as u32, last as u32])
+}
+
+fn extent(bound: &Bound, camera: &Camera) -> Option<Extent> {
+    match *bound {
+        Bound::Everywhere => Some(Extent {
+            x: [f32::NEG_INFINITY, f32::INFINITY],
+            y: [f32::NEG_INFINITY, f32::INFINITY],
+            nearest: 0.0,
+            centre_depth: f32::INFINITY,
+        }),
+        Bound::Capsule { ends, radius } => {
+            let [a, b] = ends.map(|end| camera.camera_from_world(end));
+            let (nearest, farthest) = (a.z.min(b.z) - radius, a.z.max(b.z) + radius);
+            let ranges = (NEAR < nearest).then(|| {
+                let both = |k: usize| union(tangents(a[k], a.z, radius), tangents(b[k], b.z, radius));
+                [both(0), both(1)]
+            });
+            finish(nearest, farthest, ranges)
+        }
+        Bound::Box { centre, half_axes } => {
+            let centre = camera.camera_from_world(centre);
+            let axes = half_axes.map(|axis| camera.camera_vector(axis));
+            let reach = axes[0].z.abs() + axes[1].z.abs() + axes[2].z.abs();
+            let (nearest, farthest) = (centre.z - reach, centre.z + reach);
+            let ranges = (NEAR < nearest).then(|| corners(centre, axes));
+            finish(nearest, farthest, ranges)
+        }
+    }
+}
+
+/// Something that reaches behind the eye may be anywhere in the picture; something wholly behind is nowhere.
+fn finish(nearest: f32, farthest: f32, ranges: Option<[[f32; 2]; 2]>) -> Option<Extent> {
+    const EVERYWHERE: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
+    (NEAR < farthest).then(|| {
+        let [x, y] = ranges.unwrap_or([EVERYWHERE; 2]);
+        Extent { x, y, nearest, centre_depth: 0.5 * (nearest + farthest) }
+    })
+}
+
+/// The slopes of the two lines through the eye that touch a circle at `(offset, depth)`.
+fn tangents(offset: f32, depth: f32, radius: f32) -> [f32; 2] {
+    let distance_squared = offset * offset + depth * depth;
+    let reach = radius * (distance_squared - radius * radius).max(0.0).sqrt();
+    let inv = 1.0 / (depth * depth - radius * radius);
+    [(offset * depth - reach) * inv, (offset * depth + reach) * inv]
+}
+
+fn corners(centre: Vec3, axes: [Vec3; 3]) -> [[f32; 2]; 2] {
+    let mut ranges = [[f32::INFINITY, f32::NEG_INFINITY]; 2];
+    for corner in 0..8 {
+        let side = |axis: usize| if corner >> axis & 1 == 0 { axes[axis] } else { -axes[axis] };
+        let p = centre + side(0) + side(1) + side(2);
+        let inv = 1.0 / p.z;
+        ranges = [union(ranges[0], [p.x * inv; 2]), union(ranges[1], [p.y * inv; 2])];
+    }
+    ranges
+}
+
+fn union(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
+    [a[0].min(b[0]), a[1].max(b[1])]
+}

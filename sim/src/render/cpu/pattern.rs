@@ -1,0 +1,177 @@
+//! What modulates a base colour: procedural patterns and stored pictures.
+//!
+//! Patterns live in the frame of the instance, so that they need no texture coordinates and move with it. All of
+//! them fade into their mean where a pixel covers more than their detail, so that far floors do not glitter.
+
+use wide::f32x8;
+
+use super::bit_grid::bits;
+use super::noise::value_noise;
+use super::packet::Vec3x8;
+use crate::math::Vec3;
+use crate::render::texture::{Level, Texture};
+use crate::render::{Drawing, Material, Pattern};
+
+/// A packet of surface points.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site {
+    /// In the frame of the instance, metres.
+    pub point: Vec3x8,
+    /// Unit normal, in the frame of the instance.
+    pub normal: Vec3x8,
+    /// What a pixel covers of the surface, metres across.
+    pub footprint: f32x8,
+}
+
+/// The colour of the surface, linear RGB; lanes outside of `wanted` may be anything.
+#[inline(always)]
+pub(super) fn albedo(drawing: &Drawing, material: &Material, site: &Site, wanted: u32) -> Vec3x8 {
+    let base = Vec3x8::splat(Vec3::from_array(material.colour));
+    let mix = |other: [f32; 3], amount: f32x8| {
+        let change = Vec3::from_array(other) - Vec3::from_array(material.colour);
+        Vec3x8::splat(change).mul_add(amount, base)
+    };
+    match material.pattern {
+        Pattern::Plain => base,
+        Pattern::Checker { other, cell } => mix(other, checker(site, cell)),
+        Pattern::Grid { line, cell, width } => mix(line, grid(site, cell, width)),
+        Pattern::Wood { other, ring } => mix(other, wood(site, ring)),
+        Pattern::Noise { other, cell } => mix(other, blobs(site, cell)),
+        Pattern::Image { texture_idx, size } => {
+            base.scale(image(&drawing.textures[texture_idx as usize], site, size, wanted))
+        }
+    }
+}
+
+/// 0 or 1 by turns; the edges are as wide as a pixel.
+#[inline(always)]
+fn checker(site: &Site, cell: f32) -> f32x8 {
+    // Half a cell below the surface no face of a box lies on the border between two cells.
+    let inside = site.normal.mul_add(f32x8::splat(-0.5 * cell), site.point);
+    let slope = f32x8::splat(4.0 * cell) / (site.footprint + f32x8::splat(1e-6));
+    let wave = |x: f32x8| {
+        let phase = x.mul_add(f32x8::splat(0.5 / cell), f32x8::splat(0.25));
+        let distance = (phase - phase.floor() - f32x8::HALF).abs() - f32x8::splat(0.25);
+        (distance * slope).fast_max(-f32x8::ONE).fast_min(f32x8::ONE)
+    };
+    (wave(inside.x) * wave(inside.y) * wave(inside.z)).mul_add(f32x8::HALF, f32x8::HALF)
+}
+
+/// How much of a pixel the nearest line covers. Lines run on the planes that the surface does not lie along.
+#[inline(always)]
+fn grid(site: &Site, cell: f32, width: f32) -> f32x8 {
+    let half_width = f32x8::splat(0.5 * width);
+    let inv_footprint = f32x8::ONE / (site.footprint + f32x8::splat(1e-6));
+    let densest = (f32x8::splat(width) * inv_footprint).fast_min(f32x8::ONE);
+    let line = |x: f32x8, n: f32x8| {
+        let phase = x.mul_add(f32x8::splat(1.0 / cell), f32x8::HALF);
+        let distance = (phase - phase.floor() - f32x8::HALF).abs() * f32x8::splat(cell);
+        let cover = (half_width - distance).mul_add(inv_footprint, f32x8::HALF);
+        n.abs().simd_lt(0.8) & cover.fast_max(f32x8::ZERO).fast_min(densest)
+    };
+    let (p, n) = (site.point, site.normal);
+    line(p.x, n.x).fast_max(line(p.y, n.y)).fast_max(line(p.z, n.z))
+}
+
+/// A board sawn along x: growth rings around a distant, wavering pith, and fibres.
+#[inline(always)]
+fn wood(site: &Site, ring: f32) -> f32x8 {
+    let p = site.point * f32x8::splat(1.0 / ring);
+    let waver = value_noise(Vec3x8 {
+        x: p.x * f32x8::splat(0.06),
+        y: p.y * f32x8::splat(0.25),
+        z: p.z * f32x8::splat(0.25),
+    });
+    let (y, z) = (p.y - f32x8::splat(1.7), p.z + f32x8::splat(5.3));
+    let rings = waver.mul_add(f32x8::splat(2.6), y.mul_add(y, z * z).sqrt());
+    let phase = rings - rings.floor();
+    // Early wood darkens slowly into late wood, which ends abruptly.
+    let late = (phase * f32x8::splat(1.25)).fast_min((f32x8::ONE - phase) * f32x8::splat(5.0));
+    let fibre = value_noise(Vec3x8 {
+        x: p.x * f32x8::splat(0.9),
+        y: p.y * f32x8::splat(9.0),
+        z: p.z * f32x8::splat(9.0),
+    });
+    let sharp = fade(site, ring);
+    let grain = f32x8::splat(0.62).mul_add(late * late, fibre * f32x8::splat(0.3));
+    (grain - f32x8::splat(0.36)).mul_add(sharp, f32x8::splat(0.36))
+}
+
+#[inline(always)]
+fn blobs(site: &Site, cell: f32) -> f32x8 {
+    let noise = value_noise(site.point * f32x8::splat(1.0 / cell));
+    (noise - f32x8::HALF).mul_add(fade(site, cell), f32x8::HALF)
+}
+
+/// One where a detail is wide for a pixel, zero where it is lost.
+#[inline(always)]
+fn fade(site: &Site, detail: f32) -> f32x8 {
+    let pixels = f32x8::splat(detail) / (site.footprint + f32x8::splat(1e-6));
+    (pixels - f32x8::HALF).fast_max(f32x8::ZERO).fast_min(f32x8::ONE)
+}
+
+/// The picture on the plane that the surface faces most, bilinear, repeated every `size` metres across. On upright
+/// faces the picture stands upright.
+#[inline(always)]
+fn image(texture: &Texture, site: &Site, size: f32, wanted: u32) -> Vec3x8 {
+    let n = site.normal.abs();
+    let faces_x = n.x.simd_gt(n.y) & n.x.simd_gt(n.z);
+    let faces_z = !faces_x & n.z.simd_ge(n.y);
+    let u = faces_x.select(site.point.y, site.point.x);
+    let v = faces_z.select(-site.point.y, -site.point.z);
+    let nearest = site.footprint.to_array().into_iter().enumerate();
+    let footprint = nearest.filter(|(lane, _)| wanted >> lane & 1 == 1).fold(f32::MAX, |a, (_, b)| a.min(b));
+    let level = texture.level(footprint / size * texture.width() as f32);
+    // One repetition keeps the picture's proportions: `size` is its width.
+    let height = size * texture.height() as f32 / texture.width() as f32;
+    let x = repeat(u * f32x8::splat(1.0 / size), level.width);
+    let y = repeat(v * f32x8::splat(1.0 / height), level.height);
+    bilinear(level, x, y, wanted)
+}
+
+/// Whole repetitions taken off, in texels, half a texel off so that whole numbers are texels' centres.
+#[inline(always)]
+fn repeat(x: f32x8, n_texels: usize) -> f32x8 {
+    let n = f32x8::splat(n_texels as f32);
+    ((x - x.floor()) * n).fast_max(f32x8::ZERO).fast_min(n) - f32x8::HALF
+}
+
+#[inline(always)]
+fn bilinear(level: &Level, x: f32x8, y: f32x8, wanted: u32) -> Vec3x8 {
+    let (x0, y0) = (x.floor(), y.floor());
+    let (fx, fy) = ((x - x0).to_array(), (y - y0).to_array());
+    let (x0, y0) = (x0.fast_trunc_int().to_array(), y0.fast_trunc_int().to_array());
+    let (w, h) = (level.width as i32, level.height as i32);
+    let mut out = [[0.0; 8]; 3];
+    for lane in bits(wanted as u64) {
+        let column = |x: i32| {
+            if x < 0 {
+                w - 1
+            } else if w <= x {
+                0
+            } else {
+                x
+            }
+        };
+        let row = |y: i32| {
+            if y < 0 {
+                h - 1
+            } else if h <= y {
+                0
+            } else {
+                y
+            }
+        };
+        let (left, right) = (column(x0[lane]), column(x0[lane] + 1));
+        let (top, bottom) = (row(y0[lane]) * w, row(y0[lane] + 1) * w);
+        let texel = |k: i32| wide::f32x4::new(level.texels[k as usize]);
+        let across = |row: i32| {
+            let (a, b) = (texel(row + left), texel(row + right));
+            (b - a).mul_add(wide::f32x4::splat(fx[lane]), a)
+        };
+        let (a, b) = (across(top), across(bottom));
+        let [red, green, blue, _] = (b - a).mul_add(wide::f32x4::splat(fy[lane]), a).to_array();
+        (out[0][lane], out[1][lane], out[2][lane]) = (red, green, blue);
+    }
+    Vec3x8::new(f32x8::new(out[0]), f32x8::new(out[1]), f32x8::new(out[2]))
+}

@@ -1,0 +1,10 @@
+//! What pictures must show, whoever draws them: geometry against exact projections and walks along distance
+//! functions, shadows and patterns by where they must and must not be, and independence of threads and batches.
+
+mod appearance;
+mod bad_input;
+mod geometry;
+mod invariance;
+mod meshes;
+mod scenes;
+mod shadows;

@@ -1,0 +1,101 @@
+//! Small scenes and cameras that the tests share.
+
+use sayso_sim::math::{Mat3, Pose, Quat, Vec3};
+use sayso_sim::render::{
+    CpuRenderer, Drawing, Instance, Light, Material, Outputs, Pattern, RenderSpec, RenderTarget, Samples,
+    Shape, View,
+};
+
+pub const RED: [f32; 3] = [0.8, 0.05, 0.05];
+pub const GREY: [f32; 3] = [0.5, 0.5, 0.5];
+
+/// Every output, one sample, shadows on.
+pub fn spec(height: usize, width: usize) -> RenderSpec {
+    RenderSpec { height, width, samples: Samples::One, shadows: true, outputs: Outputs::ALL }
+}
+
+/// An empty drawing with the sun straight above.
+pub fn empty() -> Drawing {
+    let light = Light { sun_direction: [0.0, 0.0, 1.0], ..Light::default() };
+    Drawing { light, ..Drawing::default() }
+}
+
+/// Adds a matt instance; its label is its number in the drawing, from 1.
+pub fn add(drawing: &mut Drawing, shape: Shape, pose: Pose, colour: [f32; 3], pattern: Pattern) {
+    let idx = drawing.instances.len() as u32;
+    drawing.materials.push(Material { colour, roughness: 1.0, pattern });
+    drawing.instances.push(Instance { shape, material_idx: idx, object_id: idx + 1 });
+    drawing.world_from_instance.push(pose);
+}
+
+/// One plain red instance.
+pub fn single(shape: Shape, pose: Pose) -> Drawing {
+    let mut drawing = empty();
+    add(&mut drawing, shape, pose, RED, Pattern::Plain);
+    drawing
+}
+
+/// A camera at `eye` that looks at `target`; the picture's up is the world's, or +y when it looks up or down.
+pub fn look(eye: Vec3, target: Vec3, fov_y: f32) -> View {
+    let back = (eye - target).normalize();
+    let up = if back.z.abs() < 0.999 { Vec3::Z } else { Vec3::Y };
+    let right = up.cross(back).normalize();
+    let rotation = Quat::from_mat3(&Mat3::from_cols(right, back.cross(right), back));
+    View { drawing_idx: 0, world_from_camera: Pose::from_parts(eye, rotation), fov_y }
+}
+
+pub fn draw(drawing: &Drawing, view: View, spec: &RenderSpec) -> RenderTarget {
+    let mut target = RenderTarget::default();
+    CpuRenderer::new().render(&[drawing], &[view], spec, &mut target);
+    target
+}
+
+/// Directions all around, none of them along an axis.
+pub fn directions(n: usize) -> impl Iterator<Item = Vec3> {
+    // Fibonacci's lattice on the sphere.
+    (0..n).map(move |k| {
+        let z = 1.0 - (2.0 * k as f32 + 1.0) / n as f32;
+        let angle = k as f32 * 2.399_963;
+        let r = (1.0 - z * z).sqrt();
+        Vec3::new(r * angle.cos(), r * angle.sin(), z)
+    })
+}
+
+/// A table scene with every analytic shape, several patterns, and things outside of the picture.
+pub fn assorted(seed: u32) -> Drawing {
+    let mut drawing = Drawing::default();
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
+    let mut random = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32
+    };
+    let checker = Pattern::Checker { other: [0.1, 0.1, 0.1], cell: 0.3 };
+    add(&mut drawing, Shape::Plane, Pose::translation(0.0, 0.0, -0.3), GREY, checker);
+    let table = Shape::Box { half_extents: Vec3::new(0.6, 0.6, 0.03) };
+    let wood = Pattern::Wood { other: [0.2, 0.1, 0.04], ring: 0.04 };
+    add(&mut drawing, table, Pose::translation(0.0, 0.0, -0.03), [0.6, 0.4, 0.2], wood);
+    for k in 0..24 {
+        let at = Vec3::new(random() - 0.5, random() - 0.5, 0.05 + 0.3 * random());
+        let axis = Vec3::new(random() - 0.5, random() - 0.5, random() + 0.1).normalize();
+        let pose = Pose::from_parts(at, Quat::from_axis_angle(axis, 6.0 * random()));
+        let (radius, half_length) = (0.03 + 0.04 * random(), 0.04 + 0.05 * random());
+        let shape = match k % 6 {
+            0 => Shape::Sphere { radius },
+            1 => Shape::Capsule { radius, half_length },
+            2 => Shape::Cylinder { radius, half_length },
+            3 => Shape::Cone { radius, half_length },
+            4 => Shape::Disc { radius },
+            _ => Shape::Box { half_extents: Vec3::new(radius, half_length, 0.02) },
+        };
+        let pattern = match k % 4 {
+            0 => Pattern::Noise { other: [0.1, 0.2, 0.3], cell: 0.02 },
+            1 => Pattern::Grid { line: [0.9, 0.9, 0.9], cell: 0.03, width: 0.005 },
+            _ => Pattern::Plain,
+        };
+        add(&mut drawing, shape, pose, [random(), random(), random()], pattern);
+        if let Some(material) = drawing.materials.last_mut() {
+            material.roughness = random();
+        }
+    }
+    drawing
+}
