@@ -1,0 +1,329 @@
+//! One pre-norm transformer layer as a single node of the graph.
+//!
+//! candle's backward pass allocates, zeroes and adds a gradient for every node, which for a narrow tower costs as much
+//! as its arithmetic. Here a layer is one node with a backward pass of its own. Its sixteen parameters are packed into one
+//! vector, because a node of candle takes three arguments at most; the packing is itself in the graph, so that each
+//! parameter gets its gradient.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Storage, Tensor};
+use candle_nn::ops::softmax_last_dim;
+
+use super::activation::{Activation, add_bias, add_bias_residual};
+use super::attention::{self, Heads};
+use super::linear::{Matrix, linear};
+use super::{f32_values, layer_norm, norm, with_values};
+
+/// Shape of a pre-norm transformer layer:
+/// `h = x + out(attention(qkv(norm_1(x))))`, `y = h + fc_2(activation(fc_1(norm_2(h))))`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerSpec {
+    /// Width of a token.
+    pub width: usize,
+    /// Attention heads; divides `width`.
+    pub n_heads: usize,
+    /// Width inside the MLP.
+    pub mlp_width: usize,
+    /// Nonlinearity of the MLP.
+    pub activation: Activation,
+    /// Added to the variance in the norms.
+    pub eps: f64,
+    /// Whether a token sees only itself and those before it.
+    pub causal: bool,
+}
+
+/// The parameters in the order in which they are packed; weights are `[n_out, n_in]`, and query, key and value are one
+/// weight of `3 * width` rows.
+#[derive(Clone, Copy)]
+enum Part {
+    Norm1Weight,
+    Norm1Bias,
+    QkvWeight,
+    QkvBias,
+    OutWeight,
+    OutBias,
+    Norm2Weight,
+    Norm2Bias,
+    Fc1Weight,
+    Fc1Bias,
+    Fc2Weight,
+    Fc2Bias,
+}
+
+impl LayerSpec {
+    fn lens(&self) -> [usize; 12] {
+        let (w, m) = (self.width, self.mlp_width);
+        [w, w, 3 * w * w, 3 * w, w * w, w, w, w, m * w, m, w * m, w]
+    }
+
+    /// Number of parameters.
+    pub fn n_params(&self) -> usize {
+        self.lens().iter().sum()
+    }
+
+    fn range(&self, part: Part) -> Range<usize> {
+        let lens = self.lens();
+        let start = lens[..part as usize].iter().sum();
+        start..start + lens[part as usize]
+    }
+
+    fn heads(&self, n_tokens: usize) -> Heads {
+        Heads { n_tokens, width: self.width, n_heads: self.n_heads, causal: self.causal }
+    }
+}
+
+/// Packs the parameters of a layer: norm 1 (weight, bias), the weights of query, key and value, their biases, out (weight,
+/// bias), norm 2, fc 1, fc 2.
+///
+/// # Errors
+/// If the tensors are on different devices.
+pub fn pack_layer(parts: &[Tensor]) -> Result<Tensor> {
+    let flat = parts.iter().map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?;
+    Tensor::cat(&flat, 0)
+}
+
+/// Applies a layer to `x`, `[n_sequences, n_tokens, width]`, with the parameters of [`pack_layer`].
+///
+/// # Errors
+/// If the shapes do not fit.
+pub fn encoder_layer(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Tensor> {
+    let (_, _, width) = x.dims3()?;
+    if width != spec.width || params.dims() != [spec.n_params()] || !width.is_multiple_of(spec.n_heads) {
+        candle_core::bail!("a layer of {spec:?} got {:?} and {:?} parameters", x.dims(), params.dims());
+    }
+    if x.device().is_cpu() && x.dtype() == DType::F32 {
+        let keeps = x.track_op() || params.track_op();
+        return x.contiguous()?.apply_op2(params, Layer { spec: *spec, keeps, saved: Mutex::new(None) });
+    }
+    composed(x, params, spec)
+}
+
+/// The same of candle's operations: any device, any dtype.
+fn composed(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Tensor> {
+    let (n, t, w) = x.dims3()?;
+    let get = |part: Part| {
+        let range = spec.range(part);
+        params.narrow(0, range.start, range.len())
+    };
+    let weight = |part: Part, n_out: usize| get(part)?.reshape((n_out, ()));
+    let normed = layer_norm(x, &get(Part::Norm1Weight)?, &get(Part::Norm1Bias)?, spec.eps)?;
+    let qkv = linear(&normed, &weight(Part::QkvWeight, 3 * w)?)?.broadcast_add(&get(Part::QkvBias)?)?;
+    let qkv = qkv.reshape((n, t, 3, spec.n_heads, w / spec.n_heads))?.permute((2, 0, 3, 1, 4))?;
+    let part = |i: usize| qkv.narrow(0, i, 1)?.squeeze(0)?.contiguous();
+    let scale = 1.0 / ((w / spec.n_heads) as f64).sqrt();
+    let mut scores = ((part(0)? * scale)?).matmul(&part(1)?.transpose(D::Minus1, D::Minus2)?.contiguous()?)?;
+    if spec.causal {
+        let mask: Vec<f32> =
+            (0..t * t).map(|i| if i % t > i / t { f32::NEG_INFINITY } else { 0.0 }).collect();
+        let mask = Tensor::from_vec(mask, (t, t), x.device())?.to_dtype(x.dtype())?;
+        scores = scores.broadcast_add(&mask)?;
+    }
+    let probs = match scores.track_op() {
+        true => candle_nn::ops::softmax(&scores, D::Minus1)?,
+        false => softmax_last_dim(&scores)?,
+    };
+    let mixed = probs.matmul(&part(2)?)?.transpose(1, 2)?.reshape((n, t, w))?;
+    let out = linear(&mixed, &weight(Part::OutWeight, w)?)?.broadcast_add(&get(Part::OutBias)?)?;
+    let mid = (x + out)?;
+    let normed = layer_norm(&mid, &get(Part::Norm2Weight)?, &get(Part::Norm2Bias)?, spec.eps)?;
+    let pre =
+        linear(&normed, &weight(Part::Fc1Weight, spec.mlp_width)?)?.broadcast_add(&get(Part::Fc1Bias)?)?;
+    let act = spec.activation.apply(&pre)?;
+    mid + linear(&act, &weight(Part::Fc2Weight, w)?)?.broadcast_add(&get(Part::Fc2Bias)?)?
+}
+
+/// What the backward pass needs of the forward pass; the rest is cheaper to compute anew.
+struct Saved {
+    qkv: Matrix,
+    mixed: Matrix,
+    mid: Matrix,
+    pre: Matrix,
+}
+
+struct Layer {
+    spec: LayerSpec,
+    keeps: bool,
+    saved: Mutex<Option<Saved>>,
+}
+
+/// The packed parameters.
+struct Params<'a> {
+    storage: &'a CpuStorage,
+    start: usize,
+    values: &'a [f32],
+    spec: &'a LayerSpec,
+}
+
+impl<'a> Params<'a> {
+    fn new(storage: &'a CpuStorage, layout: &Layout, spec: &'a LayerSpec) -> Result<Self> {
+        Ok(Self { storage, start: layout.start_offset(), values: f32_values(storage, layout)?, spec })
+    }
+
+    fn get(&self, part: Part) -> &[f32] {
+        &self.values[self.spec.range(part)]
+    }
+
+    fn offset(&self, part: Part) -> usize {
+        self.start + self.spec.range(part).start
+    }
+
+    fn norm(&self, x: &[f32], weight: Part, bias: Part) -> Matrix {
+        let mut out = Matrix::zeros(x.len() / self.spec.width, self.spec.width);
+        norm::forward(x, self.get(weight), self.get(bias), self.spec.eps as f32, out.values_mut());
+        out
+    }
+}
+
+impl CustomOp2 for Layer {
+    fn name(&self) -> &'static str {
+        "sayso-encoder-layer"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, p: &CpuStorage, lp: &Layout) -> Result<(CpuStorage, Shape)> {
+        let params = Params::new(p, lp, &self.spec)?;
+        let heads = self.spec.heads(lx.dims()[1]);
+        let (out, saved) = forward(&params, &heads, f32_values(x, lx)?, self.keeps)?;
+        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = saved;
+        Ok((out.into_storage(), lx.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, p: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let Some(saved) = self.saved.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            candle_core::bail!("a layer can be differentiated once a forward pass");
+        };
+        let grad = Matrix::from_values(self.spec.width, grad.contiguous()?.flatten_all()?.to_vec1()?);
+        let (storage, layout) = p.storage_and_layout();
+        let Storage::Cpu(storage) = &*storage else { candle_core::bail!("a tensor on the CPU is needed") };
+        let params = Params::new(storage, layout, &self.spec)?;
+        let heads = self.spec.heads(x.dim(1)?);
+        let (grad_x, grad_params) =
+            with_values(&x.contiguous()?, |x| backward(&params, &heads, x, saved, grad))?;
+        let CpuStorage::F32(grad_x) = grad_x.into_storage() else {
+            candle_core::bail!("f32 is needed on the CPU")
+        };
+        let grad_x = Tensor::from_vec(grad_x, x.shape(), x.device())?;
+        let n_params = grad_params.len();
+        Ok((Some(grad_x), Some(Tensor::from_vec(grad_params, n_params, x.device())?)))
+    }
+}
+
+fn forward(params: &Params<'_>, heads: &Heads, x: &[f32], keeps: bool) -> Result<(Matrix, Option<Saved>)> {
+    let LayerSpec { width, mlp_width, activation, .. } = *params.spec;
+    let n_rows = x.len() / width;
+
+    let normed = params.norm(x, Part::Norm1Weight, Part::Norm1Bias);
+    let mut qkv = normed.times_transposed(params.storage, params.offset(Part::QkvWeight), 3 * width)?;
+    drop(normed);
+    add_bias(qkv.values_mut(), params.get(Part::QkvBias));
+    let mut mixed = Matrix::zeros(n_rows, width);
+    attention::forward(heads, qkv.values(), mixed.values_mut());
+    let mut mid = mixed.times_transposed(params.storage, params.offset(Part::OutWeight), width)?;
+    add_bias_residual(mid.values_mut(), params.get(Part::OutBias), x);
+
+    let normed = params.norm(mid.values(), Part::Norm2Weight, Part::Norm2Bias);
+    let mut pre = normed.times_transposed(params.storage, params.offset(Part::Fc1Weight), mlp_width)?;
+    drop(normed);
+    let fc_2 = |act: &Matrix| act.times_transposed(params.storage, params.offset(Part::Fc2Weight), width);
+    let mut out = if keeps {
+        add_bias(pre.values_mut(), params.get(Part::Fc1Bias));
+        let mut act = Matrix::zeros(n_rows, mlp_width);
+        activation.forward(pre.values(), act.values_mut());
+        fc_2(&act)?
+    } else {
+        activation.bias_act(pre.values_mut(), params.get(Part::Fc1Bias));
+        fc_2(&pre)?
+    };
+    add_bias_residual(out.values_mut(), params.get(Part::Fc2Bias), mid.values());
+    Ok((out, keeps.then_some(Saved { qkv, mixed, mid, pre })))
+}
+
+/// Gradients of `x` and of the packed parameters from `grad`, that of the result.
+fn backward(
+    params: &Params<'_>,
+    heads: &Heads,
+    x: &[f32],
+    saved: Saved,
+    grad: Matrix,
+) -> Result<(Matrix, Vec<f32>)> {
+    let LayerSpec { width, mlp_width, activation, eps, .. } = *params.spec;
+    let Saved { qkv, mixed, mid, mut pre } = saved;
+    let mut grad_params = vec![0.0; params.spec.n_params()];
+    let mut put = |part: Part, values: &[f32]| grad_params[params.spec.range(part)].copy_from_slice(values);
+
+    // The MLP; `pre` becomes its activation.
+    let mut grad_pre = grad.times(params.storage, params.offset(Part::Fc2Weight), mlp_width)?;
+    activation.backward(pre.values_mut(), grad_pre.values_mut());
+    put(Part::Fc2Weight, grad.transposed_times(&pre)?.values());
+    put(Part::Fc2Bias, &grad.column_sums());
+    drop(pre);
+    let normed = params.norm(mid.values(), Part::Norm2Weight, Part::Norm2Bias);
+    put(Part::Fc1Weight, grad_pre.transposed_times(&normed)?.values());
+    put(Part::Fc1Bias, &grad_pre.column_sums());
+    let mut grad_mid = grad_pre.times(params.storage, params.offset(Part::Fc1Weight), width)?;
+    drop((grad_pre, normed));
+    let (weight, bias) =
+        norm::backward(mid.values(), params.get(Part::Norm2Weight), eps as f32, grad_mid.values_mut());
+    put(Part::Norm2Weight, &weight);
+    put(Part::Norm2Bias, &bias);
+    grad_mid.add(grad.values());
+
+    // The attention.
+    put(Part::OutWeight, grad_mid.transposed_times(&mixed)?.values());
+    put(Part::OutBias, &grad_mid.column_sums());
+    let grad_mixed = grad_mid.times(params.storage, params.offset(Part::OutWeight), width)?;
+    let mut grad_qkv = Matrix::zeros(x.len() / width, 3 * width);
+    attention::backward(heads, qkv.values(), grad_mixed.values(), grad_qkv.values_mut());
+    let normed = params.norm(x, Part::Norm1Weight, Part::Norm1Bias);
+    put(Part::QkvWeight, grad_qkv.transposed_times(&normed)?.values());
+    put(Part::QkvBias, &grad_qkv.column_sums());
+    let mut grad_x = grad_qkv.times(params.storage, params.offset(Part::QkvWeight), width)?;
+    let (weight, bias) = norm::backward(x, params.get(Part::Norm1Weight), eps as f32, grad_x.values_mut());
+    put(Part::Norm1Weight, &weight);
+    put(Part::Norm1Bias, &bias);
+    grad_x.add(grad_mid.values());
+    Ok((grad_x, grad_params))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+    use crate::ops::testing::{assert_close, grad_of};
+
+    fn check(spec: LayerSpec, n_tokens: usize) -> Result<()> {
+        let device = Device::Cpu;
+        let x = Var::randn(0f32, 1.0, (3, n_tokens, spec.width), &device)?;
+        let params = Var::randn(0f32, 0.2, spec.n_params(), &device)?;
+        let mix = Tensor::randn(0f32, 1.0, x.shape(), &device)?;
+        let ours = encoder_layer(&x, &params, &spec)?;
+        let slow = composed(&x, &params, &spec)?;
+        assert_close(&ours, &slow, 1e-4)?;
+        let inferred = encoder_layer(&x.as_detached_tensor(), &params.as_detached_tensor(), &spec)?;
+        assert_close(&inferred, &ours, 1e-6)?;
+        let ours = (ours * &mix)?.sum_all()?.backward()?;
+        let slow = (slow * &mix)?.sum_all()?.backward()?;
+        for var in [&x, &params] {
+            assert_close(&grad_of(&ours, var)?, &grad_of(&slow, var)?, 2e-4)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn values_and_gradients_agree_with_composed_operations() -> Result<()> {
+        let spec = LayerSpec {
+            width: 32,
+            n_heads: 4,
+            mlp_width: 80,
+            activation: Activation::QuickGelu,
+            eps: 1e-5,
+            causal: false,
+        };
+        check(spec, 17)?;
+        check(LayerSpec { causal: true, ..spec }, 9)?;
+        check(LayerSpec { width: 66, n_heads: 3, activation: Activation::Gelu, ..spec }, 21)?;
+        check(LayerSpec { width: 48, n_heads: 1, activation: Activation::GeluTanh, ..spec }, 1)
+    }
+}

@@ -1,0 +1,111 @@
+//! The stack of transformer layers that every tower has.
+
+use candle_core::{Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+
+use crate::ops::{LayerSpec, encoder_layer, layer_norm, pack_layer};
+
+/// Layers `{prefix}.0`, `{prefix}.1`, … under Hugging Face's keys.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    spec: LayerSpec,
+    layers: Vec<LayerParams>,
+}
+
+/// The parameters of a layer: packed once if they are fixed, and with every forward pass while they are variables.
+#[derive(Clone, Debug)]
+enum LayerParams {
+    Packed(Tensor),
+    Variables(Vec<Tensor>),
+}
+
+impl Encoder {
+    /// Builds `n_layers` layers; new variables start as in CLIP (Radford et al. 2021, as in its published code).
+    ///
+    /// # Errors
+    /// If a parameter is missing or has another shape.
+    pub fn new(spec: LayerSpec, n_layers: usize, vb: VarBuilder) -> Result<Self> {
+        let layers = (0..n_layers).map(|i| layer_params(&spec, n_layers, vb.pp(i))).collect::<Result<_>>()?;
+        Ok(Self { spec, layers })
+    }
+
+    /// `[n_sequences, n_tokens, width]` to the same shape.
+    ///
+    /// # Errors
+    /// If the width does not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mut x = x.clone();
+        for layer in &self.layers {
+            x = match layer {
+                LayerParams::Packed(params) => encoder_layer(&x, params, &self.spec)?,
+                LayerParams::Variables(parts) => encoder_layer(&x, &pack_layer(parts)?, &self.spec)?,
+            };
+        }
+        Ok(x)
+    }
+}
+
+fn layer_params(spec: &LayerSpec, n_layers: usize, vb: VarBuilder) -> Result<LayerParams> {
+    let (width, mlp_width) = (spec.width, spec.mlp_width);
+    let width_std = (width as f64).powf(-0.5);
+    let depth_std = width_std * (2.0 * n_layers as f64).powf(-0.5);
+    let attention = vb.pp("self_attn");
+    let [q, k, v, out] = ["q_proj", "k_proj", "v_proj", "out_proj"].map(|name| attention.pp(name));
+    let (fc1, fc2) = (vb.pp("mlp.fc1"), vb.pp("mlp.fc2"));
+    let mut parts = norm_params(width, vb.pp("layer_norm1"))?.to_vec();
+    for part in [&q, &k, &v] {
+        parts.push(part.get_with_hints((width, width), "weight", normal(depth_std))?);
+    }
+    for part in [&q, &k, &v] {
+        parts.push(part.get_with_hints(width, "bias", Init::Const(0.0))?);
+    }
+    parts.push(out.get_with_hints((width, width), "weight", normal(width_std))?);
+    parts.push(out.get_with_hints(width, "bias", Init::Const(0.0))?);
+    parts.extend(norm_params(width, vb.pp("layer_norm2"))?);
+    parts.push(fc1.get_with_hints((mlp_width, width), "weight", normal((2.0 * width as f64).powf(-0.5)))?);
+    parts.push(fc1.get_with_hints(mlp_width, "bias", Init::Const(0.0))?);
+    parts.push(fc2.get_with_hints((width, mlp_width), "weight", normal(depth_std))?);
+    parts.push(fc2.get_with_hints(width, "bias", Init::Const(0.0))?);
+    if parts.iter().any(Tensor::is_variable) {
+        Ok(LayerParams::Variables(parts))
+    } else {
+        Ok(LayerParams::Packed(pack_layer(&parts)?))
+    }
+}
+
+/// A layer norm with parameters.
+#[derive(Clone, Debug)]
+pub struct Norm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl Norm {
+    /// `weight` and `bias`, `[width]`.
+    ///
+    /// # Errors
+    /// If a parameter is missing or has another shape.
+    pub fn new(width: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
+        let [weight, bias] = norm_params(width, vb)?;
+        Ok(Self { weight, bias, eps })
+    }
+
+    /// Normalises the last dimension.
+    ///
+    /// # Errors
+    /// If the width does not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        layer_norm(x, &self.weight, &self.bias, self.eps)
+    }
+}
+
+fn norm_params(width: usize, vb: VarBuilder) -> Result<[Tensor; 2]> {
+    let weight = vb.get_with_hints(width, "weight", Init::Const(1.0))?;
+    Ok([weight, vb.get_with_hints(width, "bias", Init::Const(0.0))?])
+}
+
+/// Normal around zero.
+pub(super) fn normal(stdev: f64) -> Init {
+    Init::Randn { mean: 0.0, stdev }
+}

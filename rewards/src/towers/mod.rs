@@ -1,0 +1,16 @@
+//! Image and text towers, built from a checkpoint's own configuration, for inference and for training.
+//!
+//! A tower is built through a [`candle_nn::VarBuilder`] under the keys of Hugging Face checkpoints. The builder decides
+//! where parameters come from: [`params::StrictTensors`] (a file, nothing missing, nothing left over) or
+//! [`params::SeededVars`] (a [`candle_nn::VarMap`] for training, filled by a seed).
+
+pub mod clip;
+pub mod config;
+pub mod encoder;
+pub mod params;
+pub mod text;
+pub mod vision;
+
+pub use clip::{Clip, unit_rows};
+pub use config::{ClipConfig, TextConfig, VisionConfig};
+pub use text::TokenBatch;

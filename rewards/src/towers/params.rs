@@ -1,0 +1,139 @@
+//! Where the parameters of a tower come from.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{DType, Device, Result, Shape, Tensor, Var};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarMap};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+/// The tensors of a checkpoint, by name; a tower that asks for one that is absent, or of another shape, gets an error, and
+/// [`StrictTensors::unused`] tells which it never asked for.
+#[derive(Clone)]
+pub struct StrictTensors {
+    tensors: Arc<HashMap<String, Tensor>>,
+    unused: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl StrictTensors {
+    /// Buffers that some versions of `transformers` saved beside the parameters.
+    const BUFFERS: [&str; 1] = [".position_ids"];
+
+    /// Wraps the tensors of a checkpoint.
+    pub fn new(tensors: HashMap<String, Tensor>) -> Self {
+        let unused =
+            tensors.keys().filter(|name| !Self::BUFFERS.iter().any(|b| name.ends_with(b))).cloned().collect();
+        Self { tensors: Arc::new(tensors), unused: Arc::new(Mutex::new(unused)) }
+    }
+
+    /// Names of the tensors that nothing has asked for yet, sorted.
+    pub fn unused(&self) -> Vec<String> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+impl SimpleBackend for StrictTensors {
+    fn get(&self, s: Shape, name: &str, _: Init, dtype: DType, dev: &Device) -> Result<Tensor> {
+        let tensor = self.get_unchecked(name, dtype, dev)?;
+        if tensor.shape() != &s {
+            candle_core::bail!("tensor '{name}' has shape {:?}, the config asks for {s:?}", tensor.shape());
+        }
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, dev: &Device) -> Result<Tensor> {
+        let Some(tensor) = self.tensors.get(name) else {
+            return Err(candle_core::Error::msg(format!("tensor '{name}' is missing")));
+        };
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        tensor.to_dtype(dtype)?.to_device(dev)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+}
+
+/// Variables for training: a parameter that the map lacks is drawn from its initial distribution by the seed and its name, so
+/// that neither the order of construction nor the number of threads matters.
+pub struct SeededVars {
+    vars: VarMap,
+    seed: u64,
+}
+
+impl SeededVars {
+    /// Adds to `vars`, which shares its variables with every clone of it.
+    pub fn new(vars: &VarMap, seed: u64) -> Self {
+        Self { vars: vars.clone(), seed }
+    }
+}
+
+impl SimpleBackend for SeededVars {
+    fn get(&self, s: Shape, name: &str, init: Init, dtype: DType, dev: &Device) -> Result<Tensor> {
+        let mut vars = self.vars.data().lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(var) = vars.get(name) {
+            if var.shape() != &s {
+                candle_core::bail!("variable '{name}' has shape {:?}, the config asks for {s:?}", var.shape());
+            }
+            return Ok(var.as_tensor().clone());
+        }
+        let value = match init {
+            Init::Const(value) => Tensor::full(value as f32, &s, dev)?,
+            Init::Randn { mean, stdev } => {
+                let values = normal_values(s.elem_count(), mean, stdev, self.seed, name);
+                Tensor::from_vec(values, &s, dev)?
+            }
+            _ => candle_core::bail!("variable '{name}' cannot start from {init:?}"),
+        };
+        let var = Var::from_tensor(&value.to_dtype(dtype)?)?;
+        let tensor = var.as_tensor().clone();
+        vars.insert(name.to_owned(), var);
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        let vars = self.vars.data().lock().unwrap_or_else(PoisonError::into_inner);
+        vars.get(name)
+            .map(|var| var.as_tensor().clone())
+            .ok_or_else(|| candle_core::Error::msg(format!("variable '{name}' is missing")))
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.vars.data().lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+}
+
+/// Normal values by Box and Muller's transform, from a generator of their own.
+fn normal_values(n: usize, mean: f64, stdev: f64, seed: u64, name: &str) -> Vec<f32> {
+    /// Fowler, Noll and Vo's hash (FNV-1a, 64 bits), which is the same everywhere and always.
+    fn hash(name: &str) -> u64 {
+        name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+    }
+    let mut rng = Pcg64Mcg::seed_from_u64(seed ^ hash(name));
+    let mut values = Vec::with_capacity(n + 1);
+    while values.len() < n {
+        let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+        let (sin, cos) = (std::f64::consts::TAU * rng.random::<f64>()).sin_cos();
+        values.extend([cos, sin].map(|v| (mean + stdev * radius * v) as f32));
+    }
+    values.truncate(n);
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normal_values_have_their_moments_and_their_seed() {
+        let values = normal_values(20_001, 1.0, 2.0, 7, "a.weight");
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / 20_001.0;
+        let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / 20_001.0;
+        assert!((mean - 1.0).abs() < 0.05 && (variance - 4.0).abs() < 0.15);
+        assert_eq!(values, normal_values(20_001, 1.0, 2.0, 7, "a.weight"));
+        assert_ne!(values, normal_values(20_001, 1.0, 2.0, 8, "a.weight"));
+        assert_ne!(values, normal_values(20_001, 1.0, 2.0, 7, "b.weight"));
+    }
+}
