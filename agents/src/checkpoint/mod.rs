@@ -1,0 +1,272 @@
+//! Checkpoints: one safetensors file that holds everything a training needs to go on as if it had never stopped.
+//!
+//! Tensors: `policy.*` (parameters), `adam.*` (moments), the normalisers, the current observations, and the env's
+//! snapshot as bytes. The rest (configuration, counters, generators, unfinished episodes) is JSON in the file's
+//! metadata. Every part carries a CRC-32C; a file appears under its name only when it is complete.
+
+mod data;
+
+pub use data::TensorData;
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+use safetensors::SafeTensors;
+use sayso_sim::Frames;
+use serde::{Deserialize, Serialize};
+
+use crate::episodes::{EpisodeTracker, RecentEpisodes};
+use crate::evaluate::TrainedPolicy;
+use crate::normalize::{ObservationNormalizer, RunningMoments};
+use crate::policy::{ActorCritic, PolicySpec};
+use crate::train::TrainConfig;
+use crate::{AgentError, Result};
+
+/// Layout of the file; another one is refused.
+const VERSION: u32 = 1;
+/// Key of our JSON in the file's metadata.
+const METADATA_KEY: &str = "sayso-checkpoint";
+/// Name of the header among the checksums.
+const HEADER: &str = "(header)";
+
+/// A complete state of a training.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    header: Header,
+    tensors: BTreeMap<String, TensorData>,
+    /// Where it was read from; empty if it was made in memory.
+    path: PathBuf,
+}
+
+/// Everything that is not a tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Header {
+    pub config: TrainConfig,
+    pub policy: PolicySpec,
+    pub n_updates: u64,
+    pub n_steps: u64,
+    pub adam_steps: u64,
+    pub action_rng: Pcg64,
+    pub shuffle_rng: Pcg64,
+    pub tracker: EpisodeTracker,
+    pub recent: RecentEpisodes,
+}
+
+/// Our part of the file's metadata.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Metadata {
+    version: u32,
+    /// [`Header`] as JSON; a string, so that its checksum is one of bytes.
+    header: String,
+    /// CRC-32C of the header and of every tensor's bytes, by name.
+    checksums: BTreeMap<String, u32>,
+}
+
+impl Checkpoint {
+    pub(crate) fn new(header: Header, tensors: Vec<(String, TensorData)>) -> Self {
+        Self { header, tensors: tensors.into_iter().collect(), path: PathBuf::new() }
+    }
+
+    /// The configuration of the training.
+    pub fn config(&self) -> &TrainConfig {
+        &self.header.config
+    }
+
+    /// Updates done.
+    pub fn n_updates(&self) -> u64 {
+        self.header.n_updates
+    }
+
+    /// Env steps done, over all envs.
+    pub fn n_steps(&self) -> u64 {
+        self.header.n_steps
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// `step-NNNNNNNNNNNN.safetensors`; names sort by steps.
+    pub fn file_name(&self) -> String {
+        format!("step-{:012}.safetensors", self.header.n_steps)
+    }
+
+    /// Writes the file under another name, flushes it to the disk, and renames it; its folder is made if needed.
+    ///
+    /// # Errors
+    /// If the folder or the disk refuses; a file that was there before is then as it was.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let failed = |reason: String| AgentError::Checkpoint { path: path.to_owned(), reason };
+        let io = |error: std::io::Error| failed(format!("cannot be written: {error}"));
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        std::fs::create_dir_all(folder).map_err(io)?;
+        let bytes = self.to_bytes().map_err(failed)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+        file.write_all(&bytes).map_err(io)?;
+        file.as_file().sync_all().map_err(io)?;
+        file.persist(path).map_err(|error| io(error.error))?;
+        // The new name is safe once the folder itself is on the disk; some file systems cannot be asked for that.
+        if let Ok(folder) = std::fs::File::open(folder) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+
+    /// Reads a file that [`Self::save`] wrote, and checks every part of it.
+    ///
+    /// # Errors
+    /// If the file is missing, damaged, or none of ours; names the file and the tensor.
+    pub fn load(path: &Path) -> Result<Self> {
+        let failed = |reason: String| AgentError::Checkpoint { path: path.to_owned(), reason };
+        let bytes = std::fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+        let mut checkpoint = Self::from_bytes(&bytes).map_err(failed)?;
+        checkpoint.path = path.to_owned();
+        Ok(checkpoint)
+    }
+
+    /// The latest checkpoint file of a folder; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn latest(folder: &Path) -> Result<Option<PathBuf>> {
+        let failed = |error: std::io::Error| AgentError::Checkpoint {
+            path: folder.to_owned(),
+            reason: format!("cannot be read: {error}"),
+        };
+        let mut latest = None;
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let name = name.to_string_lossy().into_owned();
+            if name.starts_with("step-") && name.ends_with(".safetensors") {
+                latest = latest.max(Some(name));
+            }
+        }
+        Ok(latest.map(|name| folder.join(name)))
+    }
+
+    /// The policy as it was, ready to be evaluated.
+    ///
+    /// # Errors
+    /// If its tensors are not those of the network that the checkpoint describes.
+    pub fn policy(&self) -> Result<TrainedPolicy> {
+        Ok(TrainedPolicy::new(self.network()?, self.observation_normalizer()?))
+    }
+
+    pub(crate) fn network(&self) -> Result<ActorCritic> {
+        // The start is overwritten, so its generator does not matter.
+        let network =
+            ActorCritic::new(self.header.policy.clone(), &mut Pcg64::seed_from_u64(0), &Device::Cpu)?;
+        for (name, var) in network.parameters().iter() {
+            var.set(&self.tensor(&format!("policy.{name}"), var.dims(), network.device())?)?;
+        }
+        let n_saved = self.tensors.keys().filter(|name| name.starts_with("policy.")).count();
+        self.expect_equal("number of policy tensors", &network.parameters().iter().len(), &n_saved)?;
+        Ok(network)
+    }
+
+    pub(crate) fn observation_normalizer(&self) -> Result<Option<ObservationNormalizer>> {
+        if !self.header.config.ppo.normalize_observations {
+            return Ok(None);
+        }
+        let values = self.f64_values("observations.moments")?;
+        let moments = RunningMoments::from_values(self.header.policy.state_dim, &values)
+            .map_err(|error| self.error(format!("tensor 'observations.moments': {error}")))?;
+        Ok(Some(ObservationNormalizer { moments }))
+    }
+
+    /// A tensor of the given shape.
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
+        let data = self.data(name)?;
+        if data.shape() != shape {
+            let got = data.shape();
+            return Err(self.error(format!("tensor '{name}': expected shape {shape:?}, got {got:?}")));
+        }
+        Ok(Tensor::from_vec(self.f32_values(name)?, shape, device)?)
+    }
+
+    pub(crate) fn f32_values(&self, name: &str) -> Result<Vec<f32>> {
+        self.data(name)?.to_f32().map_err(|reason| self.error(format!("tensor '{name}': {reason}")))
+    }
+
+    pub(crate) fn f64_values(&self, name: &str) -> Result<Vec<f64>> {
+        self.data(name)?.to_f64().map_err(|reason| self.error(format!("tensor '{name}': {reason}")))
+    }
+
+    pub(crate) fn bytes(&self, name: &str) -> Result<&[u8]> {
+        self.data(name)?.to_bytes().map_err(|reason| self.error(format!("tensor '{name}': {reason}")))
+    }
+
+    pub(crate) fn frames(&self, name: &str) -> Result<Frames> {
+        self.data(name)?.to_frames().map_err(|reason| self.error(format!("tensor '{name}': {reason}")))
+    }
+
+    /// Checks that what is asked for now is what was saved.
+    pub(crate) fn expect_equal<T: PartialEq + Debug>(&self, what: &str, asked: &T, saved: &T) -> Result<()> {
+        if asked == saved {
+            return Ok(());
+        }
+        Err(self.error(format!("{what} is {saved:?} here, but {asked:?} is asked for")))
+    }
+
+    fn data(&self, name: &str) -> Result<&TensorData> {
+        self.tensors.get(name).ok_or_else(|| self.error(format!("tensor '{name}' is missing")))
+    }
+
+    fn error(&self, reason: String) -> AgentError {
+        let path = if self.path == Path::new("") { PathBuf::from("checkpoint") } else { self.path.clone() };
+        AgentError::Checkpoint { path, reason }
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let header = serde_json::to_string(&self.header).map_err(|error| error.to_string())?;
+        let mut checksums: BTreeMap<String, u32> =
+            self.tensors.iter().map(|(name, data)| (name.clone(), data.checksum())).collect();
+        checksums.insert(HEADER.to_owned(), crc32c::crc32c(header.as_bytes()));
+        let metadata = serde_json::to_string(&Metadata { version: VERSION, header, checksums })
+            .map_err(|error| error.to_string())?;
+        safetensors::serialize(&self.tensors, Some(HashMap::from([(METADATA_KEY.to_owned(), metadata)])))
+            .map_err(|error| error.to_string())
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let damaged = |error: &dyn std::fmt::Display| format!("is no intact safetensors file: {error}");
+        let file = SafeTensors::deserialize(bytes).map_err(|error| damaged(&error))?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(&error))?;
+        let ours = metadata.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
+        let ours = ours.ok_or_else(|| format!("is no checkpoint: its metadata lacks '{METADATA_KEY}'"))?;
+        let ours: Metadata =
+            serde_json::from_str(ours).map_err(|error| format!("its metadata is damaged: {error}"))?;
+        if ours.version != VERSION {
+            return Err(format!("has layout version {}, this program reads {VERSION}", ours.version));
+        }
+        if ours.checksums.get(HEADER) != Some(&crc32c::crc32c(ours.header.as_bytes())) {
+            return Err("its header is damaged: the checksum differs".to_owned());
+        }
+        let header: Header = serde_json::from_str(&ours.header)
+            .map_err(|error| format!("its header does not fit: {error}"))?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.tensors() {
+            let data = TensorData::from_view(&view);
+            if ours.checksums.get(&name) != Some(&data.checksum()) {
+                return Err(format!("tensor '{name}' is damaged: the checksum differs"));
+            }
+            tensors.insert(name, data);
+        }
+        if let Some(name) = ours.checksums.keys().find(|name| *name != HEADER && !tensors.contains_key(*name))
+        {
+            return Err(format!("tensor '{name}' is missing"));
+        }
+        Ok(Self { header, tensors, path: PathBuf::new() })
+    }
+}

@@ -1,0 +1,268 @@
+//! Evaluation: a policy, fresh episodes, and how often each goal was met.
+
+use std::ops::ControlFlow;
+
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+use sayso_envs::{Actions, AutoresetMode, Observations, ResetOptions, Space, StepBatch, VectorEnv};
+use serde::{Deserialize, Serialize};
+
+use crate::episodes::{Episode, EpisodeTracker};
+use crate::error::check;
+use crate::normalize::ObservationNormalizer;
+use crate::policy::ActorCritic;
+use crate::{AgentError, Checkpoint, Result};
+
+/// Anything that chooses actions: trained, scripted or random.
+pub trait Policy {
+    /// One action per env for a batch of observations; random choices draw from `rng` alone.
+    ///
+    /// # Errors
+    /// If the observations are not those that the policy was made for.
+    fn act(&mut self, observations: &Observations, rng: &mut Pcg64) -> Result<Actions>;
+
+    /// Called before the first action of an env's episode, for policies that keep state.
+    fn start_episode(&mut self, env_idx: usize) {
+        let _ = env_idx;
+    }
+}
+
+/// Uniformly random actions.
+#[derive(Clone, Debug)]
+pub struct RandomPolicy {
+    action_space: Space,
+    n_envs: usize,
+}
+
+impl RandomPolicy {
+    /// Acts in every env of `env`.
+    pub fn new(env: &dyn VectorEnv) -> Self {
+        Self { action_space: env.single_action_space().clone(), n_envs: env.n_envs() }
+    }
+}
+
+impl Policy for RandomPolicy {
+    fn act(&mut self, _observations: &Observations, rng: &mut Pcg64) -> Result<Actions> {
+        self.action_space.sample_actions(self.n_envs, rng).ok_or_else(|| AgentError::Mismatch {
+            what: "action space",
+            expected: "a box or a discrete space".to_owned(),
+            got: format!("{:?}", self.action_space),
+        })
+    }
+}
+
+/// A learnt policy: the network and the observation statistics that it was trained with, both frozen.
+#[derive(Debug)]
+pub struct TrainedPolicy {
+    network: ActorCritic,
+    normalizer: Option<ObservationNormalizer>,
+    /// Acts with the mode of the distribution; samples from it otherwise.
+    pub deterministic: bool,
+}
+
+impl TrainedPolicy {
+    /// Wraps a network and, if observations were normalised, their statistics. Acts deterministically.
+    pub fn new(network: ActorCritic, normalizer: Option<ObservationNormalizer>) -> Self {
+        Self { network, normalizer, deterministic: true }
+    }
+
+    /// The policy of a checkpoint.
+    ///
+    /// # Errors
+    /// If the tensors do not fit the network that the checkpoint describes.
+    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        checkpoint.policy()
+    }
+
+    /// The network.
+    pub fn network(&self) -> &ActorCritic {
+        &self.network
+    }
+
+    /// Checks that the policy was made for these spaces.
+    ///
+    /// # Errors
+    /// Names the space that differs.
+    pub fn check_fits(&self, env: &dyn VectorEnv) -> Result<()> {
+        self.network.check_fits(env.single_observation_space(), env.single_action_space())
+    }
+}
+
+impl Policy for TrainedPolicy {
+    fn act(&mut self, observations: &Observations, rng: &mut Pcg64) -> Result<Actions> {
+        let mut state = observations.state.clone();
+        if let Some(normalizer) = &self.normalizer {
+            normalizer.normalize(&mut state);
+        }
+        let spec = self.network.spec();
+        let n_rows = match spec.image {
+            Some(_) => observations.pixels.n_views(),
+            None => state.len() / spec.state_dim,
+        };
+        let distribution = self.network.distribution(&state, observations.pixels.pixels(), n_rows)?;
+        let actions = if self.deterministic { distribution.mode() } else { distribution.sample(rng) };
+        Ok(spec.actions.clip(&actions))
+    }
+}
+
+/// How to evaluate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Episodes in all; at least 1.
+    pub n_episodes: usize,
+    /// Seed of the envs' episodes and of the policy's random choices.
+    pub seed: u64,
+}
+
+/// Result of an evaluation; ground truth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvalReport {
+    /// Every episode, those of env 0 first.
+    pub episodes: Vec<Episode>,
+    /// One entry per goal of the env.
+    pub goals: Vec<GoalSuccess>,
+    /// Mean undiscounted return of the env's own reward.
+    pub mean_return: f64,
+    /// Mean length of an episode, in control steps.
+    pub mean_steps: f64,
+}
+
+/// How often one goal was met.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GoalSuccess {
+    /// Name of the goal.
+    pub goal: String,
+    /// In the last state of the episode.
+    pub at_end: SuccessRate,
+    /// In some state of the episode.
+    pub ever: SuccessRate,
+}
+
+/// A rate with its 95% confidence interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SuccessRate {
+    /// Episodes that succeeded.
+    pub n_success: usize,
+    /// Episodes in all.
+    pub n_episodes: usize,
+    /// `n_success / n_episodes`.
+    pub rate: f64,
+    /// Wilson's score interval at 95%.
+    pub interval: (f64, f64),
+}
+
+impl SuccessRate {
+    /// The rate of `n_success` among `n_episodes`.
+    pub fn new(n_success: usize, n_episodes: usize) -> Self {
+        let rate = n_success as f64 / n_episodes.max(1) as f64;
+        Self { n_success, n_episodes, rate, interval: wilson_interval(n_success, n_episodes) }
+    }
+}
+
+/// Runs fresh episodes with a policy.
+///
+/// Each env runs its equal share of the episodes to the end, so that short episodes are not favoured. `on_progress`
+/// hears after every step how many episodes are done, and may stop the evaluation; the report then covers these.
+///
+/// # Errors
+/// If the configuration is out of range, or if the env or the policy fails.
+pub fn evaluate(
+    env: &mut dyn VectorEnv,
+    policy: &mut dyn Policy,
+    config: &EvalConfig,
+    on_progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<EvalReport> {
+    check(1 <= config.n_episodes, "eval.n_episodes", config.n_episodes, "at least 1")?;
+    let (n_envs, goal_names) = (env.n_envs(), env.goal_names().to_vec());
+    let n_goals = goal_names.len();
+    let share = |env_idx| config.n_episodes / n_envs + usize::from(env_idx < config.n_episodes % n_envs);
+    let mut missing: Vec<usize> = (0..n_envs).map(share).collect();
+    let mut episodes = vec![Vec::new(); n_envs];
+    let mut tracker = EpisodeTracker::new(n_envs, n_goals);
+    let mut rng = Pcg64::seed_from_u64(config.seed);
+    let mut batch = StepBatch::default();
+
+    env.reset(&ResetOptions { seed: Some(config.seed), mask: None }, &mut batch)?;
+    (0..n_envs).for_each(|env_idx| policy.start_episode(env_idx));
+    while missing.iter().any(|&n| 0 < n) {
+        let actions = policy.act(&batch.observations, &mut rng)?;
+        env.step(&actions, &mut batch)?;
+        for env_idx in 0..n_envs {
+            if env.autoreset_mode() == AutoresetMode::NextStep && batch.info.is_reset[env_idx] {
+                continue;
+            }
+            let success = &batch.info.success[env_idx * n_goals..][..n_goals];
+            let ended = tracker.record(env_idx, batch.rewards[env_idx], success, batch.done(env_idx));
+            let Some(episode) = ended else { continue };
+            policy.start_episode(env_idx);
+            if 0 < missing[env_idx] {
+                missing[env_idx] -= 1;
+                episodes[env_idx].push(episode);
+            }
+        }
+        if env.autoreset_mode() == AutoresetMode::Disabled {
+            let mask: Vec<bool> = (0..n_envs).map(|env_idx| batch.done(env_idx)).collect();
+            if mask.contains(&true) {
+                env.reset(&ResetOptions { seed: None, mask: Some(mask) }, &mut batch)?;
+            }
+        }
+        let n_done = episodes.iter().map(Vec::len).sum();
+        if on_progress(n_done).is_break() {
+            break;
+        }
+    }
+    Ok(report(episodes.concat(), goal_names))
+}
+
+fn report(episodes: Vec<Episode>, goal_names: Vec<String>) -> EvalReport {
+    let n = episodes.len();
+    let count = |met: &dyn Fn(&Episode) -> bool| {
+        SuccessRate::new(episodes.iter().filter(|episode| met(episode)).count(), n)
+    };
+    let goals = goal_names
+        .into_iter()
+        .enumerate()
+        .map(|(goal_idx, goal)| GoalSuccess {
+            goal,
+            at_end: count(&|episode| episode.success_at_end[goal_idx]),
+            ever: count(&|episode| episode.success_ever[goal_idx]),
+        })
+        .collect();
+    let mean = |value: &dyn Fn(&Episode) -> f64| episodes.iter().map(value).sum::<f64>() / n.max(1) as f64;
+    EvalReport {
+        goals,
+        mean_return: mean(&|episode| f64::from(episode.episode_return)),
+        mean_steps: mean(&|episode| f64::from(episode.n_steps)),
+        episodes,
+    }
+}
+
+/// Wilson's score interval at 95% for a binomial proportion (Wilson 1927), `(low, high)` in [0, 1].
+pub fn wilson_interval(n_success: usize, n: usize) -> (f64, f64) {
+    if n == 0 {
+        return (0.0, 1.0);
+    }
+    let (n, z) = (n as f64, 1.959_963_984_540_054_f64);
+    let p = n_success as f64 / n;
+    let centre = p + z * z / (2.0 * n);
+    let spread = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z * z / n;
+    (((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `statsmodels.stats.proportion.proportion_confint(8, 10, method="wilson")` and its like.
+    #[test]
+    fn wilson_interval_matches_reference() {
+        for (n_success, n, low, high) in
+            [(8, 10, 0.490_162, 0.943_318), (0, 20, 0.0, 0.161_125), (50, 50, 0.928_652, 1.0)]
+        {
+            let got = wilson_interval(n_success, n);
+            assert!((got.0 - low).abs() < 1e-5 && (got.1 - high).abs() < 1e-5, "{n_success}/{n}: {got:?}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Everything that training changes from one update to the next, and its way into a checkpoint and back.
+
+use candle_core::Device;
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+use sayso_envs::{ResetOptions, StepBatch, VectorEnv};
+
+use crate::Result;
+use crate::checkpoint::{Checkpoint, Header, TensorData};
+use crate::episodes::{EpisodeTracker, RecentEpisodes};
+use crate::evaluate::TrainedPolicy;
+use crate::nn::Adam;
+use crate::normalize::{ObservationNormalizer, RewardNormalizer, RunningMoments};
+use crate::policy::{ActorCritic, PolicySpec};
+use crate::rollout::Rollout;
+use crate::train::TrainConfig;
+
+/// The state of a training.
+pub(crate) struct Learner {
+    pub policy: ActorCritic,
+    pub adam: Adam,
+    pub observation_normalizer: Option<ObservationNormalizer>,
+    pub reward_normalizer: Option<RewardNormalizer>,
+    pub action_rng: Pcg64,
+    pub shuffle_rng: Pcg64,
+    /// The current observations.
+    pub batch: StepBatch,
+    /// `[n_envs]`: the score that each env holds.
+    pub held_scores: Vec<f32>,
+    pub tracker: EpisodeTracker,
+    pub recent: RecentEpisodes,
+    pub n_updates: u64,
+    pub n_steps: u64,
+}
+
+impl Learner {
+    /// A fresh policy in freshly reset envs.
+    pub fn start(env: &mut dyn VectorEnv, config: &TrainConfig) -> Result<Self> {
+        let mut rng = Pcg64::seed_from_u64(config.seed);
+        let spec = PolicySpec::new(
+            config.ppo.network.clone(),
+            env.single_observation_space(),
+            env.single_action_space(),
+        )?;
+        let (n_envs, state_dim) = (env.n_envs(), spec.state_dim);
+        let policy = ActorCritic::new(spec, &mut rng, &Device::Cpu)?;
+        let mut batch = StepBatch::default();
+        env.reset(&ResetOptions { seed: Some(config.seed), mask: None }, &mut batch)?;
+        Ok(Self {
+            adam: Adam::new(policy.parameters())?,
+            policy,
+            observation_normalizer: config
+                .ppo
+                .normalize_observations
+                .then(|| ObservationNormalizer::new(state_dim)),
+            reward_normalizer: config.ppo.normalize_rewards.then(|| RewardNormalizer::new(n_envs)),
+            action_rng: Pcg64::from_rng(&mut rng),
+            shuffle_rng: Pcg64::from_rng(&mut rng),
+            batch,
+            held_scores: vec![0.0; n_envs],
+            tracker: EpisodeTracker::new(n_envs, env.goal_names().len()),
+            recent: RecentEpisodes::new(config.n_report_episodes),
+            n_updates: 0,
+            n_steps: 0,
+        })
+    }
+
+    /// The state in which a checkpoint was taken, envs included.
+    pub fn resume(env: &mut dyn VectorEnv, config: &TrainConfig, checkpoint: &Checkpoint) -> Result<Self> {
+        let Header { tracker, recent, .. } = checkpoint.header();
+        let policy = checkpoint.network()?;
+        policy.check_fits(env.single_observation_space(), env.single_action_space())?;
+        checkpoint.expect_equal("ppo.network", &config.ppo.network, &policy.spec().network)?;
+        let saved = &checkpoint.config().ppo;
+        let (observations, rewards) = (config.ppo.normalize_observations, config.ppo.normalize_rewards);
+        checkpoint.expect_equal(
+            "ppo.normalize_observations",
+            &observations,
+            &saved.normalize_observations,
+        )?;
+        checkpoint.expect_equal("ppo.normalize_rewards", &rewards, &saved.normalize_rewards)?;
+        let n_envs = env.n_envs();
+        checkpoint.expect_equal("number of envs", &n_envs, &tracker.n_envs())?;
+        checkpoint.expect_equal("number of goals", &env.goal_names().len(), &tracker.n_goals())?;
+
+        let mut adam = Adam::new(policy.parameters())?;
+        let mut moments = Vec::with_capacity(policy.parameters().iter().len());
+        for (name, var) in policy.parameters().iter() {
+            moments.push(checkpoint.tensor(
+                &format!("adam.{name}"),
+                &[2, var.elem_count()],
+                policy.device(),
+            )?);
+        }
+        adam.set_state(moments, checkpoint.header().adam_steps);
+        let reward_normalizer = if rewards {
+            let moments = checkpoint.f64_values("rewards.moments")?;
+            Some(RewardNormalizer {
+                moments: RunningMoments::from_values(1, &moments)?,
+                returns: checkpoint.f64_values("rewards.returns")?,
+            })
+        } else {
+            None
+        };
+        let held_scores = checkpoint.f32_values("held_scores")?;
+        checkpoint.expect_equal("number of held scores", &n_envs, &held_scores.len())?;
+        env.restore(checkpoint.bytes("env.snapshot")?)?;
+        let mut batch = StepBatch::default();
+        batch.observations.state = checkpoint.f32_values("observations.state")?;
+        batch.observations.pixels = checkpoint.frames("observations.pixels")?;
+        Ok(Self {
+            adam,
+            observation_normalizer: checkpoint.observation_normalizer()?,
+            reward_normalizer,
+            action_rng: checkpoint.header().action_rng.clone(),
+            shuffle_rng: checkpoint.header().shuffle_rng.clone(),
+            batch,
+            held_scores,
+            tracker: tracker.clone(),
+            recent: recent.clone(),
+            n_updates: checkpoint.n_updates(),
+            n_steps: checkpoint.n_steps(),
+            policy,
+        })
+    }
+
+    /// Everything, envs included.
+    pub fn checkpoint(&self, env: &dyn VectorEnv, config: &TrainConfig) -> Result<Checkpoint> {
+        let (moments, adam_steps) = self.adam.state();
+        let mut tensors = Vec::new();
+        for ((name, var), moments) in self.policy.parameters().iter().zip(moments) {
+            tensors.push((format!("policy.{name}"), TensorData::from_tensor(var)?));
+            tensors.push((format!("adam.{name}"), TensorData::from_tensor(moments)?));
+        }
+        let mut add = |name: &str, data: TensorData| tensors.push((name.to_owned(), data));
+        if let Some(normalizer) = &self.observation_normalizer {
+            add("observations.moments", TensorData::from_f64(&normalizer.moments.to_values()));
+        }
+        if let Some(normalizer) = &self.reward_normalizer {
+            add("rewards.moments", TensorData::from_f64(&normalizer.moments.to_values()));
+            add("rewards.returns", TensorData::from_f64(&normalizer.returns));
+        }
+        add("held_scores", TensorData::from_f32(&self.held_scores));
+        add("observations.state", TensorData::from_f32(&self.batch.observations.state));
+        add("observations.pixels", TensorData::from_frames(&self.batch.observations.pixels));
+        add("env.snapshot", TensorData::from_bytes(env.snapshot()?));
+        let header = Header {
+            config: config.clone(),
+            policy: self.policy.spec().clone(),
+            n_updates: self.n_updates,
+            n_steps: self.n_steps,
+            adam_steps,
+            action_rng: self.action_rng.clone(),
+            shuffle_rng: self.shuffle_rng.clone(),
+            tracker: self.tracker.clone(),
+            recent: self.recent.clone(),
+        };
+        Ok(Checkpoint::new(header, tensors))
+    }
+
+    /// The policy alone.
+    pub fn into_policy(self) -> TrainedPolicy {
+        TrainedPolicy::new(self.policy, self.observation_normalizer)
+    }
+
+    /// Adds the rollout's steps to the episodes' books.
+    pub fn record_episodes(&mut self, rollout: &Rollout) {
+        let n_goals = self.tracker.n_goals();
+        for row in (0..rollout.n_rows()).filter(|&row| !rollout.is_reset[row]) {
+            let success = &rollout.success[row * n_goals..][..n_goals];
+            let env_idx = row % rollout.n_envs;
+            let ended = self.tracker.record(env_idx, rollout.rewards[row], success, rollout.done(row));
+            if let Some(episode) = ended {
+                self.recent.push(episode);
+            }
+        }
+    }
+
+    /// The rollout's rewards as the learner wants them.
+    pub fn normalized_rewards(&mut self, rollout: &Rollout, discount: f64) -> Vec<f32> {
+        let mut rewards = rollout.rewards.clone();
+        let Some(normalizer) = &mut self.reward_normalizer else { return rewards };
+        let n_envs = rollout.n_envs;
+        for (step, rewards) in rewards.chunks_exact_mut(n_envs).enumerate() {
+            let first_row = step * n_envs;
+            let done: Vec<bool> = (first_row..first_row + n_envs).map(|row| rollout.done(row)).collect();
+            normalizer.normalize(rewards, &rollout.valid[first_row..][..n_envs], &done, discount);
+        }
+        rewards
+    }
+}

@@ -1,0 +1,61 @@
+//! Pictures to features: the three convolutions of Mnih et al. 2015, made for pictures of 64x64 or so.
+
+use candle_core::{Device, Result, Tensor};
+use rand::Rng;
+
+use crate::nn::{Activation, Conv2d, Linear, Parameters};
+
+/// Smallest side of a picture that all three kernels fit into.
+pub const MIN_SIZE: usize = 36;
+
+/// (channels, kernel size, stride) of each convolution.
+const LAYERS: [(usize, usize, usize); 3] = [(32, 8, 4), (64, 4, 2), (64, 3, 1)];
+
+/// Three convolutions and a linear layer, all with ReLU.
+#[derive(Debug)]
+pub struct PixelEncoder {
+    convolutions: Vec<Conv2d>,
+    linear: Linear,
+}
+
+impl PixelEncoder {
+    /// For pictures of `[height, width]`, at least [`MIN_SIZE`] each.
+    ///
+    /// # Errors
+    /// If candle cannot allocate on the device.
+    pub fn new<R: Rng>(
+        parameters: &mut Parameters,
+        [mut height, mut width]: [usize; 2],
+        n_features: usize,
+        rng: &mut R,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut convolutions = Vec::with_capacity(LAYERS.len());
+        let mut n_in = 3;
+        for (layer_idx, (n_out, size, stride)) in LAYERS.into_iter().enumerate() {
+            let name = format!("encoder.conv.{layer_idx}");
+            let is_data = layer_idx == 0;
+            let conv = Conv2d::new(parameters, &name, (n_in, n_out), size, stride, is_data, rng, device)?;
+            (height, width) = conv.output_size(height, width);
+            n_in = n_out;
+            convolutions.push(conv);
+        }
+        let sizes = (height * width * n_in, n_features);
+        let gain = std::f64::consts::SQRT_2;
+        let linear =
+            Linear::new(parameters, "encoder.linear", sizes, Activation::Relu, gain, false, rng, device)?;
+        Ok(Self { convolutions, linear })
+    }
+
+    /// `[n, height, width, 3]` f32 in [0, 1] to `[n, n_features]`.
+    ///
+    /// # Errors
+    /// If the pictures have another size.
+    pub fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
+        let mut x = pixels.clone();
+        for convolution in &self.convolutions {
+            x = convolution.forward(&x)?;
+        }
+        self.linear.forward(&x.flatten_from(1)?)
+    }
+}

@@ -1,0 +1,170 @@
+//! What a policy reads, how it acts, and the size of its networks; everything needed to build it again.
+
+use sayso_envs::{Actions, Space};
+use serde::{Deserialize, Serialize};
+
+use super::encoder;
+use crate::Result;
+use crate::error::{AgentError, check};
+use crate::nn::Activation;
+
+/// Sizes of the networks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Widths of the hidden layers of the actor, and of the critic; each in [1, 4096].
+    pub hidden_sizes: Vec<usize>,
+    /// What follows each hidden layer.
+    pub activation: Activation,
+    /// First logarithm of the deviation of continuous actions; in [-5, 2].
+    pub log_std_init: f64,
+    /// Features that the encoder makes of a picture; in [1, 4096]. Unused without pixels.
+    pub pixel_features: usize,
+}
+
+impl NetworkConfig {
+    /// Stable-Baselines3's networks for states: two hidden layers of 64 and tanh.
+    pub fn sb3() -> Self {
+        Self {
+            hidden_sizes: vec![64, 64],
+            activation: Activation::Tanh,
+            log_std_init: 0.0,
+            pixel_features: 256,
+        }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is allowed.
+    pub fn validate(&self) -> Result<()> {
+        let widths_fit = self.hidden_sizes.iter().all(|width| (1..=4096).contains(width));
+        check(widths_fit, "network.hidden_sizes", &self.hidden_sizes, "widths in [1, 4096]")?;
+        check(
+            (-5.0..=2.0).contains(&self.log_std_init),
+            "network.log_std_init",
+            self.log_std_init,
+            "a number in [-5, 2]",
+        )?;
+        let features_fit = (1..=4096).contains(&self.pixel_features);
+        check(features_fit, "network.pixel_features", self.pixel_features, "a number in [1, 4096]")
+    }
+}
+
+/// How a policy acts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ActionSpec {
+    /// A vector between bounds; an infinite bound is written as the largest finite number.
+    Continuous {
+        /// Lower bounds.
+        low: Vec<f32>,
+        /// Upper bounds.
+        high: Vec<f32>,
+    },
+    /// One of `n` choices.
+    Discrete {
+        /// How many choices there are.
+        n: usize,
+    },
+}
+
+impl ActionSpec {
+    /// Width of the actor's output.
+    pub fn head_dim(&self) -> usize {
+        match self {
+            Self::Continuous { low, .. } => low.len(),
+            &Self::Discrete { n } => n,
+        }
+    }
+
+    /// The actions as the env may receive them.
+    pub fn clip(&self, actions: &Actions) -> Actions {
+        match (self, actions) {
+            (Self::Continuous { low, high }, Actions::Continuous(values)) => {
+                let bounds = low.iter().zip(high).cycle();
+                Actions::Continuous(
+                    values
+                        .iter()
+                        .zip(bounds)
+                        .map(|(value, (low, high))| value.max(*low).min(*high))
+                        .collect(),
+                )
+            }
+            _ => actions.clone(),
+        }
+    }
+}
+
+/// Everything that is needed to build a policy's networks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySpec {
+    /// Sizes of the networks.
+    pub network: NetworkConfig,
+    /// Values of a state observation; 0 if the policy reads none.
+    pub state_dim: usize,
+    /// Height and width of a picture; `None` if the policy reads none.
+    pub image: Option<[usize; 2]>,
+    /// How it acts.
+    pub actions: ActionSpec,
+}
+
+impl PolicySpec {
+    /// The policy for an env with these spaces. An observation is a box, a picture, or a dict of one of each.
+    ///
+    /// # Errors
+    /// If a space is none that the policy can read or act in.
+    pub fn new(network: NetworkConfig, observation_space: &Space, action_space: &Space) -> Result<Self> {
+        let mut spec = Self { network, state_dim: 0, image: None, actions: ActionSpec::Discrete { n: 0 } };
+        let parts: Vec<&Space> = match observation_space {
+            Space::Dict(parts) => parts.iter().map(|(_, space)| space).collect(),
+            space => vec![space],
+        };
+        for part in parts {
+            match part {
+                Space::Box { low, .. } if spec.state_dim == 0 => spec.state_dim = low.len(),
+                &Space::Image { height, width } if spec.image.is_none() => spec.image = Some([height, width]),
+                // A sentence is the same for every step of a policy that serves one instruction.
+                Space::Text { .. } => {}
+                other => return Err(unsupported("observation space", "one box, one image, or both", other)),
+            }
+        }
+        spec.actions = match action_space {
+            Space::Box { low, high } => ActionSpec::Continuous {
+                low: low.iter().map(|bound| bound.max(f32::MIN)).collect(),
+                high: high.iter().map(|bound| bound.min(f32::MAX)).collect(),
+            },
+            &Space::Discrete { n } => ActionSpec::Discrete { n },
+            other => return Err(unsupported("action space", "a box or a discrete space", other)),
+        };
+        spec.validate()?;
+        Ok(spec)
+    }
+
+    /// Checks every field; for specs that were read from a file.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is allowed.
+    pub fn validate(&self) -> Result<()> {
+        self.network.validate()?;
+        let reads_something = 0 < self.state_dim || self.image.is_some();
+        check(reads_something, "policy.state_dim", self.state_dim, "at least 1 without an image")?;
+        if let Some([height, width]) = self.image {
+            let least = encoder::MIN_SIZE;
+            let fits = least <= height.min(width);
+            check(fits, "policy.image", (height, width), format!("at least {least}x{least} pixels"))?;
+        }
+        match &self.actions {
+            ActionSpec::Continuous { low, high } => {
+                let ordered = low.len() == high.len() && low.iter().zip(high).all(|(low, high)| low <= high);
+                check(!low.is_empty() && ordered, "policy.actions", (low, high), "bounds with low <= high")
+            }
+            ActionSpec::Discrete { n } => check(1 <= *n, "policy.actions.n", n, "at least 1 choice"),
+        }
+    }
+}
+
+fn unsupported(what: &'static str, expected: &str, got: &Space) -> AgentError {
+    AgentError::Mismatch { what, expected: expected.to_owned(), got: format!("{got:?}") }
+}

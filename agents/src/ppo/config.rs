@@ -1,0 +1,133 @@
+//! PPO's settings.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::error::check;
+use crate::policy::NetworkConfig;
+
+/// Settings of PPO. Start from a preset: [`Self::sb3`] or [`Self::reach`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PpoConfig {
+    /// Steps of each env in a rollout; at least 1.
+    pub n_steps: usize,
+    /// Rows of a minibatch; at least 1. The last one of an epoch may be smaller.
+    pub minibatch_size: usize,
+    /// Passes over each rollout; at least 1.
+    pub n_epochs: usize,
+    /// Adam's step size, in (0, 1].
+    pub learning_rate: f64,
+    /// Whether the learning rate falls linearly to 0 over the training.
+    pub linear_decay: bool,
+    /// Weight of the next step's value, in [0, 1].
+    pub discount: f64,
+    /// Decay of the advantage estimator, in [0, 1].
+    pub gae_lambda: f64,
+    /// How far a probability ratio may usefully leave 1, in (0, 1].
+    pub clip_range: f64,
+    /// Weight of the entropy bonus; at least 0.
+    pub entropy_coef: f64,
+    /// Weight of the value error; at least 0.
+    pub value_coef: f64,
+    /// Global norm that gradients are clipped to; above 0.
+    pub max_grad_norm: f64,
+    /// An update stops early once its KL divergence passes 1.5 times this; above 0 if given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_kl: Option<f64>,
+    /// Whether states are shifted and scaled by running statistics.
+    pub normalize_observations: bool,
+    /// Whether rewards are scaled by the running deviation of the return.
+    pub normalize_rewards: bool,
+    /// Whether the advantages of each minibatch are shifted and scaled.
+    pub normalize_advantages: bool,
+    /// Sizes of the networks.
+    pub network: NetworkConfig,
+}
+
+impl PpoConfig {
+    /// Stable-Baselines3's defaults for `MlpPolicy`. Its 2048 steps are those of one env: divide them by the number of
+    /// envs for rollouts of the same size.
+    pub fn sb3() -> Self {
+        Self {
+            n_steps: 2048,
+            minibatch_size: 64,
+            n_epochs: 10,
+            learning_rate: 3e-4,
+            linear_decay: false,
+            discount: 0.99,
+            gae_lambda: 0.95,
+            clip_range: 0.2,
+            entropy_coef: 0.0,
+            value_coef: 0.5,
+            max_grad_norm: 0.5,
+            target_kl: None,
+            normalize_observations: false,
+            normalize_rewards: false,
+            normalize_advantages: true,
+            network: NetworkConfig::sb3(),
+        }
+    }
+
+    /// For many parallel envs with short episodes and a dense scored reward, as `Reach-v0` has.
+    pub fn reach() -> Self {
+        Self {
+            n_steps: 64,
+            minibatch_size: 512,
+            learning_rate: 1e-3,
+            linear_decay: true,
+            discount: 0.95,
+            normalize_observations: true,
+            normalize_rewards: true,
+            network: NetworkConfig { log_std_init: -0.5, ..NetworkConfig::sb3() },
+            ..Self::sb3()
+        }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is allowed.
+    pub fn validate(&self) -> Result<()> {
+        let at_least_1 = [
+            ("ppo.n_steps", self.n_steps),
+            ("ppo.minibatch_size", self.minibatch_size),
+            ("ppo.n_epochs", self.n_epochs),
+        ];
+        for (field, value) in at_least_1 {
+            check(1 <= value, field, value, "at least 1")?;
+        }
+        let from_0_to_1 = [("ppo.discount", self.discount), ("ppo.gae_lambda", self.gae_lambda)];
+        for (field, value) in from_0_to_1 {
+            check((0.0..=1.0).contains(&value), field, value, "a number in [0, 1]")?;
+        }
+        for (field, value) in [("ppo.learning_rate", self.learning_rate), ("ppo.clip_range", self.clip_range)]
+        {
+            check(0.0 < value && value <= 1.0, field, value, "a number in (0, 1]")?;
+        }
+        for (field, value) in [("ppo.entropy_coef", self.entropy_coef), ("ppo.value_coef", self.value_coef)] {
+            check((0.0..=1e3).contains(&value), field, value, "a number in [0, 1000]")?;
+        }
+        let (norm, target) = (self.max_grad_norm, self.target_kl);
+        check(0.0 < norm && norm.is_finite(), "ppo.max_grad_norm", norm, "a number above 0")?;
+        let target_fits = target.is_none_or(|target| 0.0 < target && target.is_finite());
+        check(target_fits, "ppo.target_kl", target, "a number above 0, or nothing")?;
+        self.network.validate()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_errors_name_the_field() {
+        PpoConfig::sb3().validate().expect("sb3");
+        PpoConfig::reach().validate().expect("reach");
+        let wrong = PpoConfig { discount: 1.5, ..PpoConfig::sb3() };
+        let message = wrong.validate().expect_err("out of range").to_string();
+        assert_eq!(message, "ppo.discount = 1.5 is out of range; expected a number in [0, 1]");
+        let nan = PpoConfig { learning_rate: f64::NAN, ..PpoConfig::sb3() };
+        assert!(nan.validate().is_err());
+    }
+}

@@ -1,0 +1,263 @@
+//! The training loop: collect a rollout, score it, estimate advantages, update the policy, report, save.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use sayso_envs::{AutoresetMode, VectorEnv};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Checkpoint;
+use crate::episodes::GoalRate;
+use crate::error::check;
+use crate::evaluate::TrainedPolicy;
+use crate::gae;
+use crate::learner::Learner;
+use crate::ppo::{self, PpoConfig, UpdateStats};
+use crate::rollout::{self, Rollout};
+use crate::scoring::{FrameScorer, ScoreUse, ScoringThread};
+use crate::{AgentError, Result};
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Decides the envs' episodes, the policy's start, its actions and the order of minibatches.
+    pub seed: u64,
+    /// Env steps in all, over all envs; rounded up to whole rollouts.
+    pub total_steps: u64,
+    /// How scores become rewards; unused without a scorer.
+    pub score_use: ScoreUse,
+    /// Reports cover at most this many finished episodes; at least 1.
+    pub n_report_episodes: usize,
+    /// A checkpoint is written after every so many updates; 0: only at the end.
+    pub checkpoint_every: u64,
+    /// Where checkpoints go, as `step-NNNNNNNNNNNN.safetensors`; the folder is made. Not part of a saved
+    /// configuration, so that a run folder can be moved.
+    #[serde(skip)]
+    pub checkpoint_folder: Option<PathBuf>,
+    /// Settings of the algorithm and the networks.
+    pub ppo: PpoConfig,
+}
+
+impl TrainConfig {
+    /// A training of `total_steps` env steps, without checkpoints.
+    pub fn new(ppo: PpoConfig, total_steps: u64, seed: u64) -> Self {
+        Self {
+            seed,
+            total_steps,
+            score_use: ScoreUse::Held,
+            n_report_episodes: 100,
+            checkpoint_every: 0,
+            checkpoint_folder: None,
+            ppo,
+        }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is allowed.
+    pub fn validate(&self) -> Result<()> {
+        check(1 <= self.total_steps, "total_steps", self.total_steps, "at least 1")?;
+        let n = self.n_report_episodes;
+        check((1..=1_000_000).contains(&n), "n_report_episodes", n, "a number in [1, 1000000]")?;
+        self.ppo.validate()
+    }
+}
+
+/// What the loop says after each update.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UpdateReport {
+    /// Updates done.
+    pub n_updates: u64,
+    /// Env steps done, over all envs.
+    pub n_steps: u64,
+    /// Env steps at which training ends.
+    pub total_steps: u64,
+    /// Env steps per second of this rollout and update together.
+    pub steps_per_sec: f64,
+    /// Seconds of this rollout, scoring included.
+    pub rollout_secs: f64,
+    /// Seconds of this update.
+    pub update_secs: f64,
+    /// Mean reward of a step of this rollout, as learnt from but not normalised: the judge's score, or the env's reward.
+    pub mean_reward: f64,
+    /// Episodes finished since the start.
+    pub n_episodes: u64,
+    /// Mean undiscounted return of the last finished episodes; `None` before the first.
+    pub mean_return: Option<f64>,
+    /// Mean length of the last finished episodes, in control steps; `None` before the first.
+    pub mean_episode_steps: Option<f64>,
+    /// Ground-truth success of the last finished episodes, one entry per goal; empty before the first. Never learnt from.
+    pub goals: Vec<GoalRate>,
+    /// Losses and their like.
+    pub update: UpdateStats,
+}
+
+/// Hears how training goes, and may stop it.
+pub trait TrainObserver {
+    /// Called after every update. `Break` ends the training in good order: it is saved, and can be resumed.
+    fn on_update(&mut self, report: &UpdateReport) -> ControlFlow<()>;
+
+    /// Called after a checkpoint was written.
+    fn on_checkpoint(&mut self, path: &Path) {
+        let _ = path;
+    }
+}
+
+/// Hears nothing.
+impl TrainObserver for () {
+    fn on_update(&mut self, _report: &UpdateReport) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// What a training leaves behind.
+#[derive(Debug)]
+pub struct TrainOutcome {
+    /// The policy, ready to be evaluated.
+    pub policy: TrainedPolicy,
+    /// The state at the end, from which training can be resumed.
+    pub checkpoint: Checkpoint,
+    /// The file that holds `checkpoint`, if a folder was given.
+    pub checkpoint_path: Option<PathBuf>,
+    /// The last report; `None` if there was nothing left to do.
+    pub last_report: Option<UpdateReport>,
+    /// Whether the observer ended the training early.
+    pub interrupted: bool,
+}
+
+/// Trains a policy with PPO.
+///
+/// With a `scorer` the rewards are its scores of the frames that `env` draws, and nothing else of the env enters them;
+/// without one they are the env's own. With `resume`, training continues where the checkpoint was taken (on the CPU bit
+/// by bit) up to `config.total_steps`; the env must be built as it was then.
+///
+/// # Errors
+/// If the configuration is out of range or does not fit the env or the checkpoint; if the env, the scorer or a write
+/// fails; if learning leaves the finite numbers. Checkpoints written before stay intact.
+pub fn train(
+    env: &mut dyn VectorEnv,
+    scorer: Option<Box<dyn FrameScorer>>,
+    config: &TrainConfig,
+    resume: Option<&Checkpoint>,
+    observer: &mut dyn TrainObserver,
+) -> Result<TrainOutcome> {
+    config.validate()?;
+    if env.autoreset_mode() == AutoresetMode::Disabled {
+        return Err(AgentError::Mismatch {
+            what: "autoreset mode of the env",
+            expected: "same_step or next_step".to_owned(),
+            got: "disabled".to_owned(),
+        });
+    }
+    let goal_names = env.goal_names().to_vec();
+    let mut learner = match resume {
+        Some(checkpoint) => Learner::resume(env, config, checkpoint)?,
+        None => Learner::start(env, config)?,
+    };
+    let mut judge = scorer.map(ScoringThread::spawn).transpose()?;
+    let mut rollout = Rollout::new(config.ppo.n_steps, env.n_envs());
+    let (mut advantages, mut returns) = (Vec::new(), Vec::new());
+    let (mut last_report, mut last_path, mut interrupted) = (None, None, false);
+
+    while learner.n_steps < config.total_steps && !interrupted {
+        let started = Instant::now();
+        rollout::collect(
+            env,
+            &learner.policy,
+            learner.observation_normalizer.as_mut(),
+            &mut learner.action_rng,
+            judge.as_mut(),
+            &mut learner.batch,
+            &mut rollout,
+        )?;
+        if judge.is_some() {
+            rollout.resolve_scores(config.score_use, &mut learner.held_scores)?;
+        }
+        learner.record_episodes(&rollout);
+        let rewards = learner.normalized_rewards(&rollout, config.ppo.discount);
+        let rollout_secs = started.elapsed().as_secs_f64();
+
+        let (discount, gae_lambda) = (config.ppo.discount as f32, config.ppo.gae_lambda as f32);
+        gae::advantages(&rollout.trajectories(&rewards), discount, gae_lambda, &mut advantages, &mut returns);
+        let update = ppo::update(
+            &learner.policy,
+            &mut learner.adam,
+            &rollout,
+            &advantages,
+            &returns,
+            &config.ppo,
+            learning_rate(config, learner.n_steps),
+            &mut learner.shuffle_rng,
+        )?;
+        check_finite(&update, learner.n_updates)?;
+        learner.n_updates += 1;
+        learner.n_steps += rollout.n_rows() as u64;
+        let secs = started.elapsed().as_secs_f64();
+
+        let report = UpdateReport {
+            n_updates: learner.n_updates,
+            n_steps: learner.n_steps,
+            total_steps: config.total_steps,
+            steps_per_sec: rollout.n_rows() as f64 / secs,
+            rollout_secs,
+            update_secs: secs - rollout_secs,
+            mean_reward: mean_reward(&rollout),
+            n_episodes: learner.recent.n_finished(),
+            mean_return: learner.recent.mean_return(),
+            mean_episode_steps: learner.recent.mean_steps(),
+            goals: learner.recent.goal_rates(&goal_names),
+            update,
+        };
+        interrupted = observer.on_update(&report).is_break();
+        last_report = Some(report);
+        last_path = None;
+        if config.checkpoint_every != 0 && learner.n_updates % config.checkpoint_every == 0 {
+            last_path = save(&learner.checkpoint(env, config)?, config, observer)?;
+        }
+    }
+
+    let checkpoint = learner.checkpoint(env, config)?;
+    let checkpoint_path = match last_path {
+        Some(path) => Some(path),
+        None => save(&checkpoint, config, observer)?,
+    };
+    Ok(TrainOutcome { policy: learner.into_policy(), checkpoint, checkpoint_path, last_report, interrupted })
+}
+
+fn learning_rate(config: &TrainConfig, n_steps: u64) -> f64 {
+    let left = 1.0 - n_steps as f64 / config.total_steps as f64;
+    config.ppo.learning_rate * if config.ppo.linear_decay { left } else { 1.0 }
+}
+
+fn check_finite(update: &UpdateStats, n_updates: u64) -> Result<()> {
+    let numbers = [
+        ("the policy loss", update.policy_loss),
+        ("the value loss", update.value_loss),
+        ("the gradient", update.grad_norm),
+    ];
+    match numbers.into_iter().find(|(_, number)| !number.is_finite()) {
+        Some((what, _)) => Err(AgentError::NonFinite { what, update: n_updates }),
+        None => Ok(()),
+    }
+}
+
+fn mean_reward(rollout: &Rollout) -> f64 {
+    let valid = rollout.rewards.iter().zip(&rollout.valid).filter(|(_, valid)| **valid);
+    let (sum, n) = valid.fold((0.0, 0_usize), |(sum, n), (reward, _)| (sum + f64::from(*reward), n + 1));
+    sum / n.max(1) as f64
+}
+
+fn save(
+    checkpoint: &Checkpoint,
+    config: &TrainConfig,
+    observer: &mut dyn TrainObserver,
+) -> Result<Option<PathBuf>> {
+    let Some(folder) = &config.checkpoint_folder else { return Ok(None) };
+    let path = folder.join(checkpoint.file_name());
+    checkpoint.save(&path)?;
+    observer.on_checkpoint(&path);
+    Ok(Some(path))
+}
