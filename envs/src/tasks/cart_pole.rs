@@ -152,7 +152,7 @@ fn scene() -> SceneSpec {
         damping: 0.0,
     };
     SceneSpec {
-        physics: PhysicsSpec { dt_secs: 0.02, n_substeps: 1, ..PhysicsSpec::default() },
+        physics: PhysicsSpec { dt_secs: 0.02, n_substeps: 1, n_solver_iterations: 1, ..PhysicsSpec::default() },
         materials: vec![
             MaterialSpec::textured(
                 "floor",

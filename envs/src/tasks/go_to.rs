@@ -120,7 +120,7 @@ fn scene() -> SceneSpec {
     };
     let slab = |x: f32, y: f32, z: f32| ShapeSpec::Box { half_extents: [x, y, z] };
     let mut scene = SceneSpec {
-        physics: PhysicsSpec { dt_secs: 0.01, n_substeps: 8, ..PhysicsSpec::default() },
+        physics: PhysicsSpec { dt_secs: 0.02, n_substeps: 4, n_solver_iterations: 2, ..PhysicsSpec::default() },
         materials: vec![
             MaterialSpec::textured(
                 "floor",

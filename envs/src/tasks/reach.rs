@@ -130,7 +130,7 @@ fn statements() -> Vec<Statement> {
 
 fn scene() -> SceneSpec {
     let mut scene = SceneSpec {
-        physics: PhysicsSpec { dt_secs: 0.01, n_substeps: 4, ..PhysicsSpec::default() },
+        physics: PhysicsSpec { dt_secs: 0.02, n_substeps: 2, n_solver_iterations: 2, ..PhysicsSpec::default() },
         materials: vec![
             MaterialSpec::textured(
                 "floor",
@@ -193,8 +193,8 @@ fn scene() -> SceneSpec {
         fov_y: fov_degrees.to_radians(),
     };
     scene.cameras = vec![
-        camera("front", [0.92, 0.0, 0.62], [0.04, 0.0, 0.10], 44.0),
-        camera("side", [0.08, -0.98, 0.50], [0.04, 0.0, 0.12], 44.0),
+        camera("front", [0.92, 0.0, 0.62], [0.04, 0.0, 0.13], 43.0),
+        camera("side", [0.08, -0.98, 0.50], [0.04, 0.0, 0.15], 43.0),
         camera("top", [0.06, 0.0, 1.25], [0.05, 0.0, 0.0], 42.0),
     ];
     scene
