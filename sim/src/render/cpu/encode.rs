@@ -2,7 +2,7 @@
 
 use wide::f32x8;
 
-use super::packet::Vec3x8;
+use super::packet::{LANES, Vec3x8};
 
 /// Entries per unit of radiance. The sRGB curve rises by at most 0.81 codes between neighbours.
 const PER_UNIT: usize = 4096;
@@ -10,19 +10,21 @@ const PER_UNIT: usize = 4096;
 /// The brightest radiance that differs from those above it.
 const BRIGHTEST: usize = 4;
 
+const LEN: usize = PER_UNIT * BRIGHTEST;
+
 /// Where the tone curve leaves the straight line.
 const SHOULDER: f32 = 0.8;
 
 /// A table of 8-bit codes over radiance.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    codes: Vec<u8>,
+    codes: Box<[u8; LEN]>,
 }
 
 impl Encoder {
     pub fn new() -> Self {
         let code = |k: usize| srgb_from_linear(tone(k as f32 / PER_UNIT as f32)).round() as u8;
-        Self { codes: (0..=PER_UNIT * BRIGHTEST).map(code).collect() }
+        Self { codes: Box::new(std::array::from_fn(code)) }
     }
 
     /// Writes the pixels of one packet, `[pixel, 3]`, as many as fit into `out`.
@@ -30,14 +32,14 @@ impl Encoder {
     pub fn write(&self, colour: Vec3x8, out: &mut [u8]) {
         let index = |c: f32x8| {
             let scaled = c * f32x8::splat(PER_UNIT as f32);
-            let top = f32x8::splat((PER_UNIT * BRIGHTEST) as f32);
+            let top = f32x8::splat((LEN - 1) as f32);
             scaled.fast_max(f32x8::ZERO).fast_min(top).fast_round_int().to_array()
         };
         let (r, g, b) = (index(colour.x), index(colour.y), index(colour.z));
-        for (lane, pixel) in out.chunks_exact_mut(3).enumerate() {
-            pixel[0] = self.codes[r[lane] as usize];
-            pixel[1] = self.codes[g[lane] as usize];
-            pixel[2] = self.codes[b[lane] as usize];
+        // The length is a power of two: the remainder changes nothing, and spares a comparison.
+        let code = |k: i32| self.codes[k as usize % LEN];
+        for (lane, pixel) in out.chunks_exact_mut(3).enumerate().take(LANES) {
+            pixel.copy_from_slice(&[code(r[lane]), code(g[lane]), code(b[lane])]);
         }
     }
 }

@@ -23,8 +23,8 @@ const BIG: f32 = 8.0;
 /// The casters of one drawing, as the sun sees them.
 #[derive(Debug, Default)]
 pub(super) struct LightGrid {
-    /// Towards the sun; zero when nothing can be in shadow.
-    sun: Vec3,
+    /// Towards the sun, unit length; zero when there is none.
+    pub sun: Vec3,
     /// Across the sun's rays.
     u: Vec3,
     v: Vec3,
@@ -56,7 +56,6 @@ impl LightGrid {
         self.casters.clear();
         self.sun = Vec3::from_array(light.sun_direction).normalize_or_zero();
         if !shadows || self.sun == Vec3::ZERO {
-            self.sun = Vec3::ZERO;
             return;
         }
         (self.u, self.v) = self.sun.any_orthonormal_pair();
@@ -103,13 +102,10 @@ impl LightGrid {
         let u = point.dot(Vec3x8::splat(self.u));
         let v = point.dot(Vec3x8::splat(self.v));
         let height = point.dot(Vec3x8::splat(self.sun));
-        let cells = self.cells_of(u, v);
+        let cells = self.cells_of(u, v, wanted);
         let wanted_bits = wanted.to_bitmask();
-        for word_idx in 0..self.big.len() {
-            let mut word = self.big[word_idx];
-            for lane in bits(wanted_bits as u64) {
-                word |= self.cells.word(cells[lane] as usize, word_idx);
-            }
+        for (word_idx, big) in self.big.iter().enumerate() {
+            let word = cells.iter().fold(*big, |word, cell| word | self.cells.word(*cell as usize, word_idx));
             for bit in bits(word) {
                 let part_idx = word_idx * 64 + bit;
                 let part = &parts[part_idx];
@@ -129,13 +125,14 @@ impl LightGrid {
         blocked
     }
 
-    /// Whether anything can be in shadow at all.
+    /// Whether there are shadows at all.
     pub fn is_active(&self) -> bool {
-        self.sun != Vec3::ZERO
+        !self.casters.is_empty()
     }
 
+    /// The cells that the lanes lie in; the first cell, which is empty, for those that are not wanted.
     #[inline(always)]
-    fn cells_of(&self, u: f32x8, v: f32x8) -> [i32; 8] {
+    fn cells_of(&self, u: f32x8, v: f32x8, wanted: f32x8) -> [i32; 8] {
         // A NaN becomes zero here: the maximum takes its second operand then.
         let cell = |x: f32x8, axis: usize| {
             let scale = f32x8::splat(self.cells_per_metre);
@@ -143,7 +140,7 @@ impl LightGrid {
             cell.fast_max(f32x8::ZERO).fast_min(f32x8::splat(self.max_cell[axis])).floor()
         };
         let n_cols = f32x8::splat(self.max_cell[0] + 1.0);
-        cell(v, 1).mul_add(n_cols, cell(u, 0)).fast_trunc_int().to_array()
+        (wanted & cell(v, 1).mul_add(n_cols, cell(u, 0))).fast_trunc_int().to_array()
     }
 
     /// Lays the cells over the casters that are not big.

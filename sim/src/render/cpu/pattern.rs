@@ -76,38 +76,44 @@ fn grid(site: &Site, cell: f32, width: f32) -> f32x8 {
 /// A board sawn along x: growth rings around a distant, wavering pith, and fibres.
 #[inline(always)]
 fn wood(site: &Site, ring: f32) -> f32x8 {
+    /// Mean of `late²`.
+    const MEAN: f32 = 1.0 / 3.0;
     let p = site.point * f32x8::splat(1.0 / ring);
-    let waver = value_noise(Vec3x8 {
-        x: p.x * f32x8::splat(0.06),
-        y: p.y * f32x8::splat(0.25),
-        z: p.z * f32x8::splat(0.25),
-    });
-    let (y, z) = (p.y - f32x8::splat(1.7), p.z + f32x8::splat(5.3));
-    let rings = waver.mul_add(f32x8::splat(2.6), y.mul_add(y, z * z).sqrt());
-    let phase = rings - rings.floor();
-    // Early wood darkens slowly into late wood, which ends abruptly.
-    let late = (phase * f32x8::splat(1.25)).fast_min((f32x8::ONE - phase) * f32x8::splat(5.0));
-    let fibre = value_noise(Vec3x8 {
-        x: p.x * f32x8::splat(0.9),
-        y: p.y * f32x8::splat(9.0),
-        z: p.z * f32x8::splat(9.0),
-    });
+    let along = |x: f32, yz: f32| p.scale(Vec3x8::splat(Vec3::new(x, yz, yz)));
+    let mut grain = f32x8::splat(0.62 * MEAN + 0.15);
     let sharp = fade(site, ring);
-    let grain = f32x8::splat(0.62).mul_add(late * late, fibre * f32x8::splat(0.3));
-    (grain - f32x8::splat(0.36)).mul_add(sharp, f32x8::splat(0.36))
+    if sharp.simd_gt(0.0).any() {
+        let (y, z) = (p.y - f32x8::splat(1.7), p.z + f32x8::splat(5.3));
+        let waver = value_noise(along(0.06, 0.25));
+        let rings = waver.mul_add(f32x8::splat(2.6), y.mul_add(y, z * z).sqrt());
+        let phase = rings - rings.floor();
+        // Early wood darkens slowly into late wood, which ends abruptly.
+        let late = (phase * f32x8::splat(1.25)).fast_min((f32x8::ONE - phase) * f32x8::splat(5.0));
+        grain = late.mul_add(late, f32x8::splat(-MEAN)).mul_add(sharp * f32x8::splat(0.62), grain);
+    }
+    let sharp = fade(site, ring / 7.0);
+    if sharp.simd_gt(0.0).any() {
+        let fibre = value_noise(along(0.9, 9.0)) - f32x8::HALF;
+        grain = fibre.mul_add(sharp * f32x8::splat(0.3), grain);
+    }
+    grain
 }
 
 #[inline(always)]
 fn blobs(site: &Site, cell: f32) -> f32x8 {
+    let sharp = fade(site, cell);
+    if !sharp.simd_gt(0.0).any() {
+        return f32x8::HALF;
+    }
     let noise = value_noise(site.point * f32x8::splat(1.0 / cell));
-    (noise - f32x8::HALF).mul_add(fade(site, cell), f32x8::HALF)
+    (noise - f32x8::HALF).mul_add(sharp, f32x8::HALF)
 }
 
-/// One where a detail is wide for a pixel, zero where it is lost.
+/// One where a detail is two pixels wide, zero where it is no wider than one.
 #[inline(always)]
 fn fade(site: &Site, detail: f32) -> f32x8 {
     let pixels = f32x8::splat(detail) / (site.footprint + f32x8::splat(1e-6));
-    (pixels - f32x8::HALF).fast_max(f32x8::ZERO).fast_min(f32x8::ONE)
+    (pixels - f32x8::ONE).fast_max(f32x8::ZERO).fast_min(f32x8::ONE)
 }
 
 /// The picture on the plane that the surface faces most, bilinear, repeated every `size` metres across. On upright

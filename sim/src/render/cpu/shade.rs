@@ -124,7 +124,7 @@ impl Shader<'_> {
     fn light(&self, part: &Part, part_idx: usize, surface: &Surface, mask: f32x8) -> Vec3x8 {
         let light = &self.drawing.light;
         let n = surface.normal;
-        let sun = Vec3::from_array(light.sun_direction).normalize_or_zero();
+        let sun = self.scene.light_grid.sun;
         let facing = n.dot(Vec3x8::splat(sun));
         let mut lit = mask & facing.simd_gt(0.0);
         if lit.any() && self.scene.light_grid.is_active() {
@@ -144,10 +144,11 @@ impl Shader<'_> {
         if roughness < 1.0 {
             let to_eye = -surface.view;
             let to_sun = Vec3x8::splat(sun);
-            if lit.any() {
-                colour = sun_colour.mul_add(facing * highlight(roughness, n, to_sun, to_eye), colour);
-            }
             let cos = n.dot(to_eye).fast_max(f32x8::ZERO);
+            if lit.any() {
+                let across = to_sun.dot(to_eye);
+                colour = sun_colour.mul_add(facing * highlight(roughness, facing, cos, across), colour);
+            }
             let mirror = n.mul_add(cos + cos, surface.view);
             let gloss = f32x8::splat((1.0 - roughness) * (1.0 - roughness));
             let grazing = f32x8::ONE - cos;
@@ -179,14 +180,18 @@ fn sky(light: &Light, z: f32x8) -> Vec3x8 {
     Vec3x8::splat(horizon - zenith).mul_add(down * down * down, Vec3x8::splat(zenith))
 }
 
+/// Karis's form of the highlight, over the cosines between normal and sun, normal and eye, and sun and eye. With `h` half
+/// way between sun and eye, `(n·h)² = (n·s + n·e)² / 2(1 + s·e)` and `(s·h)² = (1 + s·e) / 2`: one division is enough.
 #[inline(always)]
-fn highlight(roughness: f32, n: Vec3x8, to_sun: Vec3x8, to_eye: Vec3x8) -> f32x8 {
+fn highlight(roughness: f32, n_s: f32x8, n_e: f32x8, s_e: f32x8) -> f32x8 {
     let alpha = (roughness * roughness).max(0.03);
-    let half = (to_sun + to_eye).normalize();
-    let (n_h, s_h) = (n.dot(half).fast_max(f32x8::ZERO), to_sun.dot(half).fast_max(f32x8::ZERO));
-    let d = (n_h * n_h).mul_add(f32x8::splat(alpha * alpha - 1.0), f32x8::ONE);
-    let visibility = (s_h * s_h).fast_max(f32x8::splat(0.1)) * f32x8::splat(4.0 * roughness + 2.0);
-    f32x8::splat(F0 * alpha * alpha) / (d * d * visibility)
+    let alpha_squared = alpha * alpha;
+    let opening = f32x8::splat(2.0) + s_e + s_e;
+    let sum = n_s + n_e;
+    let d = (sum * sum).mul_add(f32x8::splat(alpha_squared - 1.0), opening);
+    let s_h_squared = (opening * f32x8::splat(0.25)).fast_max(f32x8::splat(0.1));
+    let divisor = d * d * s_h_squared * f32x8::splat(4.0 * roughness + 2.0);
+    f32x8::splat(F0 * alpha_squared) * opening * opening / divisor.fast_max(f32x8::splat(1e-9))
 }
 
 /// The outward normal in the frame of the part.
