@@ -115,7 +115,7 @@ impl LightGrid {
                 let caster = &self.casters[part_idx];
                 let open = wanted & !blocked & caster.above(u, v, height);
                 if open.any() {
-                    blocked = blocked | (open & blocks(drawing, part, &caster.ray, point, open));
+                    blocked |= open & blocks(drawing, part, &caster.ray, point, open);
                     if blocked.to_bitmask() == wanted_bits {
                         return blocked;
                     }

@@ -31,7 +31,7 @@ pub(super) fn closest(mesh: &Mesh, o: Vec3, d: Vec3x8, best: &mut f32x8, triangl
             let closer = t.simd_gt(NEAR) & t.simd_lt(*best);
             *best = closer.select(t, *best);
             *triangle = closer.select(f32x8::splat(f32::from_bits(triangle_idx)), *triangle);
-            found = found | closer;
+            found |= closer;
         }
     }
     found
@@ -52,8 +52,8 @@ pub(super) fn blocks(mesh: &Mesh, o: Vec3x8, d: Vec3, inv_d: Vec3, open: f32x8) 
             continue;
         }
         for triangle in &mesh.triangles()[node.first as usize..][..node.n_triangles as usize] {
-            blocked =
-                blocked | meets(triangle, o, d).simd_gt(0.0) & meets(triangle, o, d).simd_lt(f32::INFINITY);
+            let t = meets(triangle, o, d);
+            blocked |= t.simd_gt(0.0) & t.simd_lt(f32::INFINITY);
         }
     }
     blocked

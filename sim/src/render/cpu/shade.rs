@@ -46,21 +46,16 @@ impl Shader<'_> {
             colour = sky(&self.drawing.light, view.z);
         }
         let point = along.mul_add(hits.t[row], Vec3x8::splat(self.camera.eye));
+        let spread = length * hits.t[row] * f32x8::splat(self.camera.pixel_size);
         self.for_each_part(hits, row, |view_part, mask| {
             let part = &self.scene.parts[view_part.part_idx];
             let d = view_part.direction(rays, row);
             let local = d.mul_add(hits.t[row], Vec3x8::splat(view_part.origin));
             let normal = local_normal(self.drawing, part, view_part, local, hits.triangle[row], mask);
-            let (normal, world_normal) = to_world(part, normal, view);
-            let spread = length * hits.t[row] * f32x8::splat(self.camera.pixel_size);
-            let surface = Surface {
-                point,
-                normal: world_normal,
-                albedo: self.albedo(part, local, normal, world_normal, view, spread, mask),
-                view,
-                depth: hits.t[row],
-            };
-            let lit = self.light(part, view_part.part_idx, &surface, mask);
+            let (local_normal, normal) = to_world(part, normal, view);
+            let surface = Surface { point, normal, local, local_normal, view, depth: hits.t[row], spread };
+            let albedo = self.albedo(part, &surface, mask);
+            let lit = self.light(part, view_part.part_idx, &surface, albedo, mask);
             colour = Vec3x8::select(mask, lit, colour);
         });
         colour
@@ -100,28 +95,21 @@ impl Shader<'_> {
     }
 
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    fn albedo(
-        &self,
-        part: &Part,
-        local: Vec3x8,
-        normal: Vec3x8,
-        world_normal: Vec3x8,
-        view: Vec3x8,
-        spread: f32x8,
-        mask: f32x8,
-    ) -> Vec3x8 {
+    fn albedo(&self, part: &Part, surface: &Surface, mask: f32x8) -> Vec3x8 {
         if part.is_plain() {
             return Vec3x8::splat(Vec3::from_array(part.material.colour));
         }
-        let facing = world_normal.dot(view).abs().fast_max(f32x8::splat(0.05));
-        let site =
-            Site { point: local.scale(Vec3x8::splat(part.scale())), normal, footprint: spread / facing };
+        let facing = surface.normal.dot(surface.view).abs().fast_max(f32x8::splat(0.05));
+        let site = Site {
+            point: surface.local.scale(Vec3x8::splat(part.scale())),
+            normal: surface.local_normal,
+            footprint: surface.spread / facing,
+        };
         albedo(self.drawing, &part.material, &site, mask.to_bitmask())
     }
 
     #[inline(always)]
-    fn light(&self, part: &Part, part_idx: usize, surface: &Surface, mask: f32x8) -> Vec3x8 {
+    fn light(&self, part: &Part, part_idx: usize, surface: &Surface, albedo: Vec3x8, mask: f32x8) -> Vec3x8 {
         let light = &self.drawing.light;
         let n = surface.normal;
         let sun = self.scene.light_grid.sun;
@@ -139,7 +127,7 @@ impl Shader<'_> {
         let sun_colour = Vec3x8::splat(Vec3::from_array(light.sun_colour));
         let ambient = Vec3x8::splat(Vec3::from_array(light.ambient_colour));
         let diffuse = ambient * from_above + sun_colour * facing;
-        let mut colour = surface.albedo.scale(diffuse);
+        let mut colour = albedo.scale(diffuse);
         let roughness = part.material.roughness.clamp(0.0, 1.0);
         if roughness < 1.0 {
             let to_eye = -surface.view;
@@ -161,14 +149,19 @@ impl Shader<'_> {
     }
 }
 
-/// A packet of points that are seen.
+/// A packet of points that are seen, with unit normals.
 struct Surface {
+    /// In the world.
     point: Vec3x8,
     normal: Vec3x8,
-    albedo: Vec3x8,
-    /// From the eye to the point, unit vectors.
+    /// In the frame of the part; a mesh's scale is undone for the normal, not for the point.
+    local: Vec3x8,
+    local_normal: Vec3x8,
+    /// From the eye to the point, unit length.
     view: Vec3x8,
     depth: f32x8,
+    /// Width of a pixel at the point, across the ray.
+    spread: f32x8,
 }
 
 /// The sky in directions whose upward component is `z`.
