@@ -39,6 +39,9 @@ pub fn named_goal(goals: &[Goal], prompt: &str) -> Option<usize> {
 pub struct Statement {
     /// Sentences of one meaning; the first is the plainest.
     pub phrasings: Vec<String>,
+    /// Which scale the statement is a mark on. Statements of one axis stand side by side, in the order of the scale, and
+    /// their degrees of truth sum to 1, or to 0 where the axis does not apply.
+    pub axis: Option<usize>,
     /// Never used in training; kept back to test whether a model composes what it knows.
     pub is_held_out: bool,
 }
@@ -46,6 +49,11 @@ pub struct Statement {
 impl Statement {
     /// A statement that training may use.
     pub fn new<S: Into<String>>(phrasings: impl IntoIterator<Item = S>) -> Self {
-        Self { phrasings: phrasings.into_iter().map(Into::into).collect(), is_held_out: false }
+        Self { phrasings: phrasings.into_iter().map(Into::into).collect(), axis: None, is_held_out: false }
+    }
+
+    /// The same statement as a mark on an axis.
+    pub fn on_axis(self, axis: usize) -> Self {
+        Self { axis: Some(axis), ..self }
     }
 }

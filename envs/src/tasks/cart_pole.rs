@@ -121,6 +121,7 @@ impl CartPole {
 fn statements() -> Vec<Statement> {
     let leans = LEAN.words.iter().map(|words| {
         Statement::new(words.iter().flat_map(|word| [format!("pole {word}"), format!("the pole {word}")]))
+            .on_axis(0)
     });
     std::iter::once(Statement::new([BASELINE, "a pole and a cart"])).chain(leans).collect()
 }
@@ -152,7 +153,12 @@ fn scene() -> SceneSpec {
         damping: 0.0,
     };
     SceneSpec {
-        physics: PhysicsSpec { dt_secs: 0.02, n_substeps: 1, n_solver_iterations: 1, ..PhysicsSpec::default() },
+        physics: PhysicsSpec {
+            dt_secs: 0.02,
+            n_substeps: 1,
+            n_solver_iterations: 1,
+            ..PhysicsSpec::default()
+        },
         materials: vec![
             MaterialSpec::textured(
                 "floor",
@@ -310,7 +316,7 @@ impl TaskInstance for CartPoleInstance {
         let angle = widest * rng.random_range(-1.0..1.0_f32);
         world.set_joint_state(self.slide, rng.random_range(-MAX_POSITION..MAX_POSITION), 0.0);
         world.set_joint_state(self.hinge, angle, 0.0);
-        if rng.random_bool(0.7) {
+        if rng.random_bool(0.5) {
             looks::vary_light(world, rng);
             for surface_idx in 0..self.surfaces.len() {
                 if rng.random_bool(0.3) {

@@ -96,14 +96,15 @@ fn goal(colour: &str, shape: &str) -> Goal {
 
 fn statements() -> Vec<Statement> {
     let mut statements = vec![Statement::new([BASELINE, "a robot in a furnished room"])];
-    for (colour, shape) in objects() {
+    for (object_idx, (colour, shape)) in objects().enumerate() {
         statements.extend(ROBOT_GAP.words.iter().map(|words| {
-            Statement::new(words.iter().flat_map(|word| {
+            let phrasings = words.iter().flat_map(|word| {
                 [
                     format!("the robot {word} the {colour} {shape}"),
                     format!("a robot {word} a {colour} {shape}"),
                 ]
-            }))
+            });
+            Statement::new(phrasings).on_axis(object_idx)
         }));
     }
     statements
@@ -120,7 +121,12 @@ fn scene() -> SceneSpec {
     };
     let slab = |x: f32, y: f32, z: f32| ShapeSpec::Box { half_extents: [x, y, z] };
     let mut scene = SceneSpec {
-        physics: PhysicsSpec { dt_secs: 0.02, n_substeps: 4, n_solver_iterations: 2, ..PhysicsSpec::default() },
+        physics: PhysicsSpec {
+            dt_secs: 0.02,
+            n_substeps: 4,
+            n_solver_iterations: 2,
+            ..PhysicsSpec::default()
+        },
         materials: vec![
             MaterialSpec::textured(
                 "floor",
@@ -451,7 +457,7 @@ impl TaskInstance for GoToInstance {
         for (object_idx, &material) in self.object_materials.iter().enumerate() {
             looks::vary_named_colour(world, material, NAMED_COLOURS[object_idx].1, rng);
         }
-        if rng.random_bool(0.7) {
+        if rng.random_bool(0.5) {
             looks::vary_light(world, rng);
             for surface_idx in 0..self.surfaces.len() {
                 if rng.random_bool(0.3) {

@@ -112,7 +112,7 @@ fn goal(colour: &str) -> Goal {
 
 fn statements() -> Vec<Statement> {
     let mut statements = vec![Statement::new([BASELINE, "a robot arm and three coloured balls"])];
-    for (colour, _) in NAMED_COLOURS {
+    for (colour_idx, (colour, _)) in NAMED_COLOURS.iter().enumerate() {
         for (word_idx, words) in GRIPPER_GAP.words.iter().enumerate() {
             let phrasings = words.iter().flat_map(|word| {
                 [
@@ -121,8 +121,8 @@ fn statements() -> Vec<Statement> {
                     format!("a gripper {word} a {colour} ball"),
                 ]
             });
-            let is_held_out = colour == "purple" && word_idx == 0;
-            statements.push(Statement { is_held_out, ..Statement::new(phrasings) });
+            let is_held_out = *colour == "purple" && word_idx == 0;
+            statements.push(Statement { is_held_out, ..Statement::new(phrasings).on_axis(colour_idx) });
         }
     }
     statements
@@ -130,7 +130,12 @@ fn statements() -> Vec<Statement> {
 
 fn scene() -> SceneSpec {
     let mut scene = SceneSpec {
-        physics: PhysicsSpec { dt_secs: 0.02, n_substeps: 2, n_solver_iterations: 2, ..PhysicsSpec::default() },
+        physics: PhysicsSpec {
+            dt_secs: 0.02,
+            n_substeps: 2,
+            n_solver_iterations: 2,
+            ..PhysicsSpec::default()
+        },
         materials: vec![
             MaterialSpec::textured(
                 "floor",
@@ -338,7 +343,7 @@ impl TaskInstance for ReachInstance {
     fn scatter(&mut self, world: &mut SimWorld, rng: &mut Rng) {
         world.reset();
         self.reset(world, rng);
-        if rng.random_bool(0.5) {
+        if rng.random_bool(0.25) {
             let mut colours: [usize; NAMED_COLOURS.len()] = std::array::from_fn(|i| i);
             rand::seq::SliceRandom::shuffle(&mut colours[..], rng);
             self.ball_colours.copy_from_slice(&colours[..N_BALLS]);
@@ -349,7 +354,7 @@ impl TaskInstance for ReachInstance {
         }
         let tip = self.scatter_tip(world, rng);
         self.arm.place_tip(world, tip, rng.random_range(0.0..arm::FINGER_STROKE));
-        if rng.random_bool(0.7) {
+        if rng.random_bool(0.5) {
             looks::vary_light(world, rng);
             for surface_idx in 0..self.surfaces.len() {
                 if rng.random_bool(0.4) {

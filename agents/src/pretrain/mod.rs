@@ -1,0 +1,20 @@
+//! Pretraining of a small CLIP on pictures and sentences that the tasks make.
+//!
+//! ```text
+//! tasks ─► Catalogue (what can be said)          ─► text tower ──┐
+//!      └─► PictureSource (scattered states, drawn) ─► image tower ─┴─► losses ─► Adam
+//! ```
+//!
+//! The auxiliary head learns quantities about pictures; it is a training signal and is not shipped. The shipped model
+//! sees pixels and words.
+
+pub mod catalogue;
+pub mod config;
+pub mod objective;
+pub mod pictures;
+mod saved;
+pub mod trainer;
+
+pub use catalogue::Catalogue;
+pub use config::{PretrainConfig, TaskShare};
+pub use trainer::{CHECKPOINT, PretrainReport, Pretraining};

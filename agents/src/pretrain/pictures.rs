@@ -1,0 +1,131 @@
+//! Pictures of scattered states, and what is true of each.
+
+use rand::Rng as _;
+use rand::seq::IndexedRandom as _;
+use rayon::prelude::*;
+use sayso_envs::{Task, TaskInstance, registry};
+use sayso_sim::render::{CpuRenderer, Drawing, Outputs, RenderSpec, RenderTarget, Samples, View};
+use sayso_sim::{CameraIdx, Frames, SimWorld, seed};
+
+use super::catalogue::Catalogue;
+use super::config::PretrainConfig;
+use crate::Result;
+
+/// Draws batch after batch. A batch depends on the seed and its number alone.
+pub struct PictureSource {
+    seed: u64,
+    slots: Vec<Slot>,
+    renderer: CpuRenderer,
+    spec: RenderSpec,
+    n_statements: usize,
+}
+
+/// The place of one picture in every batch: a world of one task.
+struct Slot {
+    world: SimWorld,
+    instance: Box<dyn TaskInstance>,
+    cameras: Vec<CameraIdx>,
+    first_statement: usize,
+    n_statements: usize,
+}
+
+/// Pictures and what is true of them.
+#[derive(Clone, Debug, Default)]
+pub struct PictureBatch {
+    /// `[n, image_size, image_size, 3]`.
+    pub frames: Frames,
+    /// `[n, n_statements]` f32: degree of truth of every statement of the catalogue.
+    pub truth: Vec<f32>,
+}
+
+impl PictureSource {
+    /// Makes the worlds: each task gets its share of the slots.
+    ///
+    /// # Errors
+    /// If a task or one of its options is unknown.
+    pub fn new(config: &PretrainConfig, tasks: &[Box<dyn Task>], catalogue: &Catalogue) -> Result<Self> {
+        let total: f64 = config.tasks.iter().map(|t| t.share).sum();
+        let mut slots = Vec::with_capacity(config.batch_size);
+        let mut share_so_far = 0.0;
+        for (task_idx, task) in tasks.iter().enumerate() {
+            share_so_far += config.tasks[task_idx].share / total;
+            let end = (share_so_far * config.batch_size as f64).round() as usize;
+            while slots.len() < end {
+                let world = SimWorld::new(task.scene()).map_err(sayso_envs::EnvError::from)?;
+                let cameras = task.spec().judge_cameras.iter().map(|name| world.camera(name));
+                let cameras = cameras.collect::<Result<_, _>>().map_err(sayso_envs::EnvError::from)?;
+                let statements = catalogue.tasks[task_idx].clone();
+                slots.push(Slot {
+                    instance: task.instance(&world)?,
+                    world,
+                    cameras,
+                    first_statement: statements.start,
+                    n_statements: statements.len(),
+                });
+            }
+        }
+        let size = config.image_size;
+        Ok(Self {
+            seed: config.seed,
+            slots,
+            renderer: CpuRenderer::default(),
+            spec: RenderSpec {
+                height: size,
+                width: size,
+                samples: Samples::One,
+                shadows: true,
+                outputs: Outputs::RGB,
+            },
+            n_statements: catalogue.statements.len(),
+        })
+    }
+
+    /// Draws a batch.
+    pub fn draw(&mut self, batch_idx: u64) -> PictureBatch {
+        let (seed, n_statements) = (self.seed, self.n_statements);
+        let mut truth = vec![0.0; self.slots.len() * n_statements];
+        let views: Vec<View> = self
+            .slots
+            .par_iter_mut()
+            .zip(truth.par_chunks_exact_mut(n_statements))
+            .enumerate()
+            .map(|(slot_idx, (slot, truth))| {
+                let mut rng = seed::stream(&[seed, batch_idx, slot_idx as u64, PURPOSE]);
+                slot.instance.scatter(&mut slot.world, &mut rng);
+                let own = &mut truth[slot.first_statement..][..slot.n_statements];
+                slot.instance.judge_statements(&slot.world, own);
+                let camera = slot.cameras.choose(&mut rng).copied().unwrap_or(CameraIdx(0));
+                slot.world.view(camera, slot_idx)
+            })
+            .collect();
+        let drawings: Vec<&Drawing> = self.slots.iter().map(|slot| slot.world.drawing()).collect();
+        let mut target = RenderTarget::default();
+        self.renderer.render(&drawings, &views, &self.spec, &mut target);
+        PictureBatch { frames: target.rgb, truth }
+    }
+}
+
+/// Keeps these random streams apart from those of episodes.
+const PURPOSE: u64 = 0x70_69_63_74;
+
+/// The tasks of a config.
+///
+/// # Errors
+/// If one is unknown.
+pub fn tasks(config: &PretrainConfig) -> Result<Vec<Box<dyn Task>>> {
+    let tasks = config.tasks.iter().map(|task| registry::task(&task.id, &task.options));
+    Ok(tasks.collect::<Result<_, _>>()?)
+}
+
+/// One phrasing of every statement, drawn afresh for each step.
+pub fn phrase(catalogue: &Catalogue, seed: u64, batch_idx: u64) -> Vec<&str> {
+    let mut rng = seed::stream(&[seed, batch_idx, PURPOSE]);
+    let choose = |phrasings: &'_ [String], rng: &mut seed::Rng| rng.random_range(0..phrasings.len().max(1));
+    catalogue
+        .statements
+        .iter()
+        .map(|statement| {
+            statement.phrasings.get(choose(&statement.phrasings, &mut rng)).map_or("", String::as_str)
+        })
+        .collect()
+}

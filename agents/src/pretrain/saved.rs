@@ -1,0 +1,70 @@
+//! The file from which a pretraining resumes: one safetensors file, its configuration in the header.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+
+use super::config::PretrainConfig;
+use crate::{AgentError, Result};
+
+/// A pretraining at rest.
+pub(super) struct Saved {
+    pub config: PretrainConfig,
+    pub n_steps: u64,
+    pub tensors: HashMap<String, Tensor>,
+}
+
+impl Saved {
+    /// Writes the file beside its place and moves it there, so that it is whole or absent.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let error = |e: &dyn std::fmt::Display| failure(path, format!("cannot be written: {e}"));
+        let config = serde_json::to_string(&self.config).map_err(|e| error(&e))?;
+        let header =
+            HashMap::from([("config".to_owned(), config), ("n_steps".to_owned(), self.n_steps.to_string())]);
+        let bytes = safetensors::serialize(&self.tensors, Some(header)).map_err(|e| error(&e))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(|e| error(&e))?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| error(&e))?;
+        file.write_all(&bytes).map_err(|e| error(&e))?;
+        file.as_file().sync_all().map_err(|e| error(&e))?;
+        file.persist(path).map_err(|e| error(&e))?;
+        Ok(())
+    }
+
+    /// Reads a file that [`Self::save`] wrote.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| failure(path, e.to_string()))?;
+        let (_, header) =
+            safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| failure(path, e.to_string()))?;
+        let metadata = header.metadata().as_ref();
+        let entry = |name: &str| {
+            metadata
+                .and_then(|m| m.get(name))
+                .ok_or_else(|| failure(path, format!("its header has no '{name}'")))
+        };
+        let config =
+            serde_json::from_str(entry("config")?).map_err(|e| failure(path, format!("config: {e}")))?;
+        let n_steps = entry("n_steps")?.parse().map_err(|e| failure(path, format!("n_steps: {e}")))?;
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+            .map_err(|e| failure(path, e.to_string()))?;
+        Ok(Self { config, n_steps, tensors })
+    }
+
+    /// A tensor of the file.
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let path = PathBuf::from(super::trainer::CHECKPOINT);
+        let tensor =
+            self.tensors.get(name).ok_or_else(|| failure(&path, format!("tensor '{name}' is missing")))?;
+        if tensor.dims() != shape {
+            let reason = format!("tensor '{name}' has shape {:?}, expected {shape:?}", tensor.dims());
+            return Err(failure(&path, reason));
+        }
+        Ok(tensor.clone())
+    }
+}
+
+fn failure(path: &Path, reason: String) -> AgentError {
+    AgentError::Checkpoint { path: path.to_owned(), reason }
+}

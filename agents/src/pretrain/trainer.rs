@@ -1,0 +1,301 @@
+//! The training loop: draw, embed, compare, step, save.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarMap;
+use crossbeam_channel::bounded;
+use sayso_envs::Task;
+use sayso_rewards::ops::{Activation, patchify};
+use sayso_rewards::towers::{Clip, ClipConfig, TextConfig, VisionConfig, unit_rows};
+use sayso_sim::ImageSpec;
+use serde::Serialize;
+
+use super::catalogue::Catalogue;
+use super::config::PretrainConfig;
+use super::objective::losses;
+use super::pictures::{PictureBatch, PictureSource, phrase, tasks};
+use super::saved::Saved;
+use crate::nn::{self, Adam, Linear, Parameters};
+use crate::{AgentError, Result};
+
+/// Largest norm of a step's gradient.
+const MAX_GRAD_NORM: f64 = 1.0;
+/// The file in a run's folder from which a training resumes.
+pub const CHECKPOINT: &str = "pretrain.safetensors";
+
+/// What the loop says after each step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PretrainReport {
+    /// Steps done.
+    pub n_steps: u64,
+    /// Steps in all.
+    pub total_steps: u64,
+    /// Pictures learnt from per second, drawing included.
+    pub pictures_per_sec: f64,
+    /// Contrastive loss of this step.
+    pub contrastive: f32,
+    /// Loss on the marks of the axes.
+    pub axes: f32,
+    /// Mean squared error of the auxiliary head, in units of an axis's length.
+    pub auxiliary: f32,
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+}
+
+/// Towers in training, or trained.
+pub struct Pretraining {
+    config: PretrainConfig,
+    catalogue: Catalogue,
+    tasks: Vec<Box<dyn Task>>,
+    clip: Clip,
+    vars: VarMap,
+    head: Linear,
+    parameters: Parameters,
+    adam: Adam,
+    n_steps: u64,
+}
+
+impl Pretraining {
+    /// Towers with fresh weights.
+    ///
+    /// # Errors
+    /// If a field of the config is out of its range or a task is unknown.
+    pub fn new(config: PretrainConfig) -> Result<Self> {
+        config.validate()?;
+        let tasks = tasks(&config)?;
+        let specs: Vec<_> = tasks.iter().map(|t| t.spec()).collect();
+        let catalogue = Catalogue::new(&specs);
+        let device = Device::Cpu;
+        let vars = VarMap::new();
+        let clip = Clip::trainable(&clip_config(&config, &catalogue), &vars, config.seed, &device)?;
+        let mut parameters = Parameters::default();
+        let mut named: Vec<(String, Var)> = {
+            let data = vars.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            data.iter().map(|(name, var)| (name.clone(), var.clone())).collect()
+        };
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, var) in named {
+            parameters.add(name, var);
+        }
+        let mut rng = sayso_sim::seed::stream(&[config.seed, HEAD]);
+        let shape = (config.width, catalogue.axes.len());
+        let activation = nn::Activation::Identity;
+        let head =
+            Linear::new(&mut parameters, "auxiliary_head", shape, activation, 1.0, false, &mut rng, &device)?;
+        let adam = Adam::new(&parameters)?;
+        Ok(Self { config, catalogue, tasks, clip, vars, head, parameters, adam, n_steps: 0 })
+    }
+
+    /// Goes on from the checkpoint of a run's folder.
+    ///
+    /// # Errors
+    /// If it is missing, damaged, or of another configuration than it says.
+    pub fn resume(folder: &Path) -> Result<Self> {
+        let saved = Saved::load(&folder.join(CHECKPOINT))?;
+        let mut training = Self::new(saved.config.clone())?;
+        let mut moments = Vec::new();
+        for (name, var) in training.parameters.iter() {
+            var.set(&saved.tensor(name, var.dims())?)?;
+            moments.push(saved.tensor(&format!("{name}.adam"), &[2, var.elem_count()])?);
+        }
+        training.adam.set_state(moments, saved.n_steps);
+        training.n_steps = saved.n_steps;
+        Ok(training)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &PretrainConfig {
+        &self.config
+    }
+
+    /// What the tasks can say.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The tasks whose pictures are learnt from.
+    pub fn tasks(&self) -> &[Box<dyn Task>] {
+        &self.tasks
+    }
+
+    /// Steps done.
+    pub fn n_steps(&self) -> u64 {
+        self.n_steps
+    }
+
+    /// Values that the shipped model has, the auxiliary head aside.
+    pub fn n_parameters(&self) -> usize {
+        self.vars.all_vars().iter().map(|var| var.elem_count()).sum()
+    }
+
+    /// Trains to the end, or until the observer breaks; saves into `folder` now and then and at the end.
+    ///
+    /// Pictures of the next batch are drawn while this one is learnt from.
+    ///
+    /// # Errors
+    /// If the loss leaves the finite numbers or a checkpoint cannot be written.
+    pub fn run(
+        &mut self,
+        folder: &Path,
+        mut observer: impl FnMut(&PretrainReport) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let mut source = PictureSource::new(&self.config, &self.tasks, &self.catalogue)?;
+        let (first, total) = (self.n_steps, self.config.n_steps());
+        std::thread::scope(|scope| {
+            let (sender, receiver) = bounded::<PictureBatch>(1);
+            scope.spawn(move || {
+                for batch_idx in first..total {
+                    if sender.send(source.draw(batch_idx)).is_err() {
+                        return;
+                    }
+                }
+            });
+            let mut started = Instant::now();
+            for batch in receiver {
+                let mut report = self.learn(&batch)?;
+                report.pictures_per_sec = self.config.batch_size as f64 / started.elapsed().as_secs_f64();
+                started = Instant::now();
+                let flow = observer(&report);
+                let is_end = self.n_steps == total || flow.is_break();
+                if is_end || self.n_steps.is_multiple_of(self.config.checkpoint_every) {
+                    self.save(folder)?;
+                }
+                if flow.is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn learn(&mut self, batch: &PictureBatch) -> Result<PretrainReport> {
+        let device = Device::Cpu;
+        let step = self.n_steps;
+        let patches =
+            patchify(&batch.frames, &image_spec(&self.config), self.config.patch_size, DType::F32, &device)?;
+        let features = self.clip.image_features(&patches)?;
+        let images = unit_rows(&self.clip.project_image(&features)?)?;
+        let phrases = phrase(&self.catalogue, self.config.seed, step);
+        let kept: Vec<u32> = (0..self.catalogue.statements.len() as u32)
+            .filter(|&idx| !self.catalogue.statements[idx as usize].is_held_out)
+            .collect();
+        let tokens: Vec<_> = kept.iter().map(|&idx| self.catalogue.encode(phrases[idx as usize])).collect();
+        let texts = unit_rows(&self.clip.embed_texts(&self.clip.token_batch(&tokens, &device)?)?)?;
+        let n_statements = self.catalogue.statements.len();
+        let truth = Tensor::from_slice(&batch.truth, (batch.frames.n_views(), n_statements), &device)?;
+        let positions = self.head.forward(&features)?;
+        let parts =
+            losses(&self.catalogue, &kept, (&images, &texts), self.clip.logit_scale(), &truth, &positions)?;
+        // Positions are fractions of an axis, so that their squares are small beside the cross-entropies.
+        let auxiliary = (&parts.auxiliary * (20.0 * self.config.auxiliary_weight))?;
+        let loss = ((&parts.contrastive + &parts.axes)? + auxiliary)?;
+        let grads = loss.backward()?;
+        let learning_rate = self.config.learning_rate_at(step);
+        let norm = self.adam.step(&grads, learning_rate, MAX_GRAD_NORM)?;
+        if !norm.is_finite() {
+            return Err(AgentError::NonFinite { what: "the gradient", update: step });
+        }
+        self.n_steps += 1;
+        Ok(PretrainReport {
+            n_steps: self.n_steps,
+            total_steps: self.config.n_steps(),
+            pictures_per_sec: 0.0,
+            contrastive: parts.contrastive.to_scalar()?,
+            axes: parts.axes.to_scalar()?,
+            auxiliary: parts.auxiliary.to_scalar()?,
+            learning_rate,
+        })
+    }
+
+    /// Writes the checkpoint, atomically.
+    fn save(&self, folder: &Path) -> Result<()> {
+        let (moments, _) = self.adam.state();
+        let mut tensors = HashMap::new();
+        for ((name, var), moments) in self.parameters.iter().zip(moments) {
+            tensors.insert(name.to_owned(), var.as_tensor().clone());
+            tensors.insert(format!("{name}.adam"), moments.clone());
+        }
+        let saved = Saved { config: self.config.clone(), n_steps: self.n_steps, tensors };
+        saved.save(&folder.join(CHECKPOINT))
+    }
+
+    /// Writes the model in Hugging Face form: `config.json`, `preprocessor_config.json`, `tokenizer.json`,
+    /// `model.safetensors`. The auxiliary head stays behind.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn export(&self, folder: &Path) -> Result<()> {
+        let spec = image_spec(&self.config);
+        let size = self.config.image_size;
+        let preprocessor = serde_json::json!({
+            "image_processor_type": "CLIPImageProcessor",
+            "do_resize": true, "size": {"shortest_edge": size}, "resample": 3,
+            "do_center_crop": true, "crop_size": {"height": size, "width": size},
+            "do_rescale": true, "rescale_factor": 1.0 / 255.0,
+            "do_normalize": true, "image_mean": spec.mean, "image_std": spec.std, "do_convert_rgb": true,
+        });
+        let tokenizer = serde_json::json!({
+            "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": self.catalogue.max_tokens(),
+            "bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|pad|>", "unk_token": "[UNK]",
+        });
+        let config = serde_json::to_value(self.clip.config()).map_err(|e| write_error(folder, &e))?;
+        let files = [
+            ("config.json", config),
+            ("preprocessor_config.json", preprocessor),
+            ("tokenizer_config.json", tokenizer),
+            ("tokenizer.json", self.catalogue.tokenizer_json()),
+        ];
+        std::fs::create_dir_all(folder).map_err(|e| write_error(folder, &e))?;
+        for (name, value) in files {
+            let path = folder.join(name);
+            let text = serde_json::to_string_pretty(&value).map_err(|e| write_error(&path, &e))?;
+            std::fs::write(&path, text + "\n").map_err(|e| write_error(&path, &e))?;
+        }
+        Ok(sayso_rewards::towers::clip::save_weights(&self.vars, &folder.join("model.safetensors"))?)
+    }
+}
+
+/// Keeps the head's random stream apart from the pictures'.
+const HEAD: u64 = 0x68_65_61_64;
+
+/// How pictures reach the model: CLIP's mean and standard deviation would do as well, these are nearer to our pictures.
+fn image_spec(config: &PretrainConfig) -> ImageSpec {
+    ImageSpec { height: config.image_size, width: config.image_size, mean: [0.5; 3], std: [0.25; 3] }
+}
+
+fn clip_config(config: &PretrainConfig, catalogue: &Catalogue) -> ClipConfig {
+    const HEAD_WIDTH: usize = 32;
+    ClipConfig {
+        projection_dim: config.embed_dim,
+        vision_config: VisionConfig {
+            hidden_size: config.width,
+            intermediate_size: 4 * config.width,
+            num_hidden_layers: config.n_layers,
+            num_attention_heads: config.width / HEAD_WIDTH,
+            image_size: config.image_size,
+            patch_size: config.patch_size,
+            hidden_act: Activation::QuickGelu,
+            ..VisionConfig::default()
+        },
+        text_config: TextConfig {
+            vocab_size: catalogue.vocab_size(),
+            hidden_size: config.text_width,
+            intermediate_size: 4 * config.text_width,
+            num_hidden_layers: config.n_text_layers,
+            num_attention_heads: config.text_width / HEAD_WIDTH,
+            max_position_embeddings: catalogue.max_tokens(),
+            hidden_act: Activation::QuickGelu,
+            eos_token_id: Catalogue::END,
+            ..TextConfig::default()
+        },
+        ..ClipConfig::default()
+    }
+}
+
+fn write_error(path: &Path, reason: &dyn std::fmt::Display) -> AgentError {
+    AgentError::Checkpoint { path: path.to_owned(), reason: format!("cannot be written: {reason}") }
+}
