@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use sayso_sim::SimWorld;
+use sayso_sim::math::Vec3;
 use sayso_sim::scene::SceneSpec;
 use sayso_sim::seed::Rng;
 
@@ -46,6 +47,8 @@ pub struct TaskSpec {
     pub goals: Vec<Goal>,
     /// What may be said about a state; the vocabulary of captions.
     pub statements: Vec<Statement>,
+    /// Names of the points that [`TaskInstance::landmarks`] gives.
+    pub landmark_names: Vec<String>,
     /// Names of [`Measurement::metrics`].
     pub metric_names: Vec<String>,
     /// Camera of pixel observations.
@@ -81,6 +84,10 @@ pub trait TaskInstance: Send + Sync {
 
     /// Degree of truth of each of [`TaskSpec::statements`] in this state, 0 to 1.
     fn judge_statements(&self, world: &SimWorld, out: &mut [f32]);
+
+    /// Where the things that sentences speak of are, world frame; `None` for one that is absent. A training signal about
+    /// pictures (where is what is seen?), never an input of a reward model.
+    fn landmarks(&self, world: &SimWorld, out: &mut [Option<Vec3>]);
 
     /// Values that only this instance knows, for a snapshot.
     fn save(&self) -> Vec<f32> {

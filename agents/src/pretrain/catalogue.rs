@@ -11,12 +11,14 @@ use serde_json::{Value, json};
 const MARKS: [&str; 4] = ["[UNK]", "<|startoftext|>", "<|pad|>", "<|endoftext|>"];
 
 /// The statements of all tasks, their axes, and their words.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     /// All statements; those of one task side by side.
     pub statements: Vec<Statement>,
     /// Where each task's statements stand.
     pub tasks: Vec<Range<usize>>,
+    /// Where each task's landmarks stand among those of all tasks.
+    pub landmarks: Vec<Range<usize>>,
     /// Where each axis's statements stand, in the order of the scale.
     pub axes: Vec<Range<usize>>,
     words: Vec<String>,
@@ -30,7 +32,7 @@ impl Catalogue {
 
     /// Gathers what the tasks say.
     pub fn new(tasks: &[&TaskSpec]) -> Self {
-        let mut catalogue = Self { statements: vec![], tasks: vec![], axes: vec![], words: vec![] };
+        let mut catalogue = Self::default();
         let mut words = BTreeSet::new();
         for task in tasks {
             let first = catalogue.statements.len();
@@ -48,6 +50,8 @@ impl Catalogue {
                 catalogue.statements.push(statement.clone());
             }
             catalogue.tasks.push(first..catalogue.statements.len());
+            let first_landmark = catalogue.n_landmarks();
+            catalogue.landmarks.push(first_landmark..first_landmark + task.landmark_names.len());
         }
         catalogue.words = words.into_iter().collect();
         catalogue
@@ -56,6 +60,11 @@ impl Catalogue {
     /// Number of tokens, marks included.
     pub fn vocab_size(&self) -> usize {
         MARKS.len() + self.words.len()
+    }
+
+    /// Number of landmarks of all tasks.
+    pub fn n_landmarks(&self) -> usize {
+        self.landmarks.last().map_or(0, |range| range.end)
     }
 
     /// Longest sentence in tokens, marks included.

@@ -17,7 +17,7 @@ pub struct PretrainConfig {
     pub batch_size: usize,
     /// Highest learning rate; it rises over the first twentieth and falls to 0 along a cosine.
     pub learning_rate: f64,
-    /// Weight of the loss on quantities that only training sees (distances, angles).
+    /// Weight of the losses on what only training sees: positions on axes, and where things are in the picture.
     pub auxiliary_weight: f64,
     /// Rows and columns of a picture.
     pub image_size: usize,

@@ -18,7 +18,11 @@ pub struct Losses {
     /// Pictures find their mark on each axis.
     pub axes: Tensor,
     /// The auxiliary head finds the position on each axis.
-    pub auxiliary: Tensor,
+    pub positions: Tensor,
+    /// The auxiliary head finds the landmarks in the picture.
+    pub landmarks: Tensor,
+    /// The patches find the landmarks among themselves.
+    pub patches: Tensor,
 }
 
 /// Largest factor on cosines, as CLIP's.
@@ -27,8 +31,10 @@ pub const MAX_LOGIT_SCALE: f64 = 100.0;
 /// Compares embeddings with truth.
 ///
 /// `images` `[n, dim]` and `texts` `[n_kept, dim]` have unit rows; `truth` is `[n, n_statements]`, and `kept` lists the
-/// statements that `texts` stands for (those that are not held out). `positions` `[n, n_axes]` is the auxiliary head's
-/// answer: the position on each axis, from 0 at the first mark to 1 at the last.
+/// statements that `texts` stands for (those that are not held out). `answers` `[n, n_axes + 3 * n_landmarks]` is what the
+/// auxiliary head says: the position on each axis, from 0 at the first mark to 1 at the last, and the coordinates of the
+/// landmarks, whose truth is `landmarks` `[n, 3 * n_landmarks]`, NaN where there is none. `patches` `[n, n_patches,
+/// n_landmarks]` are logits of each landmark's being in each patch.
 ///
 /// # Errors
 /// If shapes do not fit.
@@ -37,8 +43,8 @@ pub fn losses(
     kept: &[u32],
     (images, texts): (&Tensor, &Tensor),
     logit_scale: &Tensor,
-    truth: &Tensor,
-    positions: &Tensor,
+    (truth, landmarks): (&Tensor, &Tensor),
+    (answers, patches): (&Tensor, &Tensor),
 ) -> Result<Losses> {
     let kept_idx = Tensor::new(kept, truth.device())?;
     let kept_truth = truth.index_select(&kept_idx, 1)?;
@@ -70,9 +76,40 @@ pub fn losses(
     let n_axes = axes.len().max(1) as f64;
     let axes = (Tensor::stack(&axes, 0)?.sum_all()? / n_axes)?;
     let (targets, mask) = (Tensor::cat(&columns, 1)?, Tensor::cat(&masks, 1)?);
-    let errors = ((positions - targets)?.sqr()? * &mask)?;
-    let auxiliary = (errors.sum_all()? / mask.sum_all()?.to_scalar::<f32>()?.max(1.0) as f64)?;
-    Ok(Losses { contrastive, axes, auxiliary })
+    let n_axes = catalogue.axes.len();
+    let positions = masked_square_error(&answers.narrow(1, 0, n_axes)?, &targets, &mask)?;
+    let patches = patch_cross_entropy(patches, landmarks)?;
+    // A NaN differs from itself.
+    let is_seen = landmarks.eq(landmarks)?;
+    let seen = is_seen.where_cond(landmarks, &landmarks.zeros_like()?)?;
+    let coordinates = answers.narrow(1, n_axes, landmarks.dim(1)?)?;
+    let landmarks = masked_square_error(&coordinates, &seen, &is_seen.to_dtype(seen.dtype())?)?;
+    Ok(Losses { contrastive, axes, positions, landmarks, patches })
+}
+
+/// Cross-entropy, over the patches of a picture, of where each landmark is.
+fn patch_cross_entropy(logits: &Tensor, landmarks: &Tensor) -> Result<Tensor> {
+    let (n, n_patches, n_landmarks) = logits.dims3()?;
+    let n_across = n_patches.isqrt();
+    let coordinates = landmarks.flatten_all()?.to_vec1::<f32>()?;
+    let mut targets = vec![0.0_f32; n * n_landmarks * n_patches];
+    for (coordinates, targets) in coordinates.chunks_exact(3).zip(targets.chunks_exact_mut(n_patches)) {
+        let [across, up] = [coordinates[0], coordinates[1]];
+        if across.abs() < 1.0 && up.abs() < 1.0 {
+            let cell = |along: f32| ((along + 1.0) * 0.5 * n_across as f32) as usize;
+            targets[cell(-up).min(n_across - 1) * n_across + cell(across).min(n_across - 1)] = 1.0;
+        }
+    }
+    let targets = Tensor::from_vec(targets, (n * n_landmarks, n_patches), logits.device())?;
+    let logits = logits.transpose(1, 2)?.contiguous()?.reshape((n * n_landmarks, n_patches))?;
+    soft_cross_entropy(&logits, &targets)
+}
+
+/// Mean of the squared errors where the mask is 1.
+fn masked_square_error(answers: &Tensor, targets: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    let errors = ((answers - targets)?.sqr()? * mask)?;
+    let n = f64::from(mask.sum_all()?.to_scalar::<f32>()?.max(1.0));
+    Ok((errors.sum_all()? / n)?)
 }
 
 /// Cross-entropy of each row against its targets, normalised to sum 1, mean over the rows; rows whose targets are all 0

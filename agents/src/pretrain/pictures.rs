@@ -1,9 +1,12 @@
 //! Pictures of scattered states, and what is true of each.
 
+use std::ops::Range;
+
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 use rayon::prelude::*;
 use sayso_envs::{Task, TaskInstance, registry};
+use sayso_sim::math::Vec3;
 use sayso_sim::render::{CpuRenderer, Drawing, Outputs, RenderSpec, RenderTarget, Samples, View};
 use sayso_sim::{CameraIdx, Frames, SimWorld, seed};
 
@@ -18,6 +21,7 @@ pub struct PictureSource {
     renderer: CpuRenderer,
     spec: RenderSpec,
     n_statements: usize,
+    n_landmarks: usize,
 }
 
 /// The place of one picture in every batch: a world of one task.
@@ -27,6 +31,7 @@ struct Slot {
     cameras: Vec<CameraIdx>,
     first_statement: usize,
     n_statements: usize,
+    landmarks: Range<usize>,
 }
 
 /// Pictures and what is true of them.
@@ -36,6 +41,9 @@ pub struct PictureBatch {
     pub frames: Frames,
     /// `[n, n_statements]` f32: degree of truth of every statement of the catalogue.
     pub truth: Vec<f32>,
+    /// `[n, 3 * n_landmarks]` f32: where each landmark is in the picture, see [`project`]; NaN where it is absent or out of
+    /// sight.
+    pub landmarks: Vec<f32>,
 }
 
 impl PictureSource {
@@ -61,6 +69,7 @@ impl PictureSource {
                     cameras,
                     first_statement: statements.start,
                     n_statements: statements.len(),
+                    landmarks: catalogue.landmarks[task_idx].clone(),
                 });
             }
         }
@@ -77,6 +86,7 @@ impl PictureSource {
                 outputs: Outputs::RGB,
             },
             n_statements: catalogue.statements.len(),
+            n_landmarks: catalogue.n_landmarks(),
         })
     }
 
@@ -84,25 +94,47 @@ impl PictureSource {
     pub fn draw(&mut self, batch_idx: u64) -> PictureBatch {
         let (seed, n_statements) = (self.seed, self.n_statements);
         let mut truth = vec![0.0; self.slots.len() * n_statements];
+        let n_coordinates = 3 * self.n_landmarks;
+        let mut landmarks = vec![f32::NAN; self.slots.len() * n_coordinates];
         let views: Vec<View> = self
             .slots
             .par_iter_mut()
             .zip(truth.par_chunks_exact_mut(n_statements))
+            .zip(landmarks.par_chunks_exact_mut(n_coordinates.max(1)))
             .enumerate()
-            .map(|(slot_idx, (slot, truth))| {
+            .map(|(slot_idx, ((slot, truth), coordinates))| {
                 let mut rng = seed::stream(&[seed, batch_idx, slot_idx as u64, PURPOSE]);
                 slot.instance.scatter(&mut slot.world, &mut rng);
                 let own = &mut truth[slot.first_statement..][..slot.n_statements];
                 slot.instance.judge_statements(&slot.world, own);
                 let camera = slot.cameras.choose(&mut rng).copied().unwrap_or(CameraIdx(0));
-                slot.world.view(camera, slot_idx)
+                let view = slot.world.view(camera, slot_idx);
+                let mut points = vec![None; slot.landmarks.len()];
+                slot.instance.landmarks(&slot.world, &mut points);
+                let own = &mut coordinates[3 * slot.landmarks.start..3 * slot.landmarks.end];
+                for (out, point) in own.chunks_exact_mut(3).zip(points) {
+                    if let Some(seen) = point.and_then(|point| project(&view, point)) {
+                        out.copy_from_slice(&seen);
+                    }
+                }
+                view
             })
             .collect();
         let drawings: Vec<&Drawing> = self.slots.iter().map(|slot| slot.world.drawing()).collect();
         let mut target = RenderTarget::default();
         self.renderer.render(&drawings, &views, &self.spec, &mut target);
-        PictureBatch { frames: target.rgb, truth }
+        PictureBatch { frames: target.rgb, truth, landmarks }
     }
+}
+
+/// Where a point of the world is in a square picture: across and up from the middle in units of half the picture's edge, and
+/// the logarithm of its distance along the optical axis in metres. `None` if it is out of the picture.
+pub fn project(view: &View, point_in_world: Vec3) -> Option<[f32; 3]> {
+    let point = view.world_from_camera.inverse_transform_point(point_in_world);
+    let depth = -point.z;
+    let half_edge = depth * (0.5 * view.fov_y).tan();
+    let seen = [point.x / half_edge, point.y / half_edge, depth.ln()];
+    (depth > 0.0 && seen[0].abs() < 1.2 && seen[1].abs() < 1.2).then_some(seen)
 }
 
 /// Keeps these random streams apart from those of episodes.

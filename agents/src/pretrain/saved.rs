@@ -9,6 +9,9 @@ use candle_core::{Device, Tensor};
 use super::config::PretrainConfig;
 use crate::{AgentError, Result};
 
+/// The file in a run's folder from which a training resumes.
+pub const CHECKPOINT: &str = "pretrain.safetensors";
+
 /// A pretraining at rest.
 pub(super) struct Saved {
     pub config: PretrainConfig,
@@ -54,7 +57,7 @@ impl Saved {
 
     /// A tensor of the file.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let path = PathBuf::from(super::trainer::CHECKPOINT);
+        let path = PathBuf::from(CHECKPOINT);
         let tensor =
             self.tensors.get(name).ok_or_else(|| failure(&path, format!("tensor '{name}' is missing")))?;
         if tensor.dims() != shape {

@@ -18,15 +18,12 @@ use super::catalogue::Catalogue;
 use super::config::PretrainConfig;
 use super::objective::losses;
 use super::pictures::{PictureBatch, PictureSource, phrase, tasks};
-use super::saved::Saved;
+use super::saved::{CHECKPOINT, Saved};
 use crate::nn::{self, Adam, Linear, Parameters};
 use crate::{AgentError, Result};
 
 /// Largest norm of a step's gradient.
 const MAX_GRAD_NORM: f64 = 1.0;
-/// The file in a run's folder from which a training resumes.
-pub const CHECKPOINT: &str = "pretrain.safetensors";
-
 /// What the loop says after each step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PretrainReport {
@@ -40,8 +37,12 @@ pub struct PretrainReport {
     pub contrastive: f32,
     /// Loss on the marks of the axes.
     pub axes: f32,
-    /// Mean squared error of the auxiliary head, in units of an axis's length.
-    pub auxiliary: f32,
+    /// Mean squared error of the auxiliary head's positions on axes, in units of an axis's length.
+    pub positions: f32,
+    /// Mean squared error of its landmarks, in units of half the picture's edge.
+    pub landmarks: f32,
+    /// Cross-entropy of which patch holds a landmark.
+    pub patches: f32,
     /// Learning rate of this step.
     pub learning_rate: f64,
 }
@@ -54,6 +55,7 @@ pub struct Pretraining {
     clip: Clip,
     vars: VarMap,
     head: Linear,
+    patch_head: Linear,
     parameters: Parameters,
     adam: Adam,
     n_steps: u64,
@@ -82,12 +84,15 @@ impl Pretraining {
             parameters.add(name, var);
         }
         let mut rng = sayso_sim::seed::stream(&[config.seed, HEAD]);
-        let shape = (config.width, catalogue.axes.len());
+        let shape = (config.width, catalogue.axes.len() + 3 * catalogue.n_landmarks());
         let activation = nn::Activation::Identity;
         let head =
             Linear::new(&mut parameters, "auxiliary_head", shape, activation, 1.0, false, &mut rng, &device)?;
+        let shape = (config.width, catalogue.n_landmarks());
+        let patch_head =
+            Linear::new(&mut parameters, "auxiliary_patch_head", shape, activation, 1.0, false, &mut rng, &device)?;
         let adam = Adam::new(&parameters)?;
-        Ok(Self { config, catalogue, tasks, clip, vars, head, parameters, adam, n_steps: 0 })
+        Ok(Self { config, catalogue, tasks, clip, vars, head, patch_head, parameters, adam, n_steps: 0 })
     }
 
     /// Goes on from the checkpoint of a run's folder.
@@ -177,7 +182,7 @@ impl Pretraining {
         let step = self.n_steps;
         let patches =
             patchify(&batch.frames, &image_spec(&self.config), self.config.patch_size, DType::F32, &device)?;
-        let features = self.clip.image_features(&patches)?;
+        let (features, patch_tokens) = self.clip.image_features_and_tokens(&patches)?;
         let images = unit_rows(&self.clip.project_image(&features)?)?;
         let phrases = phrase(&self.catalogue, self.config.seed, step);
         let kept: Vec<u32> = (0..self.catalogue.statements.len() as u32)
@@ -187,11 +192,23 @@ impl Pretraining {
         let texts = unit_rows(&self.clip.embed_texts(&self.clip.token_batch(&tokens, &device)?)?)?;
         let n_statements = self.catalogue.statements.len();
         let truth = Tensor::from_slice(&batch.truth, (batch.frames.n_views(), n_statements), &device)?;
-        let positions = self.head.forward(&features)?;
-        let parts =
-            losses(&self.catalogue, &kept, (&images, &texts), self.clip.logit_scale(), &truth, &positions)?;
-        // Positions are fractions of an axis, so that their squares are small beside the cross-entropies.
-        let auxiliary = (&parts.auxiliary * (20.0 * self.config.auxiliary_weight))?;
+        let n_coordinates = 3 * self.catalogue.n_landmarks();
+        let landmarks = Tensor::from_slice(&batch.landmarks, (batch.frames.n_views(), n_coordinates), &device)?;
+        let answers = self.head.forward(&features)?;
+        let (n, n_patches, width) = patch_tokens.dims3()?;
+        let patch_logits = self.patch_head.forward(&patch_tokens.contiguous()?.reshape((n * n_patches, width))?)?;
+        let patch_logits = patch_logits.reshape((n, n_patches, ()))?;
+        let parts = losses(
+            &self.catalogue,
+            &kept,
+            (&images, &texts),
+            self.clip.logit_scale(),
+            (&truth, &landmarks),
+            (&answers, &patch_logits),
+        )?;
+        // Squares of fractions are small beside the cross-entropies.
+        let auxiliary = (((&parts.positions * 20.0)? + (&parts.landmarks * 10.0)?)? + &parts.patches)?;
+        let auxiliary = (auxiliary * self.config.auxiliary_weight)?;
         let loss = ((&parts.contrastive + &parts.axes)? + auxiliary)?;
         let grads = loss.backward()?;
         let learning_rate = self.config.learning_rate_at(step);
@@ -206,7 +223,9 @@ impl Pretraining {
             pictures_per_sec: 0.0,
             contrastive: parts.contrastive.to_scalar()?,
             axes: parts.axes.to_scalar()?,
-            auxiliary: parts.auxiliary.to_scalar()?,
+            positions: parts.positions.to_scalar()?,
+            landmarks: parts.landmarks.to_scalar()?,
+            patches: parts.patches.to_scalar()?,
             learning_rate,
         })
     }

@@ -109,6 +109,7 @@ impl CartPole {
                 baseline_prompt: BASELINE.to_owned(),
             }],
             statements: statements(),
+            landmark_names: ["cart", "pole tip"].map(str::to_owned).to_vec(),
             metric_names: ["pole_angle", "cart_position"].map(str::to_owned).to_vec(),
             pixel_camera: "side",
             judge_cameras: vec!["close".to_owned()],
@@ -233,6 +234,7 @@ impl Task for CartPole {
         let surfaces = ["floor", "rail", "cart", "pole"].map(|name| world.material_idx(name));
         Ok(Box::new(CartPoleInstance {
             cart: world.body("cart")?,
+            pole: world.body("pole")?,
             slide: world.joint("slide")?,
             hinge: world.joint("hinge")?,
             surfaces: surfaces.into_iter().collect::<Result<_, _>>()?,
@@ -245,6 +247,7 @@ impl Task for CartPole {
 
 struct CartPoleInstance {
     cart: BodyIdx,
+    pole: BodyIdx,
     slide: JointIdx,
     hinge: JointIdx,
     surfaces: Vec<MaterialIdx>,
@@ -333,6 +336,11 @@ impl TaskInstance for CartPoleInstance {
     fn judge_statements(&self, world: &SimWorld, out: &mut [f32]) {
         out[0] = 1.0;
         out[1..].copy_from_slice(&LEAN.degrees(self.angle(world).abs().to_degrees()));
+    }
+
+    fn landmarks(&self, world: &SimWorld, out: &mut [Option<Vec3>]) {
+        let tip = world.body_pose(self.pole).transform_point(Vec3::new(0.0, 0.0, 2.0 * HALF_POLE));
+        out.copy_from_slice(&[Some(world.body_pose(self.cart).translation), Some(tip)]);
     }
 
     fn save(&self) -> Vec<f32> {

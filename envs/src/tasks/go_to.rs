@@ -68,6 +68,10 @@ impl GoTo {
             action_space: Space::uniform_box(2, -1.0, 1.0),
             goals: objects().map(|(colour, shape)| goal(colour, shape)).collect(),
             statements: statements(),
+            landmark_names: std::iter::once("robot")
+                .chain(objects().map(|(colour, _)| colour))
+                .map(str::to_owned)
+                .collect(),
             metric_names: objects().map(|(colour, shape)| format!("distance_{colour}_{shape}")).collect(),
             pixel_camera: "egocentric",
             judge_cameras: vec!["overhead".to_owned()],
@@ -469,6 +473,13 @@ impl TaskInstance for GoToInstance {
             looks::vary_camera(world, camera, rng, 0.06, 0.015);
         }
         world.sync_drawing();
+    }
+
+    fn landmarks(&self, world: &SimWorld, out: &mut [Option<Vec3>]) {
+        out[0] = Some(world.body_pose(self.robot).translation);
+        for (landmark, &object) in out[1..].iter_mut().zip(&self.objects) {
+            *landmark = Some(world.body_pose(object).translation);
+        }
     }
 
     fn judge_statements(&self, world: &SimWorld, out: &mut [f32]) {

@@ -87,6 +87,10 @@ impl Reach {
             action_space: Space::uniform_box(n_actions, -1.0, 1.0),
             goals: NAMED_COLOURS[..N_BALLS].iter().map(|(colour, _)| goal(colour)).collect(),
             statements: statements(),
+            landmark_names: std::iter::once("gripper")
+                .chain(NAMED_COLOURS.map(|(colour, _)| colour))
+                .map(str::to_owned)
+                .collect(),
             metric_names: NAMED_COLOURS[..N_BALLS].iter().map(|(c, _)| format!("distance_{c}")).collect(),
             pixel_camera: "front",
             judge_cameras: vec!["front".to_owned(), "side".to_owned()],
@@ -375,6 +379,14 @@ impl TaskInstance for ReachInstance {
             let degrees = GRIPPER_GAP.degrees(gap_quantity(self.gap(world, ball)));
             let first = 1 + self.ball_colours[ball] * degrees.len();
             out[first..first + degrees.len()].copy_from_slice(&degrees);
+        }
+    }
+
+    fn landmarks(&self, world: &SimWorld, out: &mut [Option<Vec3>]) {
+        out.fill(None);
+        out[0] = Some(self.arm.tip(world));
+        for ball in 0..N_BALLS {
+            out[1 + self.ball_colours[ball]] = Some(self.ball_position(world, ball));
         }
     }
 

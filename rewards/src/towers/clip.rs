@@ -69,6 +69,15 @@ impl Clip {
         Ok(self.vision.forward(patches)?)
     }
 
+    /// [`Self::image_features`], and beside them the patches' own tokens after the last layer, `[n, n_patches, hidden_size]`:
+    /// for training signals that say where something is.
+    ///
+    /// # Errors
+    /// If the patches do not fit the tower.
+    pub fn image_features_and_tokens(&self, patches: &Tensor) -> Result<(Tensor, Tensor)> {
+        Ok(self.vision.forward_with_tokens(patches)?)
+    }
+
     /// Embeddings of [`Self::image_features`], `[n, projection_dim]`, not normalised.
     ///
     /// # Errors

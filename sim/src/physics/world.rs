@@ -39,6 +39,7 @@ impl SimWorld {
         let (drawing, parts, cameras) = super::drawing::build(&spec)?;
         let mut world = Self { spec, physics, bodies, joints, drawing, parts, cameras, is_faulty: false };
         world.sync_drawing();
+        world.drawing.check()?;
         Ok(world)
     }
 

@@ -1,0 +1,269 @@
+//! The contract of the stepping engine, held against every registered environment.
+
+use rand::SeedableRng as _;
+use rand_pcg::Pcg64;
+use sayso_envs::{
+    Actions, AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, Space, StepBatch, VecEnv,
+    VectorEnv, registry,
+};
+
+/// A batch of an environment with short episodes.
+fn make(id: &str, n_envs: usize, autoreset: AutoresetMode, observation: ObservationMode) -> VecEnv {
+    let config = EnvConfig {
+        id: id.to_owned(),
+        n_envs,
+        autoreset,
+        observation,
+        pixel_size: [24, 32],
+        max_episode_steps: Some(6),
+        ..EnvConfig::default()
+    };
+    VecEnv::new(&config, RewardSource::GroundTruth).expect("a registered environment")
+}
+
+fn reset(env: &mut VecEnv, seed: u64) -> StepBatch {
+    let mut batch = StepBatch::default();
+    env.reset(&ResetOptions { seed: Some(seed), mask: None }, &mut batch).expect("reset");
+    batch
+}
+
+/// Random actions for `n_envs` envs that do not depend on how many there are: each env has a stream of its own.
+fn actions(env: &VecEnv, step: u64) -> Actions {
+    let per_env = (0..env.n_envs()).map(|env_idx| {
+        let mut rng = Pcg64::seed_from_u64(step * 1000 + env_idx as u64);
+        env.single_action_space().sample_actions(1, &mut rng).expect("an action space")
+    });
+    let mut continuous = Vec::new();
+    let mut discrete = Vec::new();
+    for action in per_env {
+        match action {
+            Actions::Continuous(values) => continuous.extend(values),
+            Actions::Discrete(choices) => discrete.extend(choices),
+        }
+    }
+    if discrete.is_empty() { Actions::Continuous(continuous) } else { Actions::Discrete(discrete) }
+}
+
+#[test]
+fn every_environment_says_what_it_is() {
+    for id in registry::ids() {
+        let task = registry::task(id, &toml::Table::new()).expect("default options");
+        let spec = task.spec();
+        assert_eq!(spec.id, *id);
+        assert_eq!(spec.state_names.len(), spec.state_space.dim(), "{id}: a name for each value");
+        assert!(!spec.goals.is_empty() && !spec.judge_cameras.is_empty(), "{id}");
+        for goal in &spec.goals {
+            let says = |prompt: &str| spec.statements.iter().any(|s| s.phrasings.iter().any(|p| p == prompt));
+            assert!(says(&goal.goal_prompt), "{id}: '{}' is no statement of the task", goal.goal_prompt);
+            assert!(
+                says(&goal.baseline_prompt),
+                "{id}: '{}' is no statement of the task",
+                goal.baseline_prompt
+            );
+            assert!(!goal.paraphrases.is_empty(), "{id}: goal {} has no paraphrase", goal.name);
+        }
+        let scene = task.scene();
+        for camera in
+            spec.judge_cameras.iter().map(String::as_str).chain([spec.pixel_camera, spec.video_camera])
+        {
+            assert!(scene.cameras.iter().any(|c| c.name == camera), "{id}: no camera '{camera}'");
+        }
+    }
+}
+
+#[test]
+fn observations_are_finite_fit_their_space_and_vary() {
+    for id in registry::ids() {
+        let mut env = make(id, 5, AutoresetMode::SameStep, ObservationMode::Both);
+        let mut batch = reset(&mut env, 3);
+        let first = batch.observations.clone();
+        let state_dim = env.task_spec().state_space.dim();
+        assert_eq!(first.state.len(), 5 * state_dim);
+        assert_eq!((first.pixels.n_views(), first.pixels.height(), first.pixels.width()), (5, 24, 32));
+        assert_ne!(
+            first.state[..state_dim],
+            first.state[state_dim..2 * state_dim],
+            "{id}: envs start differently"
+        );
+        assert!(
+            first.pixels.view(0).iter().any(|&p| p != first.pixels.view(0)[0]),
+            "{id}: the picture is not blank"
+        );
+        for step in 0..5 {
+            let actions = actions(&env, step);
+            env.step(&actions, &mut batch).expect("step");
+            assert!(batch.observations.state.iter().all(|v| v.is_finite()), "{id}");
+            assert!(batch.rewards.iter().all(|v| v.is_finite()), "{id}");
+            if let Space::Box { low, high } = &env.task_spec().state_space {
+                for row in batch.observations.state.chunks_exact(state_dim) {
+                    let fits = row
+                        .iter()
+                        .zip(low.iter().zip(high))
+                        .all(|(v, (low, high))| (low..=high).contains(&v));
+                    assert!(fits, "{id}: {row:?} leaves its space");
+                }
+            }
+        }
+        assert_ne!(first.state, batch.observations.state, "{id}: actions have an effect");
+        assert_ne!(first.pixels, batch.observations.pixels, "{id}: and are seen");
+    }
+}
+
+#[test]
+fn equal_seeds_give_equal_states_at_any_batch_size_and_thread_count() {
+    for id in registry::ids() {
+        let run = |n_envs: usize, n_threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("a pool");
+            pool.install(|| {
+                let mut env = make(id, n_envs, AutoresetMode::SameStep, ObservationMode::State);
+                let mut batch = reset(&mut env, 11);
+                for step in 0..15 {
+                    let actions = actions(&env, step);
+                    env.step(&actions, &mut batch).expect("step");
+                }
+                env.state_hashes()
+            })
+        };
+        let reference = run(64, 2);
+        assert_eq!(run(64, 1), reference, "{id}: one thread or two");
+        assert_eq!(run(7, 2)[..], reference[..7], "{id}: 7 envs or 64");
+        assert_eq!(run(1, 1)[..], reference[..1], "{id}: one env or 64");
+        assert_ne!(reference[0], reference[1], "{id}: envs differ");
+    }
+}
+
+#[test]
+fn next_step_autoreset_spends_a_step_on_the_reset() {
+    for id in registry::ids() {
+        let mut env = make(id, 2, AutoresetMode::NextStep, ObservationMode::Both);
+        let mut batch = reset(&mut env, 5);
+        let start = batch.observations.clone();
+        assert!(batch.info.is_reset.iter().all(|r| *r));
+        let mut step = 0;
+        while !batch.done(0) {
+            let actions = actions(&env, step);
+            env.step(&actions, &mut batch).expect("step");
+            assert!(!batch.info.is_reset[0], "{id}");
+            step += 1;
+        }
+        assert!(step <= 6, "{id}: episodes are truncated");
+        let last = batch.observations.clone();
+        let next = actions(&env, step);
+        env.step(&next, &mut batch).expect("step");
+        assert!(batch.info.is_reset[0] && !batch.done(0), "{id}");
+        assert_eq!(batch.rewards[0], 0.0, "{id}: no action led here");
+        assert_eq!(batch.info.episode_steps[0], 0, "{id}");
+        assert_ne!(batch.observations.state, last.state, "{id}: a new episode");
+        assert_ne!(batch.observations.state, start.state, "{id}: and not the first one again");
+        let again = actions(&env, step + 1);
+        env.step(&again, &mut batch).expect("step");
+        assert_eq!((batch.info.is_reset[0], batch.info.episode_steps[0]), (false, 1), "{id}");
+    }
+}
+
+#[test]
+fn same_step_autoreset_keeps_the_last_observation_of_the_old_episode() {
+    for id in registry::ids() {
+        let mut same = make(id, 3, AutoresetMode::SameStep, ObservationMode::Both);
+        let mut manual = make(id, 3, AutoresetMode::Disabled, ObservationMode::Both);
+        let (mut batch, mut expected) = (reset(&mut same, 8), reset(&mut manual, 8));
+        assert_eq!(batch.observations, expected.observations, "{id}");
+        for step in 0..14 {
+            let actions = actions(&same, step);
+            same.step(&actions, &mut batch).expect("step");
+            manual.step(&actions, &mut expected).expect("step");
+            let ended: Vec<bool> = (0..3).map(|env_idx| batch.done(env_idx)).collect();
+            let expected_ends: Vec<bool> = (0..3).map(|env_idx| expected.done(env_idx)).collect();
+            assert_eq!(ended, expected_ends, "{id}");
+            assert_eq!(
+                batch.rewards, expected.rewards,
+                "{id}: the reward is that of the state before the reset"
+            );
+            if ended.iter().any(|e| *e) {
+                for env_idx in (0..3).filter(|i| ended[*i]) {
+                    let pixels = batch.final_observations.pixels.view(env_idx);
+                    assert_eq!(
+                        pixels,
+                        expected.observations.pixels.view(env_idx),
+                        "{id}: the last picture is kept"
+                    );
+                }
+                let options = ResetOptions { seed: None, mask: Some(ended) };
+                manual.reset(&options, &mut expected).expect("reset");
+            }
+            assert_eq!(batch.observations, expected.observations, "{id} at step {step}");
+        }
+    }
+}
+
+#[test]
+fn calls_in_the_wrong_order_and_wrong_actions_are_errors() {
+    for id in registry::ids() {
+        let mut env = make(id, 2, AutoresetMode::Disabled, ObservationMode::State);
+        let mut batch = StepBatch::default();
+        let good = actions(&env, 0);
+        let error = env.step(&good, &mut batch).expect_err("no reset yet").to_string();
+        assert!(error.contains("reset first"), "{error}");
+        batch = reset(&mut env, 1);
+        let error =
+            env.step(&Actions::Continuous(vec![0.0; 99]), &mut batch).expect_err("too many").to_string();
+        assert!(error.contains("actions: expected"), "{error}");
+        if let Actions::Continuous(values) = &good {
+            let error = env.step(&Actions::Continuous(vec![f32::NAN; values.len()]), &mut batch);
+            assert!(error.is_err(), "{id}: NaN is refused");
+        }
+        for step in 0..6 {
+            let actions = actions(&env, step);
+            if env.step(&actions, &mut batch).is_err() || batch.done(0) {
+                break;
+            }
+        }
+        let error = env.step(&good, &mut batch).expect_err("the episode is over").to_string();
+        assert!(error.contains("reset it with a mask"), "{error}");
+        let wrong_mask = ResetOptions { seed: None, mask: Some(vec![true]) };
+        assert!(env.reset(&wrong_mask, &mut batch).is_err());
+    }
+}
+
+#[test]
+fn a_restored_batch_goes_on_bit_by_bit() {
+    for id in registry::ids() {
+        let mut env = make(id, 3, AutoresetMode::NextStep, ObservationMode::State);
+        let mut batch = reset(&mut env, 2);
+        for step in 0..4 {
+            let actions = actions(&env, step);
+            env.step(&actions, &mut batch).expect("step");
+        }
+        let snapshot = env.snapshot().expect("snapshot");
+        let mut twin = make(id, 3, AutoresetMode::NextStep, ObservationMode::State);
+        twin.restore(&snapshot).expect("restore");
+        let mut twin_batch = StepBatch::default();
+        for step in 4..12 {
+            let actions = actions(&env, step);
+            env.step(&actions, &mut batch).expect("step");
+            twin.step(&actions, &mut twin_batch).expect("step");
+            assert_eq!(env.state_hashes(), twin.state_hashes(), "{id} at step {step}");
+            assert_eq!(batch.observations, twin_batch.observations, "{id}");
+            assert_eq!(batch.truncated, twin_batch.truncated, "{id}");
+        }
+        let mut other = make(id, 2, AutoresetMode::NextStep, ObservationMode::State);
+        assert!(other.restore(&snapshot).is_err(), "{id}: a snapshot of three envs does not fit two");
+        assert!(other.restore(&snapshot[..40]).is_err(), "{id}: half a snapshot is refused");
+    }
+}
+
+#[test]
+fn unknown_names_offer_the_nearest() {
+    let config = EnvConfig { id: "Reach-v1".to_owned(), ..EnvConfig::default() };
+    let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
+    assert!(error.contains("did you mean 'Reach-v0'?"), "{error}");
+    let config = EnvConfig { goal: Some("blu".to_owned()), ..EnvConfig::default() };
+    let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
+    assert!(error.contains("did you mean 'blue'?"), "{error}");
+    let config = EnvConfig {
+        options: toml::from_str("contrl = \"joint_delta_pos\"").expect("TOML"),
+        ..EnvConfig::default()
+    };
+    let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
+    assert!(error.contains("contrl") && error.contains("control"), "{error}");
+}

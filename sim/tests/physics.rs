@@ -1,0 +1,285 @@
+//! The contract of a world: scenes are checked, motion follows the laws, snapshots and resets are exact.
+
+use std::f32::consts::TAU;
+use std::sync::Arc;
+
+use sayso_sim::math::{Quat, Vec3};
+use sayso_sim::scene::{
+    BodyKind, BodySpec, CouplingSpec, JointKind, JointSpec, MaterialSpec, MotorSpec, PartSpec, PhysicsSpec,
+    PoseSpec, SceneSpec, ShapeSpec,
+};
+use sayso_sim::{SimError, SimWorld};
+
+fn body(name: &str, kind: BodyKind, z: f32, shape: ShapeSpec) -> BodySpec {
+    BodySpec {
+        name: name.to_owned(),
+        kind,
+        pose: PoseSpec::at(0.0, 0.0, z),
+        parts: vec![PartSpec::new(shape, "grey").with_mass(1.0)],
+        linear_damping: 0.0,
+        angular_damping: 0.0,
+    }
+}
+
+fn scene(bodies: Vec<BodySpec>) -> SceneSpec {
+    SceneSpec { materials: vec![MaterialSpec::plain("grey", [0.5; 3])], bodies, ..SceneSpec::default() }
+}
+
+fn world(scene: SceneSpec) -> SimWorld {
+    SimWorld::new(Arc::new(scene)).expect("a possible scene")
+}
+
+/// A ball above a floor.
+fn ball_scene() -> SceneSpec {
+    scene(vec![
+        body("floor", BodyKind::Fixed, 0.0, ShapeSpec::Plane),
+        body("ball", BodyKind::Dynamic, 2.0, ShapeSpec::Sphere { radius: 0.1 }),
+    ])
+}
+
+/// Two links on hinges and two coupled slides on the second.
+fn arm_scene() -> SceneSpec {
+    let link = ShapeSpec::Capsule { radius: 0.03, half_length: 0.15 };
+    let finger = ShapeSpec::Box { half_extents: [0.01, 0.01, 0.03] };
+    let mut scene = scene(vec![
+        body("base", BodyKind::Fixed, 0.0, ShapeSpec::Sphere { radius: 0.05 }),
+        body("upper", BodyKind::Dynamic, 0.0, link.clone()),
+        body("lower", BodyKind::Dynamic, 0.0, link),
+        body("left", BodyKind::Dynamic, 0.0, finger.clone()),
+        body("right", BodyKind::Dynamic, 0.0, finger),
+    ]);
+    let motor = Some(MotorSpec { stiffness: 400.0, damping: 40.0, max_force: 200.0 });
+    let joint = |name: &str, kind, parent: &str, child: &str, at: PoseSpec| JointSpec {
+        name: name.to_owned(),
+        kind,
+        parent: parent.to_owned(),
+        child: child.to_owned(),
+        parent_from_joint: at,
+        child_from_joint: PoseSpec::at(0.0, 0.0, -0.2),
+        limits: None,
+        motor,
+        armature: 0.01,
+        damping: 0.0,
+    };
+    let hinge = JointKind::Hinge { axis: [0.0, 1.0, 0.0] };
+    scene.joints = vec![
+        joint("shoulder", hinge, "base", "upper", PoseSpec::default()),
+        joint("elbow", hinge, "upper", "lower", PoseSpec::at(0.0, 0.0, 0.2)),
+        joint(
+            "left",
+            JointKind::Slide { axis: [0.0, 1.0, 0.0] },
+            "lower",
+            "left",
+            PoseSpec::at(0.0, 0.0, 0.2),
+        ),
+        joint(
+            "right",
+            JointKind::Slide { axis: [0.0, -1.0, 0.0] },
+            "lower",
+            "right",
+            PoseSpec::at(0.0, 0.0, 0.2),
+        ),
+    ];
+    scene.couplings = vec![CouplingSpec {
+        leader: "left".to_owned(),
+        follower: "right".to_owned(),
+        ratio: 1.0,
+        offset: 0.0,
+    }];
+    scene.physics = PhysicsSpec { dt_secs: 0.005, n_substeps: 4, ..PhysicsSpec::default() };
+    scene
+}
+
+#[test]
+fn a_ball_falls_by_the_law_and_comes_to_rest_on_the_floor() {
+    let mut world = world(ball_scene());
+    let ball = world.body("ball").expect("ball");
+    let dt_secs = world.spec().physics.control_dt_secs();
+    for step in 1..=10 {
+        world.step();
+        let t = dt_secs * step as f32;
+        let expected = 2.0 - 0.5 * 9.81 * t * t;
+        let z = world.body_pose(ball).translation.z;
+        // Integration is first order in the substep: the error is at most g dt t / 2.
+        assert!((z - expected).abs() <= 9.81 * 0.01 * t * 0.51 + 1e-4, "{z} for {expected} after {t} s");
+    }
+    for _ in 0..100 {
+        world.step();
+    }
+    assert!((world.body_pose(ball).translation.z - 0.1).abs() < 0.01, "it rests on its radius");
+    assert!(world.body_velocity(ball).0.length() < 0.01);
+    assert!(world.are_touching(ball, world.body("floor").expect("floor")));
+}
+
+#[test]
+fn motors_hold_their_targets_and_coupled_joints_move_together() {
+    let mut world = world(arm_scene());
+    let joints = ["shoulder", "elbow", "left", "right"].map(|name| world.joint(name).expect("joint"));
+    world.set_motor_target(joints[0], 0.6);
+    world.set_motor_target(joints[1], -0.9);
+    world.set_motor_target(joints[2], 0.03);
+    world.set_motor_target(joints[3], 0.03);
+    for _ in 0..100 {
+        world.step();
+    }
+    let q = joints.map(|joint| world.joint_position(joint));
+    assert!((q[0] - 0.6).abs() < 0.05 && (q[1] + 0.9).abs() < 0.05, "{q:?}");
+    assert!((q[2] - q[3]).abs() < 1e-3 && (q[2] - 0.03).abs() < 3e-3, "{q:?}");
+    assert!(joints.iter().all(|&joint| world.joint_velocity(joint).abs() < 1e-2));
+}
+
+#[test]
+fn placed_joints_put_bodies_where_geometry_says() {
+    let mut world = world(arm_scene());
+    let (shoulder, elbow) = (world.joint("shoulder").expect("joint"), world.joint("elbow").expect("joint"));
+    world.set_joint_positions(&[(shoulder, TAU / 4.0), (elbow, -TAU / 4.0)]);
+    let lower = world.body("lower").expect("body");
+    // The upper arm lies along x, the lower one stands up from its end.
+    let place = world.body_pose(lower).translation;
+    assert!((place - Vec3::new(0.4, 0.0, 0.2)).length() < 1e-4, "{place}");
+    assert!((world.joint_position(shoulder) - TAU / 4.0).abs() < 1e-6);
+}
+
+#[test]
+fn inverse_kinematics_moves_the_point_as_told() {
+    let mut world = world(arm_scene());
+    let joints = ["shoulder", "elbow"].map(|name| world.joint(name).expect("joint"));
+    world.set_joint_positions(&[(joints[0], 0.5), (joints[1], 0.8)]);
+    let lower = world.body("lower").expect("body");
+    let tip = |world: &SimWorld| world.body_pose(lower).transform_point(Vec3::new(0.0, 0.0, 0.2));
+    let before = tip(&world);
+    let wanted = Vec3::new(0.1, 0.0, -0.05);
+    // A planar arm of two joints cannot choose its orientation as well; the small weight of turning is what is left.
+    let spin = {
+        let mut rates = [0.0; 2];
+        world.solve_twist(lower, before, (wanted, Vec3::ZERO), &joints, 1e-3, &mut rates);
+        rates
+    };
+    assert!(spin.iter().all(|rate| rate.is_finite() && rate.abs() > 1e-4), "{spin:?}");
+    let dt = 1e-2;
+    let moved: Vec<_> =
+        joints.iter().zip(spin).map(|(&j, rate)| (j, world.joint_position(j) + rate * dt)).collect();
+    world.set_joint_positions(&moved);
+    let along = (tip(&world) - before).normalize().dot(wanted.normalize());
+    assert!(along > 0.5, "the point moves with the wanted direction, cosine {along}");
+}
+
+#[test]
+fn a_restored_world_goes_on_bit_by_bit() {
+    for scene in [ball_scene(), arm_scene()] {
+        let mut world = world(scene);
+        for _ in 0..20 {
+            world.step();
+        }
+        let snapshot = world.snapshot().expect("snapshot");
+        let mut twin = SimWorld::new(Arc::new(world.spec().clone())).expect("the same scene");
+        twin.restore(&snapshot).expect("restore");
+        assert_eq!(twin.state_hash(), world.state_hash());
+        for _ in 0..30 {
+            world.step();
+            twin.step();
+            assert_eq!(twin.state_hash(), world.state_hash());
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_scene_or_a_damaged_one_is_refused_and_changes_nothing() {
+    let mut arm = world(arm_scene());
+    let before = arm.state_hash();
+    let mut ball = world(ball_scene());
+    ball.step();
+    let foreign = ball.snapshot().expect("snapshot");
+    assert!(matches!(arm.restore(&foreign), Err(SimError::Snapshot(_))));
+    let own = arm.snapshot().expect("snapshot");
+    assert!(matches!(arm.restore(&own[..own.len() / 2]), Err(SimError::Snapshot(_))));
+    assert_eq!(arm.state_hash(), before);
+}
+
+#[test]
+fn a_reset_forgets_everything() {
+    let mut used = world(arm_scene());
+    let fresh = used.state_hash();
+    let elbow = used.joint("elbow").expect("joint");
+    used.set_motor_target(elbow, 1.0);
+    used.light_mut().sun_colour = [0.0; 3];
+    let grey = used.material_idx("grey").expect("material");
+    used.material_mut(grey).colour = [1.0, 0.0, 0.0];
+    for _ in 0..10 {
+        used.step();
+    }
+    used.reset();
+    assert_eq!(used.state_hash(), fresh);
+    assert_eq!(used.drawing().light, world(arm_scene()).drawing().light);
+    assert_eq!(used.drawing().materials, world(arm_scene()).drawing().materials);
+    let mut unused = world(arm_scene());
+    for _ in 0..10 {
+        used.step();
+        unused.step();
+    }
+    assert_eq!(used.state_hash(), unused.state_hash(), "nothing is left in the solver either");
+}
+
+#[test]
+fn a_state_that_is_not_finite_is_quarantined_until_the_reset() {
+    let mut world = world(ball_scene());
+    let ball = world.body("ball").expect("ball");
+    world.set_force(ball, Vec3::splat(f32::INFINITY));
+    world.step();
+    assert!(world.is_faulty());
+    let frozen = world.body_pose(ball).translation;
+    world.step();
+    assert!(world.is_faulty() && format!("{frozen:?}") == format!("{:?}", world.body_pose(ball).translation));
+    world.reset();
+    assert!(!world.is_faulty());
+    world.step();
+    assert!(!world.is_faulty() && world.body_pose(ball).translation.is_finite());
+}
+
+#[test]
+fn impossible_scenes_are_refused_by_field() {
+    let refusal = |change: fn(&mut SceneSpec)| {
+        let mut scene = arm_scene();
+        change(&mut scene);
+        SimWorld::new(Arc::new(scene)).err().expect("an impossible scene").to_string()
+    };
+    let cases: [(fn(&mut SceneSpec), &str); 7] = [
+        (|s| s.physics.dt_secs = 0.0, "physics.dt_secs = 0 is out of range"),
+        (
+            |s| s.bodies[1].parts[0].material = Some("gray".to_owned()),
+            "material 'gray' does not exist; there are: grey",
+        ),
+        (|s| s.bodies[1].name = "base".to_owned(), "body 'base' is declared twice"),
+        (|s| s.bodies[1].parts[0].mass = 0.0, "bodies.upper.parts[..].mass"),
+        (|s| s.joints[1].child = "upper".to_owned(), "joints.elbow.child"),
+        (|s| s.joints[0].limits = Some([1.0, -1.0]), "joints.shoulder.limits"),
+        (|s| s.bodies[0].parts[0].shape = ShapeSpec::Sphere { radius: -1.0 }, "bodies.base.parts[0].shape"),
+    ];
+    for (change, expected) in cases {
+        let message = refusal(change);
+        assert!(message.contains(expected), "'{message}' should name '{expected}'");
+    }
+}
+
+#[test]
+fn a_scene_survives_its_file() {
+    let scene = arm_scene();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("arm.toml");
+    std::fs::write(&path, toml::to_string(&scene).expect("TOML")).expect("written");
+    assert_eq!(SceneSpec::load(&path).expect("read"), scene);
+    std::fs::write(&path, "bodis = []").expect("written");
+    let message = SceneSpec::load(&path).err().expect("an unknown key").to_string();
+    assert!(message.contains("arm.toml") && message.contains("bodis"), "{message}");
+    assert!(SceneSpec::load(&folder.path().join("absent.toml")).is_err());
+}
+
+#[test]
+fn a_camera_looks_where_it_is_told() {
+    let pose = PoseSpec::looking_at(Vec3::new(1.0, 2.0, 3.0), Vec3::new(1.0, 5.0, 3.0)).to_pose();
+    assert!((pose.rotation * Vec3::NEG_Z - Vec3::Y).length() < 1e-6, "forward");
+    assert!((pose.rotation * Vec3::Y - Vec3::Z).length() < 1e-6, "upright");
+    let down = PoseSpec::looking_at(Vec3::new(0.0, 0.0, 4.0), Vec3::ZERO).to_pose();
+    assert!((down.rotation * Vec3::NEG_Z - Vec3::NEG_Z).length() < 1e-6, "straight down has no horizon");
+    assert!(Quat::is_normalized(down.rotation));
+}
