@@ -49,6 +49,22 @@ pub enum RewardError {
         /// How many would be lost.
         n_cut: usize,
     },
+    /// A prompt has words that the model has never seen.
+    #[error(
+        "the model does not know {} in '{prompt}'; it knows {n_known} words{}",
+        quoted(words),
+        if suggestions.is_empty() { String::new() } else { format!(", among them {}", quoted(suggestions)) }
+    )]
+    UnknownWords {
+        /// The prompt.
+        prompt: String,
+        /// The words, as they stand in it.
+        words: Vec<String>,
+        /// The nearest words that the model knows.
+        suggestions: Vec<String>,
+        /// How many words it knows.
+        n_known: usize,
+    },
     /// Pictures have another size than the model reads.
     #[error("the model reads {expected:?} pixels (height, width) and got {got:?}")]
     WrongImageSize {
@@ -60,4 +76,8 @@ pub enum RewardError {
     /// The tensor library failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+fn quoted(words: &[String]) -> String {
+    words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", ")
 }

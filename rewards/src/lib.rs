@@ -2,11 +2,28 @@
 
 pub mod error;
 pub mod model;
+
+pub mod goal_baseline;
+pub mod language;
+
+pub mod checkpoint;
+pub mod files;
+mod hub;
+pub mod preprocess;
+pub mod resize;
+pub mod tokens;
+
 pub mod ops;
 pub mod towers;
 
+pub use checkpoint::{CheckpointModel, load_model, save_clip};
 pub use error::{Result, RewardError};
+pub use files::ModelFiles;
+pub use goal_baseline::{GoalBaseline, GoalBaselineConfig};
+pub use language::LanguageReward;
 pub use model::{Embeddings, FrameReward, ImageTextModel};
+pub use preprocess::{Fit, Preprocess};
+pub use tokens::PromptTokenizer;
 pub use towers::{Clip, ClipConfig};
 
 /// Linked for its feature `x86-v4`, which gives candle's matrix products AVX-512 where the processor has it.

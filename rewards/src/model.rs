@@ -1,8 +1,10 @@
 //! What every image-text model offers, whatever its towers look like.
 
+use image::RgbImage;
 use sayso_sim::{Frames, ImageSpec};
 
 use crate::Result;
+use crate::preprocess::{Fit, Preprocess, stack};
 
 /// An image tower and a text tower that embed into one space.
 pub trait ImageTextModel: Send + Sync {
@@ -23,6 +25,13 @@ pub trait ImageTextModel: Send + Sync {
     /// # Errors
     /// If a prompt is longer than the text tower's context.
     fn embed_prompts(&self, prompts: &[String]) -> Result<Embeddings>;
+
+    /// Makes pictures of any size fit [`Self::image_spec`].
+    fn prepare(&self, pictures: &[RgbImage], fit: Fit) -> Frames {
+        let preprocess = Preprocess::squashing(self.image_spec().clone());
+        let fitted: Vec<RgbImage> = pictures.iter().map(|picture| preprocess.fit(picture, fit)).collect();
+        stack(&fitted, self.image_spec()).unwrap_or_default()
+    }
 }
 
 /// Rows of one matrix: `[n_rows, dim]` f32.

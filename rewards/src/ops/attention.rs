@@ -64,7 +64,12 @@ struct Scratch {
 impl Scratch {
     fn new(heads: &Heads) -> Self {
         let len = heads.n_tokens * heads.padded_tokens();
-        Self { keys_t: Panels::new(), panels: Panels::new(), probs: vec![0.0; len], grad_probs: vec![0.0; len] }
+        Self {
+            keys_t: Panels::new(),
+            panels: Panels::new(),
+            probs: vec![0.0; len],
+            grad_probs: vec![0.0; len],
+        }
     }
 
     /// `probs = softmax(query · keyᵀ * scale)` of one head, rows padded with zeros.

@@ -113,7 +113,8 @@ fn composed(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Tensor> {
     let qkv = qkv.reshape((n, t, 3, spec.n_heads, w / spec.n_heads))?.permute((2, 0, 3, 1, 4))?;
     let part = |i: usize| qkv.narrow(0, i, 1)?.squeeze(0)?.contiguous();
     let scale = 1.0 / ((w / spec.n_heads) as f64).sqrt();
-    let mut scores = ((part(0)? * scale)?).matmul(&part(1)?.transpose(D::Minus1, D::Minus2)?.contiguous()?)?;
+    let mut scores =
+        ((part(0)? * scale)?).matmul(&part(1)?.transpose(D::Minus1, D::Minus2)?.contiguous()?)?;
     if spec.causal {
         let mask: Vec<f32> =
             (0..t * t).map(|i| if i % t > i / t { f32::NEG_INFINITY } else { 0.0 }).collect();
@@ -181,7 +182,13 @@ impl CustomOp2 for Layer {
         "sayso-encoder-layer"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, p: &CpuStorage, lp: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        p: &CpuStorage,
+        lp: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let params = Params::new(p, lp, &self.spec)?;
         let heads = self.spec.heads(lx.dims()[1]);
         let (out, saved) = forward(&params, &heads, f32_values(x, lx)?, self.keeps)?;
@@ -189,7 +196,13 @@ impl CustomOp2 for Layer {
         Ok((out.into_storage(), lx.shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, p: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        p: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let Some(saved) = self.saved.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             candle_core::bail!("a layer can be differentiated once a forward pass");
         };

@@ -31,7 +31,13 @@ impl CustomOp2 for Linear {
         "sayso-linear"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (&[n_out, n_in], Some(&width)) = (lw.dims(), lx.dims().last()) else {
             candle_core::bail!("linear of {:?} by {:?}", lx.dims(), lw.dims());
         };

@@ -99,11 +99,21 @@ pub(super) fn multiply_transposed(
         let width = TILE_WIDTH.min(n_cols - first_col);
         let mut i = 0;
         while i + 4 <= n_rows {
-            store(&dot_cols::<4>(&a[i..], a_stride, panel), &mut c[i * c_stride + first_col..], c_stride, width);
+            store(
+                &dot_cols::<4>(&a[i..], a_stride, panel),
+                &mut c[i * c_stride + first_col..],
+                c_stride,
+                width,
+            );
             i += 4;
         }
         while i < n_rows {
-            store(&dot_cols::<1>(&a[i..], a_stride, panel), &mut c[i * c_stride + first_col..], c_stride, width);
+            store(
+                &dot_cols::<1>(&a[i..], a_stride, panel),
+                &mut c[i * c_stride + first_col..],
+                c_stride,
+                width,
+            );
             i += 1;
         }
     }

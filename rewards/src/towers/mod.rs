@@ -8,9 +8,11 @@ pub mod clip;
 pub mod config;
 pub mod encoder;
 pub mod params;
+pub mod siglip;
 pub mod text;
 pub mod vision;
 
 pub use clip::{Clip, unit_rows};
 pub use config::{ClipConfig, TextConfig, VisionConfig};
+pub use siglip::{Siglip, SiglipConfig};
 pub use text::TokenBatch;

@@ -75,7 +75,10 @@ impl SimpleBackend for SeededVars {
         let mut vars = self.vars.data().lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(var) = vars.get(name) {
             if var.shape() != &s {
-                candle_core::bail!("variable '{name}' has shape {:?}, the config asks for {s:?}", var.shape());
+                candle_core::bail!(
+                    "variable '{name}' has shape {:?}, the config asks for {s:?}",
+                    var.shape()
+                );
             }
             return Ok(var.as_tensor().clone());
         }

@@ -1,0 +1,11 @@
+//! Checkpoints: found by name, read strictly, written in the form that `transformers` reads.
+
+mod model;
+mod open_clip;
+mod save;
+mod source;
+mod weights;
+
+pub use model::CheckpointModel;
+pub use save::save_clip;
+pub use source::load_model;

@@ -1,0 +1,241 @@
+//! A checkpoint as an image-text model.
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use image::RgbImage;
+use sayso_sim::{Frames, ImageSpec};
+use serde_json::Value;
+
+use super::open_clip::{OpenClipConfig, to_hugging_face};
+use super::weights::{self, Tensors};
+use crate::files::ModelFiles;
+use crate::ops::patchify;
+use crate::preprocess::{Fit, Preprocess, stack};
+use crate::tokens::{Ending, PromptTokenizer};
+use crate::towers::params::StrictTensors;
+use crate::towers::{Clip, ClipConfig, Siglip, SiglipConfig, unit_rows};
+use crate::{Embeddings, ImageTextModel, Result, RewardError};
+
+/// Pictures that go through the tower at once: enough to keep every core busy, few enough to bound the memory.
+const MAX_BATCH: usize = 64;
+
+/// A CLIP or SigLIP checkpoint with its tokenizer and its preprocessing.
+#[derive(Clone, Debug)]
+pub struct CheckpointModel {
+    towers: Towers,
+    tokenizer: PromptTokenizer,
+    preprocess: Preprocess,
+    patch_size: usize,
+    embed_dim: usize,
+    device: Device,
+    dtype: DType,
+}
+
+#[derive(Clone, Debug)]
+enum Towers {
+    Clip(Box<Clip>),
+    Siglip(Box<Siglip>),
+}
+
+const HUGGING_FACE: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+const OPEN_CLIP: [&str; 3] =
+    ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"];
+
+impl CheckpointModel {
+    /// Reads a checkpoint in the form of Hugging Face (CLIP, SigLIP) or of `open_clip` (CLIP); f32 on the CPU, f16 elsewhere.
+    ///
+    /// # Errors
+    /// Names the file, and the tensor or key, that is missing, left over, damaged, or does not fit the others.
+    pub fn load(files: &ModelFiles, device: &Device) -> Result<Self> {
+        let config: Option<Value> = files.json("config.json")?;
+        let model_type = config.as_ref().and_then(|c| c.get("model_type")).and_then(Value::as_str);
+        match (&config, model_type) {
+            (Some(config), Some("clip")) => Self::load_clip(files, config, device),
+            (Some(config), Some("siglip")) => Self::load_siglip(files, config, device),
+            (Some(_), Some(other)) => {
+                Err(files
+                    .error("config.json", format!("model_type = '{other}'; expected 'clip' or 'siglip'")))
+            }
+            _ => match files.json::<OpenClipConfig>("open_clip_config.json")? {
+                Some(config) => Self::load_open_clip(files, &config, device),
+                None if config.is_some() => Err(files.error("config.json", "model_type is missing")),
+                None => Err(files.error("config.json", "no such file, nor open_clip_config.json")),
+            },
+        }
+    }
+
+    fn load_clip(files: &ModelFiles, config: &Value, device: &Device) -> Result<Self> {
+        let config: ClipConfig =
+            serde_json::from_value(config.clone()).map_err(|error| files.error("config.json", error))?;
+        let preprocess = hugging_face_preprocess(files, config.vision_config.image_size)?;
+        Self::from_clip(files, &config, preprocess, weights::load(files, &HUGGING_FACE)?, device)
+    }
+
+    fn load_open_clip(files: &ModelFiles, config: &OpenClipConfig, device: &Device) -> Result<Self> {
+        let clip_config = config.clip_config();
+        let image_size = clip_config.vision_config.image_size;
+        let preprocess = Preprocess::from_open_clip(&config.preprocess_cfg, image_size)
+            .map_err(|reason| files.error("open_clip_config.json", reason))?;
+        let (file, tensors) = weights::load(files, &OPEN_CLIP)?;
+        let tensors = to_hugging_face(tensors).map_err(|error| files.error(&file, error))?;
+        Self::from_clip(files, &clip_config, preprocess, (file, tensors), device)
+    }
+
+    fn from_clip(
+        files: &ModelFiles,
+        config: &ClipConfig,
+        preprocess: Preprocess,
+        (file, tensors): (String, Tensors),
+        device: &Device,
+    ) -> Result<Self> {
+        let text = &config.text_config;
+        let ending = if text.eos_token_id == 2 { Ending::Highest } else { Ending::Mark(text.eos_token_id) };
+        Ok(Self {
+            towers: Towers::Clip(Box::new(strict(files, &file, tensors, device, |vb| {
+                Clip::new(config, vb)
+            })?)),
+            tokenizer: PromptTokenizer::load(files, text.vocab_size, text.max_position_embeddings, ending)?,
+            preprocess,
+            patch_size: config.vision_config.patch_size,
+            embed_dim: config.projection_dim,
+            device: device.clone(),
+            dtype: dtype_on(device),
+        })
+    }
+
+    fn load_siglip(files: &ModelFiles, config: &Value, device: &Device) -> Result<Self> {
+        let config = SiglipConfig::from_json(config).map_err(|reason| files.error("config.json", reason))?;
+        let preprocess = hugging_face_preprocess(files, config.vision.image_size)?;
+        let (file, tensors) = weights::load(files, &HUGGING_FACE)?;
+        let siglip = strict(files, &file, tensors, device, |vb| Siglip::new(&config, vb))?;
+        let text = &config.text;
+        let ending = Ending::Padding(config.pad_token_id);
+        Ok(Self {
+            towers: Towers::Siglip(Box::new(siglip)),
+            tokenizer: PromptTokenizer::load(files, text.vocab_size, text.max_position_embeddings, ending)?,
+            preprocess,
+            patch_size: config.vision.patch_size,
+            embed_dim: config.projection_size,
+            device: device.clone(),
+            dtype: dtype_on(device),
+        })
+    }
+
+    /// How prompts become tokens.
+    pub fn tokenizer(&self) -> &PromptTokenizer {
+        &self.tokenizer
+    }
+
+    /// How pictures are made to fit.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    fn embed_patches(&self, patches: &Tensor) -> Result<Tensor> {
+        match &self.towers {
+            Towers::Clip(clip) => clip.embed_images(patches),
+            Towers::Siglip(siglip) => siglip.embed_images(patches),
+        }
+    }
+
+    fn embed_tokens(&self, sequences: &[Vec<u32>]) -> Result<Tensor> {
+        match &self.towers {
+            Towers::Clip(clip) => clip.embed_texts(&clip.token_batch(sequences, &self.device)?),
+            Towers::Siglip(siglip) => {
+                let ids = sequences.concat();
+                siglip.embed_texts(&Tensor::from_vec(ids, (sequences.len(), ()), &self.device)?)
+            }
+        }
+    }
+}
+
+impl ImageTextModel for CheckpointModel {
+    fn image_spec(&self) -> &ImageSpec {
+        &self.preprocess.spec
+    }
+
+    fn embed_dim(&self) -> usize {
+        self.embed_dim
+    }
+
+    fn embed_frames(&self, frames: &Frames) -> Result<Embeddings> {
+        let spec = &self.preprocess.spec;
+        let (expected, got) = ((spec.height, spec.width), (frames.height(), frames.width()));
+        if expected != got {
+            return Err(RewardError::WrongImageSize { expected, got });
+        }
+        let mut values = Vec::with_capacity(frames.n_views() * self.embed_dim);
+        for start in (0..frames.n_views()).step_by(MAX_BATCH) {
+            let range = start..frames.n_views().min(start + MAX_BATCH);
+            let patches = patchify(frames, range, spec, self.patch_size, self.dtype, &self.device)?;
+            values.extend(rows_of(&self.embed_patches(&patches)?)?);
+        }
+        Ok(Embeddings::from_values(self.embed_dim, values))
+    }
+
+    fn embed_prompts(&self, prompts: &[String]) -> Result<Embeddings> {
+        let sequences = prompts.iter().map(|p| self.tokenizer.encode(p)).collect::<Result<Vec<_>>>()?;
+        let values =
+            if sequences.is_empty() { Vec::new() } else { rows_of(&self.embed_tokens(&sequences)?)? };
+        Ok(Embeddings::from_values(self.embed_dim, values))
+    }
+
+    fn prepare(&self, pictures: &[RgbImage], fit: Fit) -> Frames {
+        let fitted: Vec<RgbImage> =
+            pictures.iter().map(|picture| self.preprocess.fit(picture, fit)).collect();
+        stack(&fitted, &self.preprocess.spec).unwrap_or_default()
+    }
+}
+
+/// Unit rows as f32 on the host.
+fn rows_of(embeddings: &Tensor) -> Result<Vec<f32>> {
+    Ok(unit_rows(&embeddings.to_dtype(DType::F32)?)?.flatten_all()?.to_vec1()?)
+}
+
+fn dtype_on(device: &Device) -> DType {
+    if device.is_cpu() { DType::F32 } else { DType::F16 }
+}
+
+/// Builds towers from tensors that must all be there and all be used.
+fn strict<T>(
+    files: &ModelFiles,
+    file: &str,
+    tensors: Tensors,
+    device: &Device,
+    build: impl FnOnce(VarBuilder) -> Result<T>,
+) -> Result<T> {
+    let tensors = StrictTensors::new(tensors);
+    let vb = VarBuilder::from_backend(Box::new(tensors.clone()), dtype_on(device), device.clone());
+    let towers = build(vb).map_err(|error| match error {
+        RewardError::Tensor(error) => files.error(file, error),
+        RewardError::OutOfRange { .. } => files.error("config.json", error),
+        other => other,
+    })?;
+    match tensors.unused().as_slice() {
+        [] => Ok(towers),
+        [first, rest @ ..] => {
+            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            Err(files.error(
+                file,
+                format!("tensor '{first}'{more} is no part of the model that the config describes"),
+            ))
+        }
+    }
+}
+
+/// `preprocessor_config.json`, or the part of `processor_config.json` that recent versions write instead.
+fn hugging_face_preprocess(files: &ModelFiles, image_size: usize) -> Result<Preprocess> {
+    let file = "preprocessor_config.json";
+    if let Some(json) = files.json::<Value>(file)? {
+        return Preprocess::from_hugging_face(&json, image_size).map_err(|reason| files.error(file, reason));
+    }
+    let file = "processor_config.json";
+    match files.json::<Value>(file)?.as_ref().and_then(|json| json.get("image_processor")) {
+        Some(json) => {
+            Preprocess::from_hugging_face(json, image_size).map_err(|reason| files.error(file, reason))
+        }
+        None => {
+            Err(files.error("preprocessor_config.json", "no such file; it says how pictures are normalised"))
+        }
+    }
+}

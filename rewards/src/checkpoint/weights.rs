@@ -1,0 +1,88 @@
+//! The tensors of a checkpoint's weight files.
+
+use std::collections::{BTreeSet, HashMap};
+
+use candle_core::safetensors::Load;
+use candle_core::{Device, Tensor};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+
+use crate::Result;
+use crate::files::ModelFiles;
+
+/// Tensors by name, on the CPU, as they were stored.
+pub(super) type Tensors = HashMap<String, Tensor>;
+
+/// `model.safetensors.index.json`: which file holds which tensor.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: HashMap<String, String>,
+}
+
+/// Reads the first of `names` that exists: `*.safetensors` (whole, or in the parts that an index lists), or a pickle of
+/// PyTorch's (`*.bin`, `*.pt`), of which only tensors are read. Returns its name too.
+pub(super) fn load(files: &ModelFiles, names: &[&str]) -> Result<(String, Tensors)> {
+    for name in names {
+        let tensors =
+            if name.ends_with(".safetensors") { safetensors(files, name)? } else { pickle(files, name)? };
+        if let Some(tensors) = tensors {
+            return Ok(((*name).to_owned(), tensors));
+        }
+    }
+    Err(files.error(
+        names.first().unwrap_or(&"model.safetensors"),
+        "no such file; a checkpoint has its weights there",
+    ))
+}
+
+fn safetensors(files: &ModelFiles, name: &str) -> Result<Option<Tensors>> {
+    let index_name = format!("{name}.index.json");
+    if let Some(bytes) = files.get(name)? {
+        return parse(files, name, &bytes).map(Some);
+    }
+    let Some(index) = files.json::<Index>(&index_name)? else { return Ok(None) };
+    let mut tensors = Tensors::new();
+    for part in index.weight_map.values().collect::<BTreeSet<_>>() {
+        if part.contains(['/', '\\']) {
+            return Err(files.error(&index_name, format!("'{part}' is not the name of a file beside it")));
+        }
+        tensors.extend(parse(files, part, &files.require(part)?)?);
+    }
+    if let Some(absent) = index.weight_map.keys().find(|name| !tensors.contains_key(*name)) {
+        return Err(files.error(&index_name, format!("lists tensor '{absent}', which no part holds")));
+    }
+    Ok(Some(tensors))
+}
+
+fn parse(files: &ModelFiles, name: &str, bytes: &[u8]) -> Result<Tensors> {
+    let damaged = |error: &dyn std::fmt::Display| files.error(name, format!("damaged or cut short: {error}"));
+    let parsed = SafeTensors::deserialize(bytes).map_err(|error| damaged(&error))?;
+    parsed
+        .iter()
+        .map(|(key, view)| match view.load(&Device::Cpu) {
+            Ok(tensor) => Ok((key.to_owned(), tensor)),
+            Err(error) => Err(files.error(name, format!("tensor '{key}': {error}"))),
+        })
+        .collect()
+}
+
+fn pickle(files: &ModelFiles, name: &str) -> Result<Option<Tensors>> {
+    let Some(path) = files.local_path(name)? else { return Ok(None) };
+    let read = |key: Option<&str>| candle_core::pickle::read_all_with_key(&path, key);
+    let tensors = match read(None) {
+        Ok(tensors) if !tensors.is_empty() => tensors,
+        first => match read(Some("state_dict")) {
+            Ok(tensors) if !tensors.is_empty() => tensors,
+            _ => {
+                let why = first.err().map_or("it holds no tensors".to_owned(), |error| error.to_string());
+                return Err(files.error(name, format!("damaged, or not a pickle of tensors: {why}")));
+            }
+        },
+    };
+    Ok(Some(
+        tensors
+            .into_iter()
+            .map(|(key, tensor)| (key.trim_start_matches("module.").to_owned(), tensor))
+            .collect(),
+    ))
+}

@@ -1,0 +1,11 @@
+//! Repositories of the Hugging Face hub, by name; the feature `hub` brings them in.
+
+#[cfg(not(feature = "hub"))]
+mod disabled;
+#[cfg(feature = "hub")]
+mod enabled;
+
+#[cfg(not(feature = "hub"))]
+pub(crate) use disabled::Hub;
+#[cfg(feature = "hub")]
+pub(crate) use enabled::Hub;

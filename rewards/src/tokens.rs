@@ -1,0 +1,184 @@
+//! From prompts to token sequences, by the checkpoint's own tokenizer.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+use tokenizers::{ModelWrapper, Tokenizer};
+
+use crate::files::ModelFiles;
+use crate::{Result, RewardError};
+
+/// A tokenizer with the length of what the text tower reads.
+#[derive(Clone, Debug)]
+pub struct PromptTokenizer {
+    tokenizer: Tokenizer,
+    context_length: usize,
+    ending: Ending,
+    /// The token that stands for words outside a closed vocabulary.
+    unknown: Option<u32>,
+}
+
+/// How a sequence ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    /// At an end mark, which every sequence must have (CLIP).
+    Mark(u32),
+    /// Filled up to the context length with this token (SigLIP).
+    Padding(u32),
+    /// Wherever the tokenizer ends it; the tower reads the token with the highest number (CLIP, early configurations).
+    Highest,
+}
+
+impl PromptTokenizer {
+    /// Reads `tokenizer.json`, or `vocab.json` with `merges.txt`.
+    ///
+    /// # Errors
+    /// If the files are missing or damaged, or know tokens that the text tower does not.
+    pub fn load(
+        files: &ModelFiles,
+        vocab_size: usize,
+        context_length: usize,
+        ending: Ending,
+    ) -> Result<Self> {
+        let (file, mut tokenizer) = if let Some(bytes) = files.get("tokenizer.json")? {
+            let tokenizer =
+                Tokenizer::from_bytes(bytes).map_err(|error| files.error("tokenizer.json", error))?;
+            ("tokenizer.json", tokenizer)
+        } else if let Some(vocab) = files.json::<HashMap<String, u32>>("vocab.json")? {
+            let merges = files.require("merges.txt")?;
+            let tokenizer =
+                std::str::from_utf8(&merges).map_err(|error| files.error("merges.txt", error)).and_then(
+                    |merges| clip_bpe(&vocab, merges).map_err(|error| files.error("vocab.json", error)),
+                )?;
+            ("vocab.json", tokenizer)
+        } else {
+            return Err(files.error("tokenizer.json", "no such file, nor vocab.json with merges.txt"));
+        };
+        let highest = tokenizer.get_vocab(true).into_values().max().unwrap_or_default() as usize;
+        if highest >= vocab_size {
+            let reason =
+                format!("has a token numbered {highest}, and the text tower knows {vocab_size} tokens");
+            return Err(files.error(file, reason));
+        }
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| files.error(file, error))?;
+        let unknown = match tokenizer.get_model() {
+            ModelWrapper::WordLevel(words) => tokenizer.token_to_id(&words.unk_token),
+            _ => None,
+        };
+        let tokenizer = Self { tokenizer, context_length, ending, unknown };
+        let sample = tokenizer.raw_ids("a").map_err(|error| files.error(file, error))?;
+        if let Ending::Mark(mark) = ending
+            && !sample.contains(&mark)
+        {
+            let reason = format!(
+                "adds no end mark {mark}, at which the text tower is read (it makes {sample:?} of 'a')"
+            );
+            return Err(files.error(file, reason));
+        }
+        Ok(tokenizer)
+    }
+
+    /// Tokens of a prompt, marks included.
+    ///
+    /// # Errors
+    /// If it is longer than the context, or has words outside a closed vocabulary.
+    pub fn encode(&self, prompt: &str) -> Result<Vec<u32>> {
+        let tokenizer_error = |error: tokenizers::Error| RewardError::OutOfRange {
+            field: "prompt".into(),
+            got: format!("'{prompt}'"),
+            expected: format!("a text that the tokenizer reads ({error})"),
+        };
+        let unknown = self.unknown_words(prompt).map_err(tokenizer_error)?;
+        if !unknown.is_empty() {
+            return Err(self.unknown_error(prompt, unknown));
+        }
+        let mut ids = self.raw_ids(prompt).map_err(tokenizer_error)?;
+        if ids.len() > self.context_length {
+            return Err(RewardError::PromptTooLong {
+                prompt: prompt.into(),
+                n_tokens: ids.len(),
+                context_length: self.context_length,
+                n_cut: ids.len() - self.context_length,
+            });
+        }
+        if let Ending::Padding(pad) = self.ending {
+            ids.resize(self.context_length, pad);
+        }
+        Ok(ids)
+    }
+
+    /// The words of a closed vocabulary, sorted; `None` if any text can be read.
+    pub fn closed_vocabulary(&self) -> Option<Vec<String>> {
+        self.unknown?;
+        let mut words: Vec<String> = self.tokenizer.get_vocab(false).into_keys().collect();
+        words.sort_unstable();
+        Some(words)
+    }
+
+    fn raw_ids(&self, prompt: &str) -> Result<Vec<u32>, tokenizers::Error> {
+        Ok(self.tokenizer.encode(prompt, true)?.get_ids().to_vec())
+    }
+
+    fn unknown_words(&self, prompt: &str) -> Result<Vec<String>, tokenizers::Error> {
+        let Some(unknown) = self.unknown else { return Ok(Vec::new()) };
+        let encoding = self.tokenizer.encode(prompt, false)?;
+        let places = encoding.get_ids().iter().zip(encoding.get_offsets());
+        let mut words: Vec<String> = places
+            .filter(|&(&id, _)| id == unknown)
+            .map(|(_, &(start, end))| prompt.get(start..end).unwrap_or(prompt).to_owned())
+            .collect();
+        words.dedup();
+        Ok(words)
+    }
+
+    fn unknown_error(&self, prompt: &str, words: Vec<String>) -> RewardError {
+        let known = self.closed_vocabulary().unwrap_or_default();
+        let nearest = |word: &String| {
+            let word = word.to_lowercase();
+            let scored = known.iter().map(|k| (strsim::jaro_winkler(&word, k), k));
+            scored
+                .filter(|(score, _)| *score > 0.8)
+                .max_by(|a, b| a.0.total_cmp(&b.0))
+                .map(|(_, k)| k.clone())
+        };
+        let mut suggestions: Vec<String> = words.iter().filter_map(nearest).collect();
+        suggestions.dedup();
+        RewardError::UnknownWords { prompt: prompt.into(), words, suggestions, n_known: known.len() }
+    }
+}
+
+/// CLIP's byte-pair encoding from the files of checkpoints that have no `tokenizer.json`: lower case, byte level, words ending
+/// in `</w>`, between a start and an end mark.
+fn clip_bpe(vocab: &HashMap<String, u32>, merges: &str) -> Result<Tokenizer, tokenizers::Error> {
+    const START: &str = "<|startoftext|>";
+    const END: &str = "<|endoftext|>";
+    const WORDS: &str =
+        r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+    let id = |token: &str| vocab.get(token).copied().ok_or_else(|| format!("has no token '{token}'"));
+    let (start_id, end_id) = (id(START)?, id(END)?);
+    let merges: Vec<&str> =
+        merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect();
+    let mark = |id: u32, content: &str| {
+        json!({ "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true })
+    };
+    let description = json!({
+        "version": "1.0",
+        "added_tokens": [mark(start_id, START), mark(end_id, END)],
+        "normalizer": { "type": "Sequence", "normalizers": [
+            { "type": "NFC" },
+            { "type": "Replace", "pattern": { "Regex": r"\s+" }, "content": " " },
+            { "type": "Lowercase" },
+        ] },
+        "pre_tokenizer": { "type": "Sequence", "pretokenizers": [
+            { "type": "Split", "pattern": { "Regex": WORDS }, "behavior": "Removed", "invert": true },
+            { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
+        ] },
+        "post_processor": { "type": "RobertaProcessing", "sep": [END, end_id], "cls": [START, start_id],
+                            "trim_offsets": false, "add_prefix_space": false },
+        "model": { "type": "BPE", "unk_token": END, "continuing_subword_prefix": "", "end_of_word_suffix": "</w>",
+                   "fuse_unk": false, "vocab": vocab, "merges": merges },
+    });
+    Tokenizer::from_bytes(serde_json::to_vec(&description)?)
+}

@@ -1,0 +1,276 @@
+"""Makes the small random checkpoints and the golden numbers in this folder.
+
+    python3 -m venv VENV && VENV/bin/pip install torch==2.15.0 transformers==5.23.0 open_clip_torch==3.3.0 pillow==11.3.0
+    VENV/bin/python rewards/tests/golden/make.py
+
+Pillow 13 began to choose the order of the two axes by their sizes, which moves some pixels by one grey level or more; the
+models that anyone has today were trained before, so the older order (rows first, always) is the reference.
+
+Each case is a folder with a checkpoint as its library writes it, and `golden.json`: for every stage what the reference
+library makes of the same input. `golden.rs` compares stage by stage.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, SiglipConfig, SiglipModel
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+HERE = Path(__file__).parent
+PROMPTS = ["a red ball", "the gripper touching the  Red Ball, isn't it?", "pole vertically upright on top of the cart", "a"]
+GOAL, BASELINE, ALPHA = PROMPTS[:2], [PROMPTS[2], PROMPTS[3]], 0.3
+
+
+def picture(width, height, seed):
+    """A smooth gradient, an edge and some noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    base = np.stack([255 * x / width, 255 * y / height, 127 + 120 * np.sin(x / 5 + y / 9)], -1)
+    base[(x - width / 2) ** 2 + (y - height / 2) ** 2 < (min(width, height) / 3) ** 2] = [220, 30, 40]
+    return Image.fromarray(np.clip(base + rng.normal(0, 12, base.shape), 0, 255).astype(np.uint8))
+
+
+def randomize(model, seed):
+    """Larger values than an initialisation has, so that every parameter shows in the result."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.ndim == 0 or "logit" in name:
+                continue
+            noise = torch.randn(p.shape, generator=generator)
+            if name.endswith("weight") and p.ndim == 1:
+                p.copy_(1 + 0.2 * noise)
+            elif p.ndim == 1:
+                p.copy_(0.2 * noise)
+            elif "embedding" in name or "probe" in name:
+                p.copy_(0.5 * noise)
+            else:
+                p.copy_(noise * 1.2 * p[0].numel() ** -0.5)
+    return model.eval()
+
+
+def bpe(corpus):
+    """A byte-pair encoding with CLIP's marks, learnt from the prompts, as vocabulary and merges."""
+    words = {}
+    for word in " ".join(corpus).lower().replace(",", " ,").replace("?", " ?").replace("'", " '").split():
+        key = (*word[:-1], word[-1] + "</w>")
+        words[key] = words.get(key, 0) + 1
+    alphabet = [chr(c) for c in range(33, 127)]
+    vocab, merges = alphabet + [c + "</w>" for c in alphabet], []
+    while len(merges) < 60:
+        pairs = {}
+        for word, n in words.items():
+            for pair in zip(word, word[1:]):
+                pairs[pair] = pairs.get(pair, 0) + n
+        if not pairs:
+            break
+        best = max(sorted(pairs), key=pairs.get)
+        merges.append(best)
+        vocab.append("".join(best))
+        merged = {}
+        for word, n in words.items():
+            out, i = [], 0
+            while i < len(word):
+                if word[i : i + 2] == best:
+                    out.append(word[i] + word[i + 1])
+                    i += 2
+                else:
+                    out.append(word[i])
+                    i += 1
+            merged[tuple(out)] = merged.get(tuple(out), 0) + n
+        words = merged
+    vocab = list(dict.fromkeys(vocab)) + ["<|startoftext|>", "<|endoftext|>"]
+    return {token: i for i, token in enumerate(vocab)}, merges
+
+
+VOCAB, MERGES = bpe(PROMPTS)
+START, END = VOCAB["<|startoftext|>"], VOCAB["<|endoftext|>"]
+
+
+def word_level():
+    """A closed vocabulary, as the bundled model has."""
+    words = sorted({w for p in PROMPTS[:1] + PROMPTS[2:] for w in p.split()})
+    vocab = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[SOT]", "[EOT]", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[SOT] $A [EOT]", special_tokens=[("[SOT]", vocab["[SOT]"]), ("[EOT]", vocab["[EOT]"])]
+    )
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[SOT]", "[EOT]"])
+    return tokenizer, len(vocab)
+
+
+def fresh(name):
+    folder = HERE / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def rounded(array):
+    return [float(f"{v:.7g}") for v in np.asarray(array, dtype=np.float64).reshape(-1)]
+
+
+def reward(images, texts, prompts):
+    """VLM-RM's published form, with the whole matrix."""
+    at = {p: t for p, t in zip(prompts, texts.double())}
+    g = torch.stack([at[p] for p in GOAL]).mean(0)
+    b = torch.stack([at[p] for p in BASELINE]).mean(0)
+    d = g - b
+    m = ALPHA * torch.outer(d, d) / d.dot(d) + (1 - ALPHA) * torch.eye(len(d), dtype=torch.float64)
+    return 1 - (((images.double() - g) @ m).norm(dim=-1) ** 2) / 2
+
+
+def write(folder, pictures, pixel_values, tokens, images, texts, prompts):
+    images, texts = (torch.nn.functional.normalize(v, dim=-1) for v in (images, texts))
+    golden = {
+        "prompts": prompts,
+        "tokens": tokens,
+        "text_embeddings": [rounded(t) for t in texts],
+        "image_embeddings": [rounded(i) for i in images],
+        # Every 97th value: a wrong resize, crop or order shows in any of them.
+        "pixel_values": [rounded(p.reshape(-1)[::97]) for p in pixel_values],
+    }
+    if set(GOAL + BASELINE) <= set(prompts):
+        golden["reward"] = {"goal": GOAL, "baseline": BASELINE, "alpha": ALPHA, "values": rounded(reward(images, texts, prompts))}
+    (folder / "golden.json").write_text(json.dumps(golden) + "\n")
+    print(folder.name, sum(f.stat().st_size for f in folder.iterdir()) // 1024, "KiB")
+
+
+def clip_case(name, config, pictures, processor, prompts=PROMPTS, save_tokenizer=None, tokenize=None):
+    folder = fresh(name)
+    model = randomize(CLIPModel(CLIPConfig(**config)), len(name))
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    if save_tokenizer:
+        save_tokenizer(folder)
+        ids = [tokenize(p) for p in prompts]
+    else:
+        tokenizer = CLIPTokenizer(VOCAB, MERGES)
+        tokenizer.save_pretrained(folder)
+        (folder / "tokenizer_config.json").unlink(missing_ok=True)
+        ids = [tokenizer(p)["input_ids"] for p in prompts]
+    pixels = torch.tensor(np.array(processor(pictures)["pixel_values"]))
+    with torch.no_grad():
+        images = model.get_image_features(pixel_values=pixels).pooler_output
+        texts = torch.cat([model.get_text_features(input_ids=torch.tensor([i])).pooler_output for i in ids])
+    write(folder, pictures, pixels, ids, images, texts, prompts)
+    return folder
+
+
+def text_config(**over):
+    base = dict(vocab_size=len(VOCAB), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
+                max_position_embeddings=77, eos_token_id=END, bos_token_id=START, pad_token_id=END)
+    return {**base, **over}
+
+
+def main():
+    pictures = [picture(90, 70, 0), picture(64, 64, 1), picture(33, 101, 2)]
+    for i, p in enumerate(pictures):
+        p.save(HERE / f"picture{i}.png")
+
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
+    folder = clip_case(
+        "clip_quick_gelu",
+        dict(projection_dim=24, text_config=text_config(),
+             vision_config=dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=64, patch_size=8)),
+        pictures, processor)
+    # The older form of the same tokenizer.
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text(json.dumps(VOCAB) + "\n")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in MERGES))
+
+    # Another activation, other heads, a picture that patches do not fill, the old end mark, weights in two parts.
+    processor = CLIPImageProcessorPil(size={"height": 50, "width": 50}, do_center_crop=False, resample=2,
+                                      image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.3, 0.25])
+    folder = clip_case(
+        "clip_gelu",
+        dict(projection_dim=20,
+             text_config=text_config(hidden_size=30, num_attention_heads=3, hidden_act="gelu", eos_token_id=2, layer_norm_eps=1e-3),
+             vision_config=dict(hidden_size=40, intermediate_size=56, num_hidden_layers=3, num_attention_heads=5, image_size=50,
+                                patch_size=12, hidden_act="gelu", layer_norm_eps=1e-3)),
+        pictures, processor)
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for part, held in parts.items():
+        save_file({n: tensors[n] for n in held}, folder / part, metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": {n: part for part, held in parts.items() for n in held}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index) + "\n")
+    (folder / "model.safetensors").unlink()
+
+    # The bundled model's kind: words of a closed vocabulary, gelu with a tanh, a pickle of PyTorch's.
+    tokenizer, n_words = word_level()
+    processor = CLIPImageProcessorPil(size=40, crop_size=32, resample=1)
+    folder = clip_case(
+        "clip_words",
+        dict(projection_dim=16,
+             text_config=text_config(vocab_size=n_words, max_position_embeddings=12, hidden_act="gelu_pytorch_tanh", eos_token_id=3),
+             vision_config=dict(hidden_size=48, intermediate_size=48, num_hidden_layers=1, num_attention_heads=1, image_size=32,
+                                patch_size=8, hidden_act="gelu_pytorch_tanh")),
+        pictures, processor, prompts=[PROMPTS[0], *PROMPTS[2:]],
+        save_tokenizer=lambda f: tokenizer.save(str(f / "tokenizer.json")), tokenize=lambda p: tokenizer.encode(p).ids)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+    open_clip_case("open_clip", pictures)
+    siglip_case("siglip", pictures)
+
+
+def open_clip_case(name, pictures):
+    folder = fresh(name)
+    config = {
+        "embed_dim": 28,
+        "vision_cfg": {"image_size": 45, "layers": 2, "width": 48, "head_width": 12, "mlp_ratio": 1.4375, "patch_size": 9},
+        "text_cfg": {"context_length": 60, "vocab_size": len(VOCAB), "width": 36, "heads": 3, "layers": 2, "mlp_ratio": 2.0},
+    }
+    model = randomize(open_clip.CLIP(**config), 4)
+    preprocess_cfg = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711],
+                      "interpolation": "bicubic", "resize_mode": "shortest"}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess_cfg}) + "\n")
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    tokenizer = CLIPTokenizer(VOCAB, MERGES)
+    tokenizer.save_pretrained(folder)
+    (folder / "tokenizer_config.json").unlink(missing_ok=True)
+    ids = [tokenizer(p)["input_ids"] for p in PROMPTS]
+    transform = open_clip.image_transform(45, is_train=False, mean=preprocess_cfg["mean"], std=preprocess_cfg["std"])
+    pixels = torch.stack([transform(p) for p in pictures])
+    padded = torch.tensor([i + [0] * (60 - len(i)) for i in ids])
+    with torch.no_grad():
+        write(folder, pictures, pixels, ids, model.encode_image(pixels), model.encode_text(padded), PROMPTS)
+
+
+def siglip_case(name, pictures):
+    folder = fresh(name)
+    config = SiglipConfig(
+        text_config=dict(vocab_size=len(VOCAB), hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2,
+                         max_position_embeddings=48, pad_token_id=END),
+        vision_config=dict(hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4, image_size=48, patch_size=16))
+    model = randomize(SiglipModel(config), 5)
+    model.save_pretrained(folder)
+    processor = SiglipImageProcessorPil(size={"height": 48, "width": 48})
+    processor.save_pretrained(folder)
+    tokenizer = CLIPTokenizer(VOCAB, MERGES)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <|endoftext|>", special_tokens=[("<|endoftext|>", END)])
+    tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    ids = [tokenizer.backend_tokenizer.encode(p).ids for p in PROMPTS]
+    ids = [i + [END] * (48 - len(i)) for i in ids]
+    pixels = torch.tensor(np.array(processor(pictures)["pixel_values"]))
+    with torch.no_grad():
+        images = model.get_image_features(pixel_values=pixels).pooler_output
+        texts = model.get_text_features(input_ids=torch.tensor(ids)).pooler_output
+    write(folder, pictures, pixels, ids, images, texts, PROMPTS)
+
+
+if __name__ == "__main__":
+    main()

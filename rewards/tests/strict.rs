@@ -1,0 +1,173 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+//! A checkpoint that is not whole is refused, with the file and the tensor or key that is wrong; and what is saved loads.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarMap;
+use sayso_rewards::{CheckpointModel, Clip, ClipConfig, ImageTextModel, ModelFiles, Preprocess, save_clip};
+use sayso_sim::{Frames, ImageSpec};
+use tempfile::TempDir;
+
+fn golden(case: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case)
+}
+
+/// A copy of a golden checkpoint, to be damaged.
+fn copy_of(case: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(golden(case)).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    folder
+}
+
+fn load(folder: &TempDir) -> Result<CheckpointModel, String> {
+    CheckpointModel::load(&ModelFiles::folder(folder.path()), &Device::Cpu).map_err(|error| error.to_string())
+}
+
+/// The error after the tensors were changed.
+fn refused(case: &str, file: &str, change: impl FnOnce(&mut HashMap<String, Tensor>)) -> String {
+    let folder = copy_of(case);
+    let path = folder.path().join(file);
+    let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    change(&mut tensors);
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    load(&folder).unwrap_err()
+}
+
+/// The error after a file was rewritten.
+fn refused_text(case: &str, file: &str, change: impl FnOnce(String) -> String) -> String {
+    let folder = copy_of(case);
+    let path = folder.path().join(file);
+    std::fs::write(&path, change(std::fs::read_to_string(&path).unwrap())).unwrap();
+    load(&folder).unwrap_err()
+}
+
+fn zeros(shape: &[usize]) -> Tensor {
+    Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap()
+}
+
+const WEIGHTS: &str = "model.safetensors";
+const NORM: &str = "vision_model.encoder.layers.1.layer_norm2.bias";
+
+#[test]
+fn a_missing_tensor_is_named() {
+    let error = refused("clip_quick_gelu", WEIGHTS, |tensors| _ = tensors.remove(NORM));
+    assert!(error.contains(WEIGHTS) && error.contains(&format!("'{NORM}' is missing")), "{error}");
+    let error = refused("open_clip", "open_clip_model.safetensors", |tensors| {
+        _ = tensors.remove("visual.ln_pre.bias")
+    });
+    assert!(error.contains("'vision_model.pre_layrnorm.bias' is missing"), "{error}");
+}
+
+#[test]
+fn an_extra_tensor_is_named() {
+    let error =
+        refused("clip_quick_gelu", WEIGHTS, |tensors| _ = tensors.insert("adapter.gate".into(), zeros(&[1])));
+    assert!(error.contains(WEIGHTS) && error.contains("'adapter.gate' is no part of the model"), "{error}");
+    let key = "vision_model.encoder.layers.2.layer_norm1.bias";
+    let error = refused("siglip", WEIGHTS, |tensors| _ = tensors.insert(key.into(), zeros(&[32])));
+    assert!(error.contains(key), "{error}");
+}
+
+#[test]
+fn buffers_of_old_versions_are_ignored() {
+    let folder = copy_of("clip_quick_gelu");
+    let path = folder.path().join(WEIGHTS);
+    let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    tensors.insert("text_model.embeddings.position_ids".into(), zeros(&[1, 77]));
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    assert!(load(&folder).is_ok());
+}
+
+#[test]
+fn a_tensor_of_another_shape_is_named() {
+    let error = refused("clip_quick_gelu", WEIGHTS, |tensors| _ = tensors.insert(NORM.into(), zeros(&[31])));
+    assert!(error.contains(&format!("'{NORM}' has shape [31], the config asks for [32]")), "{error}");
+}
+
+#[test]
+fn a_truncated_file_is_named() {
+    let folder = copy_of("clip_quick_gelu");
+    let path = folder.path().join(WEIGHTS);
+    let bytes = std::fs::read(&path).unwrap();
+    for len in [0, 5, 100, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..len]).unwrap();
+        let error = load(&folder).unwrap_err();
+        assert!(error.contains(WEIGHTS) && error.contains("damaged or cut short"), "{error}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(load(&folder).unwrap_err().contains("model.safetensors: no such file"));
+}
+
+#[test]
+fn a_damaged_pickle_is_named() {
+    let folder = copy_of("clip_words");
+    std::fs::write(folder.path().join("pytorch_model.bin"), b"PK not a pickle").unwrap();
+    let error = load(&folder).unwrap_err();
+    assert!(error.contains("pytorch_model.bin") && error.contains("damaged"), "{error}");
+}
+
+#[test]
+fn a_part_that_an_index_lists_must_be_there() {
+    let folder = copy_of("clip_gelu");
+    std::fs::remove_file(folder.path().join("model-00002-of-00002.safetensors")).unwrap();
+    assert!(load(&folder).unwrap_err().contains("model-00002-of-00002.safetensors: no such file"));
+}
+
+#[test]
+fn configs_that_do_not_fit_name_their_key() {
+    let error = refused_text("clip_quick_gelu", "config.json", |s| s.replace("\"clip\"", "\"blip\""));
+    assert!(error.contains("config.json") && error.contains("model_type = 'blip'"), "{error}");
+    let error = refused_text("clip_quick_gelu", "config.json", |s| s.replace("quick_gelu", "relu"));
+    assert!(error.contains("config.json") && error.contains("relu"), "{error}");
+    let error = refused_text("clip_quick_gelu", "preprocessor_config.json", |s| {
+        s.replace("\"height\": 64", "\"height\": 60")
+    });
+    assert!(
+        error.contains("preprocessor_config.json") && error.contains("the tower reads 64 by 64"),
+        "{error}"
+    );
+    let error = refused_text("open_clip", "open_clip_config.json", |s| {
+        s.replace("\"layers\": 2,", "\"layers\": 2, \"pool_type\": \"avg\",")
+    });
+    assert!(error.contains("open_clip_config.json") && error.contains("pool_type"), "{error}");
+    let error = refused_text("clip_quick_gelu", "config.json", |s| s[..s.len() / 2].to_owned());
+    assert!(error.contains("config.json") && error.contains("EOF"), "{error}");
+}
+
+#[test]
+fn a_tokenizer_that_does_not_fit_the_tower_is_refused() {
+    let error = refused_text("clip_words", "tokenizer.json", |s| {
+        s.replace("\"post_processor\": {", "\"post_processor\": null, \"unused\": {")
+    });
+    assert!(error.contains("tokenizer.json"), "{error}");
+    let folder = copy_of("clip_quick_gelu");
+    std::fs::remove_file(folder.path().join("merges.txt")).unwrap();
+    assert!(load(&folder).unwrap_err().contains("merges.txt: no such file"));
+}
+
+#[test]
+fn what_is_saved_loads_as_the_same_model() {
+    let config: ClipConfig =
+        serde_json::from_slice(&std::fs::read(golden("clip_words").join("config.json")).unwrap()).unwrap();
+    let tokenizer = std::fs::read_to_string(golden("clip_words").join("tokenizer.json")).unwrap();
+    let vars = VarMap::new();
+    let clip = Clip::trainable(&config, &vars, 5, &Device::Cpu).unwrap();
+    let spec = ImageSpec { height: 32, width: 32, mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.25] };
+    let preprocess = Preprocess::squashing(spec.clone());
+    let folder = tempfile::tempdir().unwrap();
+    save_clip(folder.path(), &config, &preprocess, &tokenizer, &vars).unwrap();
+    let model = load(&folder).unwrap();
+    assert_eq!(model.preprocess(), &preprocess);
+    let pixels = (0..2 * 32 * 32 * 3).map(|i| (i * 7 % 251) as u8).collect();
+    let frames = Frames::from_pixels(2, 32, 32, pixels).unwrap();
+    let patches = sayso_rewards::ops::patchify(&frames, 0..2, &spec, 8, DType::F32, &Device::Cpu).unwrap();
+    let want = sayso_rewards::towers::unit_rows(&clip.embed_images(&patches).unwrap()).unwrap();
+    let want = want.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let got = model.embed_frames(&frames).unwrap();
+    assert!(got.values().iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-5));
+}
