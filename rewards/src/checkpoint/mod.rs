@@ -7,5 +7,5 @@ mod source;
 mod weights;
 
 pub use model::CheckpointModel;
-pub use save::save_clip;
+pub use save::{save_clip, save_weights};
 pub use source::load_model;

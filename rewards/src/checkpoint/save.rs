@@ -13,10 +13,7 @@ use crate::towers::ClipConfig;
 use crate::{Result, RewardError};
 
 /// Writes `config.json`, `preprocessor_config.json`, `tokenizer.json` and `model.safetensors` into `folder`, which is made if it
-/// is absent. The weights are written last and moved into place whole.
-///
-/// `vars` are the variables of [`crate::Clip::trainable`]; those whose name starts with none of the towers' keys (auxiliary
-/// heads) are left out. `tokenizer` is the content of a `tokenizer.json`.
+/// is absent; the weights come last, as by [`save_weights`]. `tokenizer` is the content of a `tokenizer.json`.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -27,15 +24,9 @@ pub fn save_clip(
     tokenizer: &str,
     vars: &VarMap,
 ) -> Result<()> {
-    const KEYS: [&str; 5] =
-        ["text_model.", "vision_model.", "text_projection.", "visual_projection.", "logit_scale"];
-    let at = |path: &Path, reason: &dyn std::fmt::Display| RewardError::Checkpoint {
-        path: path.into(),
-        reason: reason.to_string(),
-    };
-    std::fs::create_dir_all(folder).map_err(|error| at(folder, &error))?;
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
     let pretty = |value: &serde_json::Value| format!("{value:#}\n");
-    let config = serde_json::to_value(config).map_err(|error| at(folder, &error))?;
+    let config = serde_json::to_value(config).map_err(|error| failed(folder, &error))?;
     let texts = [
         ("config.json", pretty(&config)),
         ("preprocessor_config.json", pretty(&preprocess.to_hugging_face())),
@@ -43,8 +34,19 @@ pub fn save_clip(
     ];
     for (name, text) in texts {
         let path = folder.join(name);
-        std::fs::write(&path, text).map_err(|error| at(&path, &error))?;
+        std::fs::write(&path, text).map_err(|error| failed(&path, &error))?;
     }
+    save_weights(vars, &folder.join("model.safetensors"))
+}
+
+/// Writes the variables of [`crate::Clip::trainable`] as a `model.safetensors` under Hugging Face's keys, and moves it into
+/// place whole. Those whose name is none of the towers' (auxiliary heads) are left out.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save_weights(vars: &VarMap, path: &Path) -> Result<()> {
+    const KEYS: [&str; 5] =
+        ["text_model.", "vision_model.", "text_projection.", "visual_projection.", "logit_scale"];
     let tensors: BTreeMap<String, Tensor> = vars
         .data()
         .lock()
@@ -53,8 +55,13 @@ pub fn save_clip(
         .filter(|(name, _)| KEYS.iter().any(|key| name.starts_with(key)))
         .map(|(name, var)| (name.clone(), var.as_detached_tensor()))
         .collect();
-    let (path, part) = (folder.join("model.safetensors"), folder.join("model.safetensors.part"));
+    let part = path.with_extension("safetensors.part");
+    // `transformers` refuses a file that does not say this.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    serialize_to_file(tensors, Some(metadata), &part).map_err(|error| at(&part, &error))?;
-    std::fs::rename(&part, &path).map_err(|error| at(&path, &error))
+    serialize_to_file(tensors, Some(metadata), &part).map_err(|error| failed(&part, &error))?;
+    std::fs::rename(&part, path).map_err(|error| failed(path, &error))
+}
+
+fn failed(path: &Path, reason: &dyn std::fmt::Display) -> RewardError {
+    RewardError::Checkpoint { path: path.into(), reason: reason.to_string() }
 }

@@ -9,6 +9,7 @@ use super::params::SeededVars;
 use super::text::{TextTower, TokenBatch};
 use super::vision::VisionTower;
 use crate::Result;
+pub use crate::checkpoint::save_weights;
 use crate::ops::linear;
 
 /// The towers of a checkpoint, or of one that is being trained.
