@@ -8,18 +8,18 @@
 //! The auxiliary head learns quantities about pictures; it is a training signal and is not shipped. The shipped model
 //! sees pixels and words.
 
-//pub mod card;
+pub mod card;
 pub mod catalogue;
 pub mod config;
-//pub mod exam;
+pub mod exam;
 pub mod objective;
 pub mod pictures;
 mod saved;
 pub mod trainer;
 
-//pub use card::model_card;
+pub use card::model_card;
 pub use catalogue::Catalogue;
-//pub use exam::{ExamConfig, ExamReport, examine};
+pub use exam::{ExamConfig, ExamReport, examine};
 pub use config::{PretrainConfig, TaskShare};
 pub use saved::CHECKPOINT;
 pub use trainer::{PretrainReport, Pretraining};

@@ -10,6 +10,7 @@ use candle_nn::VarMap;
 use crossbeam_channel::bounded;
 use sayso_envs::Task;
 use sayso_rewards::ops::{Activation, patchify};
+use sayso_rewards::{Preprocess, save_clip};
 use sayso_rewards::towers::{Clip, ClipConfig, TextConfig, VisionConfig, unit_rows};
 use sayso_sim::ImageSpec;
 use serde::Serialize;
@@ -180,8 +181,8 @@ impl Pretraining {
     fn learn(&mut self, batch: &PictureBatch) -> Result<PretrainReport> {
         let device = Device::Cpu;
         let step = self.n_steps;
-        let patches =
-            patchify(&batch.frames, &image_spec(&self.config), self.config.patch_size, DType::F32, &device)?;
+        let (frames, spec) = (&batch.frames, image_spec(&self.config));
+        let patches = patchify(frames, 0..frames.n_views(), &spec, self.config.patch_size, DType::F32, &device)?;
         let (features, patch_tokens) = self.clip.image_features_and_tokens(&patches)?;
         let images = unit_rows(&self.clip.project_image(&features)?)?;
         let phrases = phrase(&self.catalogue, self.config.seed, step);
@@ -248,33 +249,9 @@ impl Pretraining {
     /// # Errors
     /// If a file cannot be written.
     pub fn export(&self, folder: &Path) -> Result<()> {
-        let spec = image_spec(&self.config);
-        let size = self.config.image_size;
-        let preprocessor = serde_json::json!({
-            "image_processor_type": "CLIPImageProcessor",
-            "do_resize": true, "size": {"shortest_edge": size}, "resample": 3,
-            "do_center_crop": true, "crop_size": {"height": size, "width": size},
-            "do_rescale": true, "rescale_factor": 1.0 / 255.0,
-            "do_normalize": true, "image_mean": spec.mean, "image_std": spec.std, "do_convert_rgb": true,
-        });
-        let tokenizer = serde_json::json!({
-            "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": self.catalogue.max_tokens(),
-            "bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|pad|>", "unk_token": "[UNK]",
-        });
-        let config = serde_json::to_value(self.clip.config()).map_err(|e| write_error(folder, &e))?;
-        let files = [
-            ("config.json", config),
-            ("preprocessor_config.json", preprocessor),
-            ("tokenizer_config.json", tokenizer),
-            ("tokenizer.json", self.catalogue.tokenizer_json()),
-        ];
-        std::fs::create_dir_all(folder).map_err(|e| write_error(folder, &e))?;
-        for (name, value) in files {
-            let path = folder.join(name);
-            let text = serde_json::to_string_pretty(&value).map_err(|e| write_error(&path, &e))?;
-            std::fs::write(&path, text + "\n").map_err(|e| write_error(&path, &e))?;
-        }
-        Ok(sayso_rewards::towers::clip::save_weights(&self.vars, &folder.join("model.safetensors"))?)
+        let preprocess = Preprocess::squashing(image_spec(&self.config));
+        let tokenizer = format!("{:#}\n", self.catalogue.tokenizer_json());
+        Ok(save_clip(folder, self.clip.config(), &preprocess, &tokenizer, &self.vars)?)
     }
 }
 
@@ -313,8 +290,4 @@ fn clip_config(config: &PretrainConfig, catalogue: &Catalogue) -> ClipConfig {
         },
         ..ClipConfig::default()
     }
-}
-
-fn write_error(path: &Path, reason: &dyn std::fmt::Display) -> AgentError {
-    AgentError::Checkpoint { path: path.to_owned(), reason: format!("cannot be written: {reason}") }
 }
