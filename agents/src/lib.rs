@@ -25,5 +25,5 @@ pub use evaluate::{EvalConfig, EvalReport, Policy, RandomPolicy, TrainedPolicy, 
 pub use experts::Expert;
 pub use policy::{ActorCritic, NetworkConfig};
 pub use ppo::PpoConfig;
-pub use scoring::{FrameScorer, ScoreUse};
+pub use scoring::{FrameScorer, RewardScorer, ScoreUse};
 pub use train::{TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train};

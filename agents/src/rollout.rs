@@ -183,6 +183,15 @@ fn gather<T: Copy>(values: &[T], rows: &[usize], n_rows: usize) -> Vec<T> {
     out
 }
 
+/// Who scores the frames of a rollout, and when that is worth it.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    /// The judge at work.
+    pub thread: &'a mut ScoringThread,
+    /// With [`ScoreUse::EpisodeEnd`] only the frames of steps in which an episode ended are scored.
+    pub score_use: ScoreUse,
+}
+
 /// Fills `rollout` with `n_steps` steps of every env. `batch` holds the current observations before and after. With a
 /// judge the rewards of steps with frames are its scores, and [`Rollout::resolve_scores`] must follow; without one they
 /// are the env's.
@@ -194,7 +203,7 @@ pub fn collect(
     policy: &ActorCritic,
     mut normalizer: Option<&mut ObservationNormalizer>,
     rng: &mut Pcg64,
-    mut judge: Option<&mut ScoringThread>,
+    mut judge: Option<Judge>,
     batch: &mut StepBatch,
     rollout: &mut Rollout,
 ) -> Result<()> {
@@ -221,24 +230,25 @@ pub fn collect(
         let last = if same_step { &batch.final_observations } else { &batch.observations };
         bootstrap(rollout, step, policy, normalizer.as_deref(), last)?;
 
-        if let Some(judge) = judge.as_deref_mut() {
+        if let Some(Judge { thread, score_use }) = &mut judge {
             // A score that arrives here belongs to the oldest step that waits for one.
             let mut write = |scores: Vec<f32>| match waiting_steps.pop_front() {
                 Some(waiting) => rollout.write_score(waiting, &scores),
                 None => Ok(()),
             };
-            let mut frames = judge.buffer(&mut write)?;
+            let mut frames = thread.buffer(&mut write)?;
             env.swap_judge_frames(&mut frames);
-            if frames.n_views() == 0 {
-                judge.return_buffer(frames);
+            let counts = *score_use == ScoreUse::Held || (0..n_envs).any(|env_idx| batch.done(env_idx));
+            if frames.n_views() == 0 || !counts {
+                thread.return_buffer(frames);
             } else {
-                judge.send(frames)?;
+                thread.send(frames)?;
                 waiting_steps.push_back(step);
             }
         }
     }
-    if let Some(judge) = judge {
-        judge.drain(&mut |scores| match waiting_steps.pop_front() {
+    if let Some(Judge { thread, .. }) = judge {
+        thread.drain(&mut |scores| match waiting_steps.pop_front() {
             Some(waiting) => rollout.write_score(waiting, &scores),
             None => Ok(()),
         })?;
@@ -305,4 +315,57 @@ fn bootstrap(
         rollout.final_values[first_row + env_idx] = value;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two envs, three steps; scores came in steps 0 and 2; env 1's episode ended in step 1.
+    fn scored() -> Rollout {
+        Rollout {
+            rewards: vec![1.0, 2.0, 0.0, 0.0, 5.0, 6.0],
+            terminated: vec![false; 6],
+            truncated: vec![false, false, false, true, false, false],
+            valid: vec![true; 6],
+            is_reset: vec![false; 6],
+            has_score: vec![true, false, true],
+            ..Rollout::new(3, 2)
+        }
+    }
+
+    #[test]
+    fn scores_are_held_until_the_next_one_or_the_end_of_the_episode() {
+        let (mut rollout, mut held) = (scored(), vec![9.0, 9.0]);
+        rollout.resolve_scores(ScoreUse::Held, &mut held).expect("resolve");
+        assert_eq!(rollout.rewards, [1.0, 2.0, 1.0, 2.0, 5.0, 6.0]);
+        assert_eq!(held, [5.0, 6.0]);
+
+        let (mut rollout, mut held) = (scored(), vec![7.0, 8.0]);
+        rollout.has_score = vec![false; 3];
+        rollout.rewards.fill(0.0);
+        rollout.resolve_scores(ScoreUse::Held, &mut held).expect("resolve");
+        assert_eq!(rollout.rewards, [7.0, 8.0, 7.0, 8.0, 7.0, 0.0], "the new episode of env 1 starts with 0");
+        assert_eq!(held, [7.0, 0.0]);
+    }
+
+    #[test]
+    fn an_episode_earns_its_last_score() {
+        let (mut rollout, mut held) = (scored(), vec![0.0, 0.0]);
+        rollout.truncated = vec![false, true, false, false, true, false];
+        rollout.resolve_scores(ScoreUse::EpisodeEnd, &mut held).expect("resolve");
+        assert_eq!(rollout.rewards, [0.0, 2.0, 0.0, 0.0, 5.0, 0.0]);
+        let error =
+            scored().resolve_scores(ScoreUse::EpisodeEnd, &mut held).expect_err("no frames in step 1");
+        assert!(error.to_string().contains("at the end of every episode"), "{error}");
+    }
+
+    #[test]
+    fn scores_must_be_one_finite_number_per_env() {
+        let mut rollout = scored();
+        assert!(rollout.write_score(1, &[1.0]).is_err());
+        assert!(rollout.write_score(1, &[1.0, f32::NAN]).is_err());
+        rollout.write_score(1, &[3.0, 4.0]).expect("a score");
+        assert_eq!(rollout.rewards[2..4], [3.0, 4.0]);
+    }
 }

@@ -1,8 +1,10 @@
 //! Rewards from frames: the judge, and the thread that it works on while the envs step on.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use sayso_rewards::FrameReward;
 use sayso_sim::Frames;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,20 @@ pub trait FrameScorer: Send {
     /// # Errors
     /// If the frames cannot be scored; training stops with this error.
     fn score(&mut self, frames: &Frames, rewards: &mut Vec<f32>) -> Result<()>;
+}
+
+/// A judge that is a reward model.
+pub struct RewardScorer {
+    /// The model, with its sentence.
+    pub reward: Arc<dyn FrameReward>,
+    /// Cameras of an env; their scores are averaged.
+    pub n_views_per_env: usize,
+}
+
+impl FrameScorer for RewardScorer {
+    fn score(&mut self, frames: &Frames, rewards: &mut Vec<f32>) -> Result<()> {
+        Ok(self.reward.score(frames, self.n_views_per_env, rewards)?)
+    }
 }
 
 /// How a score becomes the rewards of steps. How often frames are drawn is the env's configuration; steps without

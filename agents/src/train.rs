@@ -14,7 +14,7 @@ use crate::evaluate::TrainedPolicy;
 use crate::gae;
 use crate::learner::Learner;
 use crate::ppo::{self, PpoConfig, UpdateStats};
-use crate::rollout::{self, Rollout};
+use crate::rollout::{self, Judge, Rollout};
 use crate::scoring::{FrameScorer, ScoreUse, ScoringThread};
 use crate::{AgentError, Result};
 
@@ -157,23 +157,24 @@ pub fn train(
         Some(checkpoint) => Learner::resume(env, config, checkpoint)?,
         None => Learner::start(env, config)?,
     };
-    let mut judge = scorer.map(ScoringThread::spawn).transpose()?;
+    let mut judge_thread = scorer.map(ScoringThread::spawn).transpose()?;
     let mut rollout = Rollout::new(config.ppo.n_steps, env.n_envs());
     let (mut advantages, mut returns) = (Vec::new(), Vec::new());
     let (mut last_report, mut last_path, mut interrupted) = (None, None, false);
 
     while learner.n_steps < config.total_steps && !interrupted {
         let started = Instant::now();
+        let judge = judge_thread.as_mut().map(|thread| Judge { thread, score_use: config.score_use });
         rollout::collect(
             env,
             &learner.policy,
             learner.observation_normalizer.as_mut(),
             &mut learner.action_rng,
-            judge.as_mut(),
+            judge,
             &mut learner.batch,
             &mut rollout,
         )?;
-        if judge.is_some() {
+        if judge_thread.is_some() {
             rollout.resolve_scores(config.score_use, &mut learner.held_scores)?;
         }
         learner.record_episodes(&rollout);

@@ -155,11 +155,7 @@ impl Checkpoint {
         Ok(latest.map(|name| folder.join(name)))
     }
 
-    /// The policy as it was, ready to be evaluated.
-    ///
-    /// # Errors
-    /// If its tensors are not those of the network that the checkpoint describes.
-    pub fn policy(&self) -> Result<TrainedPolicy> {
+    pub(crate) fn policy(&self) -> Result<TrainedPolicy> {
         Ok(TrainedPolicy::new(self.network()?, self.observation_normalizer()?))
     }
 

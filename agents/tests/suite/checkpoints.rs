@@ -1,0 +1,173 @@
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+use sayso_agents::{Checkpoint, Policy, TrainConfig, TrainObserver, TrainOutcome, TrainedPolicy, UpdateReport, train};
+use sayso_envs::Observations;
+
+use crate::learning::{parameters, small_config};
+use crate::point_env::{Brightness, PointEnv};
+
+/// Stops after some updates, and remembers what was written.
+struct StopAfter {
+    n_updates: u64,
+    written: Vec<PathBuf>,
+}
+
+impl TrainObserver for StopAfter {
+    fn on_update(&mut self, report: &UpdateReport) -> ControlFlow<()> {
+        if self.n_updates <= report.n_updates { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn on_checkpoint(&mut self, path: &Path) {
+        self.written.push(path.to_owned());
+    }
+}
+
+/// Twelve updates at one go, and as six, a file, and six more in new objects.
+fn assert_resumes_exactly(run: impl Fn(&TrainConfig, Option<&Checkpoint>, &mut StopAfter) -> TrainOutcome) {
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        TrainConfig { checkpoint_folder: Some(folder.path().join("whole")), ..small_config(12 * 96) };
+    let whole = run(&config, None, &mut StopAfter { n_updates: u64::MAX, written: vec![] });
+    let whole_bytes = std::fs::read(whole.checkpoint_path.as_ref().unwrap()).unwrap();
+    assert_eq!(whole.last_report.unwrap().n_updates, 12);
+
+    let config =
+        TrainConfig { checkpoint_folder: Some(folder.path().join("parts")), ..small_config(12 * 96) };
+    let first = run(&config, None, &mut StopAfter { n_updates: 6, written: vec![] });
+    assert!(first.interrupted);
+    let saved = Checkpoint::load(&first.checkpoint_path.unwrap()).unwrap();
+    assert_eq!((saved.n_updates(), saved.n_steps()), (6, 6 * 96));
+    drop(first.policy);
+    let second = run(&config, Some(&saved), &mut StopAfter { n_updates: u64::MAX, written: vec![] });
+    let second_bytes = std::fs::read(second.checkpoint_path.as_ref().unwrap()).unwrap();
+    // Byte by byte: weights, moments, normalisers, generators, envs, unfinished episodes.
+    assert!(whole_bytes == second_bytes, "the resumed training ended elsewhere");
+}
+
+#[test]
+fn resuming_is_bit_exact() {
+    assert_resumes_exactly(|config, resume, observer| {
+        train(&mut PointEnv::continuous(3), None, config, resume, observer).unwrap()
+    });
+}
+
+#[test]
+fn resuming_with_a_judge_and_held_scores_is_bit_exact() {
+    assert_resumes_exactly(|config, resume, observer| {
+        let mut env = PointEnv::discrete(3);
+        (env.draws_every, env.hides_rewards) = (5, true);
+        train(&mut env, Some(Box::new(Brightness { n_calls: 0 })), config, resume, observer).unwrap()
+    });
+}
+
+#[test]
+fn resuming_with_pixels_is_bit_exact() {
+    assert_resumes_exactly(|config, resume, observer| {
+        let mut config = config.clone();
+        (config.ppo.n_epochs, config.ppo.network.pixel_features) = (1, 8);
+        train(&mut PointEnv::continuous(3).with_pixels(), None, &config, resume, observer).unwrap()
+    });
+}
+
+fn trained(folder: &Path) -> (TrainOutcome, StopAfter) {
+    let folder = Some(folder.to_owned());
+    let config = TrainConfig { checkpoint_folder: folder, checkpoint_every: 2, ..small_config(5 * 96) };
+    let mut observer = StopAfter { n_updates: u64::MAX, written: vec![] };
+    (train(&mut PointEnv::continuous(3), None, &config, None, &mut observer).unwrap(), observer)
+}
+
+#[test]
+fn checkpoints_are_written_in_cadence_and_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, observer) = trained(folder.path());
+    let names: Vec<_> =
+        observer.written.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["step-000000000192.safetensors", "step-000000000384.safetensors", "step-000000000480.safetensors"]
+    );
+    assert_eq!(Checkpoint::latest(folder.path()).unwrap(), outcome.checkpoint_path);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "no half-written file is left");
+}
+
+#[test]
+fn a_saved_policy_acts_as_the_trained_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, _) = trained(folder.path());
+    let saved = Checkpoint::load(outcome.checkpoint_path.as_ref().unwrap()).unwrap();
+    assert_eq!(saved.config().ppo, small_config(1).ppo);
+    let mut policies = [TrainedPolicy::from_checkpoint(&saved).unwrap(), outcome.policy];
+    let observations = Observations { state: vec![-0.7, 0.1, 1.3], ..Observations::default() };
+    for deterministic in [true, false] {
+        let actions = policies.each_mut().map(|policy| {
+            policy.deterministic = deterministic;
+            policy.act(&observations, &mut Pcg64::seed_from_u64(3)).unwrap()
+        });
+        assert_eq!(actions[0], actions[1]);
+    }
+}
+
+#[test]
+fn resuming_a_finished_training_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, _) = trained(folder.path());
+    let config = small_config(5 * 96);
+    let again = train(&mut PointEnv::continuous(3), None, &config, Some(&outcome.checkpoint), &mut ()).unwrap();
+    assert!(again.last_report.is_none(), "there was nothing left to do");
+    assert_eq!(parameters(&again), parameters(&outcome));
+}
+
+fn error_after(folder: &Path, damage: impl FnOnce(&mut Vec<u8>)) -> String {
+    let (outcome, _) = trained(folder);
+    let path = outcome.checkpoint_path.unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    damage(&mut bytes);
+    std::fs::write(&path, bytes).unwrap();
+    let error = Checkpoint::load(&path).unwrap_err().to_string();
+    assert!(error.starts_with(path.to_str().unwrap()), "{error}");
+    error
+}
+
+#[test]
+fn damaged_files_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let cut = error_after(folder.path(), |bytes| bytes.truncate(bytes.len() / 2));
+    assert!(cut.contains("no intact safetensors file"), "{cut}");
+    let flipped = error_after(folder.path(), |bytes| *bytes.last_mut().unwrap() ^= 1);
+    assert!(flipped.contains("tensor '") && flipped.contains("checksum"), "{flipped}");
+    let empty = error_after(folder.path(), Vec::clear);
+    assert!(empty.contains("no intact safetensors file"), "{empty}");
+    let missing = Checkpoint::load(&folder.path().join("none.safetensors")).unwrap_err().to_string();
+    assert!(missing.contains("none.safetensors: cannot be read"), "{missing}");
+}
+
+#[test]
+fn checkpoints_of_another_training_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, _) = trained(folder.path());
+    let resume = |env: &mut PointEnv, config: &TrainConfig| {
+        train(env, None, config, Some(&outcome.checkpoint), &mut ()).unwrap_err().to_string()
+    };
+    let config = small_config(1_000_000);
+    let actions = resume(&mut PointEnv::discrete(3), &config);
+    assert!(actions.contains("the policy's actions"), "{actions}");
+    let n_envs = resume(&mut PointEnv::continuous(4), &config);
+    assert!(n_envs.contains("number of envs is 3 here, but 4 is asked for"), "{n_envs}");
+    let mut wider = config.clone();
+    wider.ppo.network.hidden_sizes = vec![64];
+    let network = resume(&mut PointEnv::continuous(3), &wider);
+    assert!(network.contains("ppo.network"), "{network}");
+}
+
+#[test]
+fn an_unwritable_folder_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "not a folder").unwrap();
+    let config = TrainConfig { checkpoint_folder: Some(file.join("run")), ..small_config(96) };
+    let error = train(&mut PointEnv::continuous(3), None, &config, None, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("file/run") && error.contains("cannot be written"), "{error}");
+}

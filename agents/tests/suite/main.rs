@@ -1,0 +1,12 @@
+//! Contracts of the learners, on a toy env that is solved in seconds.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
+mod point_env;
+
+// What is learnt, and from what.
+mod learning;
+// Saving, resuming, and files that are not as they should be.
+mod checkpoints;
+// The judge's thread.
+mod scoring;

@@ -1,0 +1,57 @@
+use sayso_agents::{AgentError, FrameScorer, Result, ScoreUse, TrainConfig, train};
+use sayso_sim::Frames;
+
+use crate::learning::small_config;
+use crate::point_env::{Brightness, PointEnv};
+
+/// Runs well for some calls, and then does something else.
+struct Failing {
+    n_good: usize,
+    then: fn(&mut Vec<f32>) -> Result<()>,
+}
+
+impl FrameScorer for Failing {
+    fn score(&mut self, frames: &Frames, rewards: &mut Vec<f32>) -> Result<()> {
+        if self.n_good == 0 {
+            return (self.then)(rewards);
+        }
+        self.n_good -= 1;
+        rewards.resize(frames.n_views(), 0.0);
+        Ok(())
+    }
+}
+
+fn error_of(then: fn(&mut Vec<f32>) -> Result<()>) -> String {
+    let scorer = Box::new(Failing { n_good: 40, then });
+    let outcome = train(&mut PointEnv::continuous(3), Some(scorer), &small_config(10_000), None, &mut ());
+    outcome.unwrap_err().to_string()
+}
+
+#[test]
+fn errors_of_the_judge_end_the_training() {
+    let own = error_of(|_| {
+        Err(AgentError::Mismatch { what: "picture", expected: "a cat".to_owned(), got: "a dog".to_owned() })
+    });
+    assert_eq!(own, "picture: expected a cat, got a dog");
+    let panicked = error_of(|_| panic!("out of opinions"));
+    assert_eq!(panicked, "the frame scorer stopped: it panicked: out of opinions");
+    let too_few = error_of(|rewards| {
+        rewards.push(1.0);
+        Ok(())
+    });
+    assert_eq!(too_few, "scores of a step: expected 3 values, one per env, got 1");
+    let infinite = error_of(|rewards| {
+        rewards.extend([1.0, f32::INFINITY, 1.0]);
+        Ok(())
+    });
+    assert_eq!(infinite, "scores of a step: expected finite numbers, got inf");
+}
+
+#[test]
+fn at_the_end_of_an_episode_one_score_is_earned() {
+    let config = TrainConfig { score_use: ScoreUse::EpisodeEnd, ..small_config(960) };
+    let scorer = Box::new(Brightness { n_calls: 0 });
+    let report = train(&mut PointEnv::discrete(3), Some(scorer), &config, None, &mut ()).unwrap().last_report;
+    let mean_return = report.unwrap().mean_return.unwrap();
+    assert!(0.0 < mean_return && mean_return <= 1.0, "an episode's return is its last score: {mean_return}");
+}
