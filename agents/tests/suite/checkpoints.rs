@@ -3,7 +3,9 @@ use std::path::{Path, PathBuf};
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use sayso_agents::{Checkpoint, Policy, TrainConfig, TrainObserver, TrainOutcome, TrainedPolicy, UpdateReport, train};
+use sayso_agents::{
+    Checkpoint, Policy, TrainConfig, TrainObserver, TrainOutcome, TrainedPolicy, UpdateReport, train,
+};
 use sayso_envs::Observations;
 
 use crate::learning::{parameters, small_config};
@@ -115,7 +117,8 @@ fn resuming_a_finished_training_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (outcome, _) = trained(folder.path());
     let config = small_config(5 * 96);
-    let again = train(&mut PointEnv::continuous(3), None, &config, Some(&outcome.checkpoint), &mut ()).unwrap();
+    let again =
+        train(&mut PointEnv::continuous(3), None, &config, Some(&outcome.checkpoint), &mut ()).unwrap();
     assert!(again.last_report.is_none(), "there was nothing left to do");
     assert_eq!(parameters(&again), parameters(&outcome));
 }
