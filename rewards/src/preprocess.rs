@@ -217,7 +217,7 @@ fn image_spec(image_size: usize, json: &Value, mean: &str, std: &str) -> Result<
         serde_json::from_value(value.clone()).map_err(|_| format!("{key} = {value}; expected three numbers"))
     };
     let (mean, std_values) = (triple(mean)?, triple(std)?);
-    if std_values.iter().any(|v| !(*v > 0.0)) {
+    if std_values.iter().any(|v| v.is_nan() || *v <= 0.0) {
         return Err(format!("{std} = {std_values:?}; expected numbers above 0"));
     }
     Ok(ImageSpec { height: image_size, width: image_size, mean, std: std_values })

@@ -114,7 +114,7 @@ fn backward_rows(pre: &mut [f32], grad: &mut [f32], f: impl Fn(f32) -> (f32, f32
 
 const QUICK: f32 = 1.702;
 const CUBIC: f32 = 0.044_715;
-const SQRT_8_OVER_PI: f32 = 1.595_769_1;
+const SQRT_8_OVER_PI: f32 = 1.595_769;
 
 /// Value and slope.
 #[inline(always)]

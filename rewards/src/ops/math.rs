@@ -14,7 +14,7 @@ pub fn exp(x: f32) -> f32 {
     /// Adding this rounds to an integer and leaves it in the low bits of the mantissa.
     const ROUND: f32 = 12_582_912.0;
     /// `ln 2` as a part whose product with a small integer is exact, and what is left of it.
-    const LN_2_HI: f32 = 0.693_359_375;
+    const LN_2_HI: f32 = 355.0 / 512.0;
     const LN_2_LO: f32 = (LN_2 - LN_2_HI as f64) as f32;
     let x = clamp(x, -87.3, 88.0);
     let shifted = x.mul_add(LOG2_E, ROUND);
@@ -38,7 +38,7 @@ pub fn sigmoid(x: f32) -> f32 {
 #[inline(always)]
 pub fn erf(x: f32) -> f32 {
     const NUMERATOR: [f32; 6] =
-        [2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906_3e-4, -2.954_599_8e-3, -1.609_603_3e-2];
+        [2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906_3e-4, -2.954_6e-3, -1.609_603_3e-2];
     const DENOMINATOR: [f32; 4] = [-2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
     let x = clamp(x, -4.0, 4.0);
     let x2 = x * x;
