@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 use image::RgbImage;
-use sayso_rewards::ops::patchify_views;
+use sayso_rewards::ops::patchify;
 use sayso_rewards::{
     CheckpointModel, Embeddings, Fit, GoalBaseline, GoalBaselineConfig, ImageTextModel, ModelFiles,
     load_model,
@@ -68,7 +68,7 @@ fn check(case: &str) {
     let spec = model.image_spec();
     for (i, want) in golden.pixel_values.iter().enumerate() {
         // One patch per pixel keeps the rows in reading order; the reference is channel by channel.
-        let pixels = patchify_views(&frames, i..i + 1, spec, 1, DType::F32, &Device::Cpu).unwrap();
+        let pixels = patchify(&frames, i..i + 1, spec, 1, DType::F32, &Device::Cpu).unwrap();
         let planes = pixels.squeeze(0).unwrap().t().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let got: Vec<f32> = planes.into_iter().step_by(97).collect();
         assert_values(&format!("{case}: pixels of picture {i}"), &got, want);

@@ -165,7 +165,7 @@ fn what_is_saved_loads_as_the_same_model() {
     assert_eq!(model.preprocess(), &preprocess);
     let pixels = (0..2 * 32 * 32 * 3).map(|i| (i * 7 % 251) as u8).collect();
     let frames = Frames::from_pixels(2, 32, 32, pixels).unwrap();
-    let patches = sayso_rewards::ops::patchify(&frames, &spec, 8, DType::F32, &Device::Cpu).unwrap();
+    let patches = sayso_rewards::ops::patchify(&frames, 0..2, &spec, 8, DType::F32, &Device::Cpu).unwrap();
     let want = sayso_rewards::towers::unit_rows(&clip.embed_images(&patches).unwrap()).unwrap();
     let want = want.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let got = model.embed_frames(&frames).unwrap();

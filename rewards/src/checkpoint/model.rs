@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::open_clip::{OpenClipConfig, to_hugging_face};
 use super::weights::{self, Tensors};
 use crate::files::ModelFiles;
-use crate::ops::patchify_views;
+use crate::ops::patchify;
 use crate::preprocess::{Fit, Preprocess, stack};
 use crate::tokens::{Ending, PromptTokenizer};
 use crate::towers::params::StrictTensors;
@@ -167,7 +167,7 @@ impl ImageTextModel for CheckpointModel {
         let mut values = Vec::with_capacity(frames.n_views() * self.embed_dim);
         for start in (0..frames.n_views()).step_by(MAX_BATCH) {
             let range = start..frames.n_views().min(start + MAX_BATCH);
-            let patches = patchify_views(frames, range, spec, self.patch_size, self.dtype, &self.device)?;
+            let patches = patchify(frames, range, spec, self.patch_size, self.dtype, &self.device)?;
             values.extend(rows_of(&self.embed_patches(&patches)?)?);
         }
         Ok(Embeddings::from_values(self.embed_dim, values))

@@ -19,7 +19,7 @@ pub use activation::Activation;
 pub use layer::{LayerSpec, encoder_layer, pack_layer};
 pub use linear::linear;
 pub use norm::layer_norm;
-pub use patches::{patchify, patchify_views};
+pub use patches::patchify;
 
 /// Rows of the given width that are worth a task of their own; depends on nothing else, so that sums over rows do not
 /// change with the number of threads.

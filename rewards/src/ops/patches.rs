@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 use sayso_sim::{Frames, ImageSpec};
 
-/// Cuts pictures into patches and normalises them: `[n_views, n_patches, 3 * patch * patch]`, patches row by row, values in
+/// Cuts the pictures `views` into patches and normalises them: `[n_views, n_patches, 3 * patch * patch]`, patches row by row, values in
 /// the order (channel, row, column) of a convolution's weight.
 ///
 /// Pixels become `(value / 255 - mean) / std`. A rest that fills no patch at the right or the lower edge is left out, as by
@@ -15,20 +15,6 @@ use sayso_sim::{Frames, ImageSpec};
 /// # Errors
 /// If the device fails.
 pub fn patchify(
-    frames: &Frames,
-    spec: &ImageSpec,
-    patch: usize,
-    dtype: DType,
-    device: &Device,
-) -> Result<Tensor> {
-    patchify_views(frames, 0..frames.n_views(), spec, patch, dtype, device)
-}
-
-/// [`patchify`] of some of the pictures.
-///
-/// # Errors
-/// If the device fails.
-pub fn patchify_views(
     frames: &Frames,
     views: Range<usize>,
     spec: &ImageSpec,
@@ -71,7 +57,7 @@ mod tests {
         let pixels: Vec<u8> = (0..2 * height * width * 3).map(|i| i as u8).collect();
         let frames = Frames::from_pixels(2, height, width, pixels).unwrap_or_default();
         let spec = ImageSpec { height, width, mean: [0.1, 0.2, 0.3], std: [0.5, 1.0, 2.0] };
-        let got = patchify(&frames, &spec, patch, DType::F32, &Device::Cpu)?.to_vec3::<f32>()?;
+        let got = patchify(&frames, 0..2, &spec, patch, DType::F32, &Device::Cpu)?.to_vec3::<f32>()?;
         assert_eq!((got.len(), got[0].len(), got[0][0].len()), (2, 6, 12));
         let (view, down, across, channel, y, x) = (1, 1, 2, 2, 1, 0);
         let at = ((down * patch + y) * width + across * patch + x) * 3 + channel;
