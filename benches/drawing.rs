@@ -23,8 +23,15 @@ fn drawing(criterion: &mut Criterion) {
             .collect();
         let drawings: Vec<&Drawing> = worlds.iter().map(SimWorld::drawing).collect();
         let camera = worlds[0].camera("front").expect("the front camera");
-        let views: Vec<View> = worlds.iter().enumerate().map(|(idx, world)| world.view(camera, idx)).collect();
-        let spec = RenderSpec { height: size, width: size, samples: Samples::One, shadows: true, outputs: Outputs::RGB };
+        let views: Vec<View> =
+            worlds.iter().enumerate().map(|(idx, world)| world.view(camera, idx)).collect();
+        let spec = RenderSpec {
+            height: size,
+            width: size,
+            samples: Samples::One,
+            shadows: true,
+            outputs: Outputs::RGB,
+        };
         let mut renderer = CpuRenderer::default();
         let mut target = RenderTarget::default();
         group.throughput(Throughput::Elements(n_views));

@@ -124,7 +124,8 @@ fn clip_images() -> anyhow::Result<f64> {
     let clip = Clip::trainable(&config, &VarMap::new(), 0, &device)?;
     let vision = &config.vision_config;
     let patch_len = 3 * vision.patch_size * vision.patch_size;
-    let patches = Tensor::rand(-1.0_f32, 1.0, (BATCH, vision.n_patches(), patch_len), &device)?.to_dtype(DType::F32)?;
+    let patches =
+        Tensor::rand(-1.0_f32, 1.0, (BATCH, vision.n_patches(), patch_len), &device)?.to_dtype(DType::F32)?;
     rate(BATCH, || {
         clip.embed_images(&patches)?;
         Ok(())

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use sayso_envs::{
-    AutoresetMode, EnvConfig, JudgeConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv,
-    registry,
+    AutoresetMode, EnvConfig, JudgeConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv,
+    VectorEnv, registry,
 };
 use sayso_rewards::{FrameReward, GoalBaselineConfig, LanguageReward};
 

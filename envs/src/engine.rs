@@ -119,7 +119,7 @@ fn choose_sensors(config: Res<BatchConfig>, batch: Res<Batch>, mut sensors: ResM
         return;
     };
     if let Some(sensor_idx) = config.judge_sensor {
-        sensors.0[sensor_idx].is_enabled = (batch.n_steps + 1) % u64::from(judge.every_n_steps) == 0;
+        sensors.0[sensor_idx].is_enabled = (batch.n_steps + 1).is_multiple_of(u64::from(judge.every_n_steps));
     }
 }
 

@@ -45,7 +45,12 @@ pub fn model_card(training: &Pretraining, exams: &[ExamReport], images_per_sec: 
     for (share, task) in config.tasks.iter().zip(training.tasks()) {
         let spec = task.spec();
         let percent = 100.0 * share.share / total;
-        line(format!("| {} | {percent:.0}% | {} | {} |", spec.id, spec.judge_cameras.join(", "), spec.statements.len()));
+        line(format!(
+            "| {} | {percent:.0}% | {} | {} |",
+            spec.id,
+            spec.judge_cameras.join(", "),
+            spec.statements.len()
+        ));
     }
     line(String::new());
     line("## Training\n".to_owned());
@@ -64,14 +69,27 @@ pub fn model_card(training: &Pretraining, exams: &[ExamReport], images_per_sec: 
     line("| task | goal | a camera at a time | averaged | AUC |\n|---|---|---|---|---|".to_owned());
     for goal in exams.iter().flat_map(|exam| &exam.goals) {
         let cameras: Vec<_> = goal.by_camera.iter().map(|(name, rho)| format!("{name} {rho:.3}")).collect();
-        line(format!("| {} | {} | {} | {:.3} | {:.3} |", goal.task, goal.goal, cameras.join(", "), goal.averaged, goal.auc));
+        line(format!(
+            "| {} | {} | {} | {:.3} | {:.3} |",
+            goal.task,
+            goal.goal,
+            cameras.join(", "),
+            goal.averaged,
+            goal.auc
+        ));
     }
     line(String::new());
-    line("Retrieval: how often the mark that scores best among those of its axis is the truest one.\n".to_owned());
+    line(
+        "Retrieval: how often the mark that scores best among those of its axis is the truest one.\n"
+            .to_owned(),
+    );
     line("| task | axis | best | within one mark | held-out mark |\n|---|---|---|---|---|".to_owned());
     for axis in exams.iter().flat_map(|exam| &exam.axes) {
         let held_out = if axis.has_held_out { "yes" } else { "" };
-        line(format!("| {} | {} | {:.3} | {:.3} | {held_out} |", axis.task, axis.axis, axis.top_1, axis.within_one));
+        line(format!(
+            "| {} | {} | {:.3} | {:.3} | {held_out} |",
+            axis.task, axis.axis, axis.top_1, axis.within_one
+        ));
     }
     line(String::new());
     line(format!("Speed of the image tower: {images_per_sec:.0} pictures/s where this card was written.\n"));

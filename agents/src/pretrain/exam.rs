@@ -92,7 +92,11 @@ pub fn examine(task: &dyn Task, model: &dyn ImageTextModel, config: &ExamConfig)
 
 /// The reward that a goal asks for.
 pub fn goal_prompts(goal: &Goal, alpha: f32) -> GoalBaselineConfig {
-    GoalBaselineConfig { goal: vec![goal.goal_prompt.clone()], baseline: vec![goal.baseline_prompt.clone()], alpha }
+    GoalBaselineConfig {
+        goal: vec![goal.goal_prompt.clone()],
+        baseline: vec![goal.baseline_prompt.clone()],
+        alpha,
+    }
 }
 
 /// Scattered states with their ground truth, and their pictures.
@@ -121,7 +125,8 @@ impl Scenes {
             worlds.push(world);
         }
         let cameras = spec.judge_cameras.iter().map(|name| worlds[0].camera(name));
-        let cameras: Vec<CameraIdx> = cameras.collect::<Result<_, _>>().map_err(sayso_envs::EnvError::from)?;
+        let cameras: Vec<CameraIdx> =
+            cameras.collect::<Result<_, _>>().map_err(sayso_envs::EnvError::from)?;
         let views: Vec<View> = worlds
             .iter()
             .enumerate()
@@ -148,10 +153,13 @@ impl Scenes {
         let is_graded = true_rewards.iter().any(|&r| r != 0.0 && r != 1.0);
         let quality: Vec<f32> = match is_graded {
             true => true_rewards,
-            false => self.measurements.iter().map(|m| -m.metrics.first().copied().unwrap_or(0.0).abs()).collect(),
+            false => {
+                self.measurements.iter().map(|m| -m.metrics.first().copied().unwrap_or(0.0).abs()).collect()
+            }
         };
         let n_cameras = self.n_cameras;
-        let of_camera = |camera: usize| scores.iter().skip(camera).step_by(n_cameras).copied().collect::<Vec<_>>();
+        let of_camera =
+            |camera: usize| scores.iter().skip(camera).step_by(n_cameras).copied().collect::<Vec<_>>();
         let averaged: Vec<f32> = scores.chunks_exact(n_cameras).map(|s| s.iter().sum()).collect();
         let is_met: Vec<bool> = self.measurements.iter().map(|m| m.success[goal_idx]).collect();
         GoalExam {
@@ -170,7 +178,12 @@ impl Scenes {
         }
     }
 
-    fn grade_axes(&self, task: &dyn Task, model: &dyn ImageTextModel, pictures: &[f32]) -> Result<Vec<AxisExam>> {
+    fn grade_axes(
+        &self,
+        task: &dyn Task,
+        model: &dyn ImageTextModel,
+        pictures: &[f32],
+    ) -> Result<Vec<AxisExam>> {
         let spec = task.spec();
         let dim = model.embed_dim();
         let mut exams = Vec::new();
@@ -189,7 +202,8 @@ impl Scenes {
                 if truth.iter().all(|&t| t == 0.0) {
                     continue;
                 }
-                let cosines = texts.rows().map(|text| text.iter().zip(picture).map(|(a, b)| a * b).sum::<f32>());
+                let cosines =
+                    texts.rows().map(|text| text.iter().zip(picture).map(|(a, b)| a * b).sum::<f32>());
                 let (best, truest) = (arg_max(cosines), arg_max(truth.iter().copied()));
                 n += 1.0;
                 n_right += f64::from(u8::from(best == truest));

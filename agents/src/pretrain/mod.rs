@@ -19,7 +19,7 @@ pub mod trainer;
 
 pub use card::model_card;
 pub use catalogue::Catalogue;
-pub use exam::{ExamConfig, ExamReport, examine};
 pub use config::{PretrainConfig, TaskShare};
+pub use exam::{ExamConfig, ExamReport, examine};
 pub use saved::CHECKPOINT;
 pub use trainer::{PretrainReport, Pretraining};

@@ -10,8 +10,8 @@ use candle_nn::VarMap;
 use crossbeam_channel::bounded;
 use sayso_envs::Task;
 use sayso_rewards::ops::{Activation, patchify};
-use sayso_rewards::{Preprocess, save_clip};
 use sayso_rewards::towers::{Clip, ClipConfig, TextConfig, VisionConfig, unit_rows};
+use sayso_rewards::{Preprocess, save_clip};
 use sayso_sim::ImageSpec;
 use serde::Serialize;
 
@@ -90,8 +90,16 @@ impl Pretraining {
         let head =
             Linear::new(&mut parameters, "auxiliary_head", shape, activation, 1.0, false, &mut rng, &device)?;
         let shape = (config.width, catalogue.n_landmarks());
-        let patch_head =
-            Linear::new(&mut parameters, "auxiliary_patch_head", shape, activation, 1.0, false, &mut rng, &device)?;
+        let patch_head = Linear::new(
+            &mut parameters,
+            "auxiliary_patch_head",
+            shape,
+            activation,
+            1.0,
+            false,
+            &mut rng,
+            &device,
+        )?;
         let adam = Adam::new(&parameters)?;
         Ok(Self { config, catalogue, tasks, clip, vars, head, patch_head, parameters, adam, n_steps: 0 })
     }
@@ -182,7 +190,8 @@ impl Pretraining {
         let device = Device::Cpu;
         let step = self.n_steps;
         let (frames, spec) = (&batch.frames, image_spec(&self.config));
-        let patches = patchify(frames, 0..frames.n_views(), &spec, self.config.patch_size, DType::F32, &device)?;
+        let patches =
+            patchify(frames, 0..frames.n_views(), &spec, self.config.patch_size, DType::F32, &device)?;
         let (features, patch_tokens) = self.clip.image_features_and_tokens(&patches)?;
         let images = unit_rows(&self.clip.project_image(&features)?)?;
         let phrases = phrase(&self.catalogue, self.config.seed, step);
@@ -194,10 +203,12 @@ impl Pretraining {
         let n_statements = self.catalogue.statements.len();
         let truth = Tensor::from_slice(&batch.truth, (batch.frames.n_views(), n_statements), &device)?;
         let n_coordinates = 3 * self.catalogue.n_landmarks();
-        let landmarks = Tensor::from_slice(&batch.landmarks, (batch.frames.n_views(), n_coordinates), &device)?;
+        let landmarks =
+            Tensor::from_slice(&batch.landmarks, (batch.frames.n_views(), n_coordinates), &device)?;
         let answers = self.head.forward(&features)?;
         let (n, n_patches, width) = patch_tokens.dims3()?;
-        let patch_logits = self.patch_head.forward(&patch_tokens.contiguous()?.reshape((n * n_patches, width))?)?;
+        let patch_logits =
+            self.patch_head.forward(&patch_tokens.contiguous()?.reshape((n * n_patches, width))?)?;
         let patch_logits = patch_logits.reshape((n, n_patches, ()))?;
         let parts = losses(
             &self.catalogue,
