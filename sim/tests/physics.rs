@@ -243,7 +243,8 @@ fn impossible_scenes_are_refused_by_field() {
         change(&mut scene);
         SimWorld::new(Arc::new(scene)).err().expect("an impossible scene").to_string()
     };
-    let cases: [(fn(&mut SceneSpec), &str); 7] = [
+    type Change = fn(&mut SceneSpec);
+    let cases: [(Change, &str); 7] = [
         (|s| s.physics.dt_secs = 0.0, "physics.dt_secs = 0 is out of range"),
         (
             |s| s.bodies[1].parts[0].material = Some("gray".to_owned()),
@@ -269,7 +270,7 @@ fn a_scene_survives_its_file() {
     std::fs::write(&path, toml::to_string(&scene).expect("TOML")).expect("written");
     assert_eq!(SceneSpec::load(&path).expect("read"), scene);
     std::fs::write(&path, "bodis = []").expect("written");
-    let message = SceneSpec::load(&path).err().expect("an unknown key").to_string();
+    let message = SceneSpec::load(&path).expect_err("an unknown key").to_string();
     assert!(message.contains("arm.toml") && message.contains("bodis"), "{message}");
     assert!(SceneSpec::load(&folder.path().join("absent.toml")).is_err());
 }

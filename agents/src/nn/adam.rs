@@ -203,7 +203,7 @@ mod tests {
         }
     }
 
-    const EXPECTED: [f32; 3] = [0.700_843_87, -1.700_091_5, 2.699_917_5];
+    const EXPECTED: [f32; 3] = [0.700_843_9, -1.700_091_5, 2.699_917_5];
 
     #[test]
     fn fused_step_equals_composed_step() {

@@ -138,7 +138,7 @@ pub fn project(view: &View, point_in_world: Vec3) -> Option<[f32; 3]> {
 }
 
 /// Keeps these random streams apart from those of episodes.
-const PURPOSE: u64 = 0x70_69_63_74;
+const PURPOSE: u64 = 0x7069_6374;
 
 /// The tasks of a config.
 ///

@@ -267,7 +267,7 @@ impl Pretraining {
 }
 
 /// Keeps the head's random stream apart from the pictures'.
-const HEAD: u64 = 0x68_65_61_64;
+const HEAD: u64 = 0x6865_6164;
 
 /// How pictures reach the model: CLIP's mean and standard deviation would do as well, these are nearer to our pictures.
 fn image_spec(config: &PretrainConfig) -> ImageSpec {

@@ -162,7 +162,7 @@ impl VectorEnv for PointEnv {
             out.info.success[env_idx] = point.position.abs() < 0.2;
         }
         self.n_drawn_steps += 1;
-        if self.n_drawn_steps % self.draws_every != 0 {
+        if !self.n_drawn_steps.is_multiple_of(self.draws_every) {
             self.frames.resize(0, 1, 1);
         }
         out.observations = self.observe();
@@ -226,7 +226,7 @@ pub struct Brightness {
 impl FrameScorer for Brightness {
     fn score(&mut self, frames: &Frames, rewards: &mut Vec<f32>) -> Result<()> {
         self.n_calls += 1;
-        if self.n_calls % 7 == 0 {
+        if self.n_calls.is_multiple_of(7) {
             std::thread::sleep(std::time::Duration::from_micros(300));
         }
         rewards.extend((0..frames.n_views()).map(|view_idx| f32::from(frames.view(view_idx)[0]) / 255.0));
