@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The system packages that a fresh Debian 12 needs beside Rust; `.ci/run` calls this too.
+#
+#   g++   C and C++ for the video encoder (openh264), TLS of the model download (ring) and the tokenizer's suffix arrays
+set -euo pipefail
+
+packages=(g++)
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "nothing to install: ${packages[*]} present"
+  exit 0
+fi
+sudo=()
+[ "$(id -u)" -eq 0 ] || sudo=(sudo)
+"${sudo[@]}" apt-get update -qq
+DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
