@@ -1,0 +1,70 @@
+//! `sayso doctor`: what this machine offers, and whether everything that is needed is there.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use sayso::rewards::ImageTextModel as _;
+use sayso::{machine, models};
+
+use super::Outcome;
+use super::tables::table;
+
+/// Say what this machine offers: devices, threads, SIMD, models
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  sayso doctor\n  sayso doctor --model openai/clip-vit-base-patch32")]
+pub struct Args {
+    /// Also load and time this model
+    #[arg(long, value_name = "MODEL")]
+    model: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Outcome> {
+    let mut machine_table = table(["Machine", ""]);
+    for (label, value) in machine::facts() {
+        machine_table.add_row([label, value]);
+    }
+    println!("{machine_table}\n");
+
+    let mut model_table = table(["Model", "Reads", "Embeds into", "Frames a second here"]);
+    for name in std::iter::once("bundled").chain(args.model.iter().map(String::as_str)) {
+        model_table.add_row(describe(name)?);
+    }
+    println!("{model_table}\n");
+
+    let cached = hub_models();
+    match cached.as_slice() {
+        [] => println!(
+            "No models of the Hugging Face hub are on this machine; the bundled one needs none of them."
+        ),
+        names => println!("On this machine from the Hugging Face hub: {}", names.join(", ")),
+    }
+    Ok(Outcome::Done)
+}
+
+fn describe(name: &str) -> Result<[String; 4]> {
+    let model = models::load(name)?;
+    let spec = model.image_spec();
+    let per_sec = models::frames_per_sec(&*model)?;
+    Ok([
+        name.to_owned(),
+        format!("{} x {} pixels", spec.height, spec.width),
+        format!("{} dimensions", model.embed_dim()),
+        format!("{per_sec:.0}"),
+    ])
+}
+
+/// Names of the models in the hub's cache, read off its folders (`models--owner--name`).
+fn hub_models() -> Vec<String> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/huggingface"));
+    let root = std::env::var_os("HF_HOME").map(PathBuf::from).or_else(home);
+    let entries =
+        root.and_then(|root| std::fs::read_dir(root.join("hub")).ok()).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| {
+            entry.file_name().to_str()?.strip_prefix("models--").map(|name| name.replacen("--", "/", 1))
+        })
+        .collect();
+    names.sort();
+    names
+}

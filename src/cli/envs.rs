@@ -1,0 +1,88 @@
+//! `sayso envs`: what there is to learn in, and what can be asked for there.
+
+use anyhow::Result;
+use sayso::Error;
+use sayso::envs::language::Goal;
+use sayso::envs::task::TaskSpec;
+use sayso::envs::{Space, registry};
+
+use super::Outcome;
+use super::tables::table;
+
+/// List the environments, or describe one
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  sayso envs\n  sayso envs Reach-v0")]
+pub struct Args {
+    /// Describe this environment in full: goals, prompts, paraphrases, observation, action
+    #[arg(value_name = "ENV")]
+    id: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Outcome> {
+    match &args.id {
+        Some(id) => describe(id)?,
+        None => list()?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn list() -> Result<()> {
+    let mut table = table(["Environment", "What it is", "Instructions", "State", "Action", "Steps"]);
+    for id in registry::ids() {
+        let task = registry::task(id, &toml::Table::new()).map_err(Error::from)?;
+        let spec = task.spec();
+        let instructions: Vec<&str> = spec.goals.iter().map(|goal| goal.instruction.as_str()).collect();
+        table.add_row([
+            (*id).to_owned(),
+            spec.summary.to_owned(),
+            instructions.join("\n"),
+            space(&spec.state_space),
+            space(&spec.action_space),
+            spec.max_episode_steps.to_string(),
+        ]);
+    }
+    println!("{table}");
+    println!("`sayso envs ENV` describes one; `sayso train --env ENV` learns in it.");
+    Ok(())
+}
+
+fn describe(id: &str) -> Result<()> {
+    let task = registry::task(id, &toml::Table::new()).map_err(Error::from)?;
+    let spec = task.spec();
+    println!("{}\n{}\n", spec.id, spec.summary);
+    for goal in &spec.goals {
+        describe_goal(goal);
+    }
+    println!("Episode      {} control steps", spec.max_episode_steps);
+    println!("Action       {}", space(&spec.action_space));
+    println!("Judged by    {}", spec.judge_cameras.join(", "));
+    println!("Seen by      {} (pixels), {} (videos)", spec.pixel_camera, spec.video_camera);
+    println!("State        {}", space(&spec.state_space));
+    println!("             {}", state_names(spec));
+    Ok(())
+}
+
+fn describe_goal(goal: &Goal) {
+    println!("Goal '{}'", goal.name);
+    println!("  told       {}", goal.instruction);
+    for paraphrase in &goal.paraphrases {
+        println!("  or         {paraphrase}");
+    }
+    println!("  judged by  \"{}\"", goal.goal_prompt);
+    println!("  against    \"{}\"\n", goal.baseline_prompt);
+}
+
+fn state_names(spec: &TaskSpec) -> String {
+    spec.state_names.join(", ")
+}
+
+fn space(space: &Space) -> String {
+    match space {
+        Space::Box { low, .. } => format!("{} numbers", low.len()),
+        Space::Image { height, width } => format!("{height} x {width} picture"),
+        Space::Discrete { n } => format!("1 of {n}"),
+        Space::Dict(parts) => parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" and "),
+        Space::Text { max_length } => format!("text of up to {max_length}"),
+    }
+}

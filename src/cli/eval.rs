@@ -1,0 +1,80 @@
+//! `sayso eval RUN`: how well a trained policy really does.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use sayso::agents::EvalConfig;
+use sayso::config::{Layers, RunConfig};
+use sayso::recording::record;
+use sayso::{run_folder, setup};
+
+use super::measure::{VIDEO_FPS, run_episodes};
+use super::{Outcome, tables};
+use crate::interrupt;
+
+/// Measure a trained policy over fresh episodes
+///
+/// Prints ground-truth success with 95% confidence intervals, and writes RUN/eval-SEED.json and a video beside it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  sayso eval runs/reach-001\n  sayso eval runs/reach-001 --episodes 1000 --seed 7 --no-video"
+)]
+pub struct Args {
+    /// The folder that `sayso train` wrote
+    run: PathBuf,
+    /// Fresh episodes
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    episodes: u32,
+    /// Seed of the episodes; another one than training's
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    seed: u64,
+    /// Environments that step together
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    envs: u32,
+    /// Episodes in the video
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    video_episodes: u32,
+    /// Make no video
+    #[arg(long)]
+    no_video: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
+    interrupt::listen("Stopping after this step.")?;
+    let config = config_of(&args.run)?;
+    let mut env = setup::evaluation_env(&config, (args.envs.min(args.episodes)) as usize)?;
+    let mut policy = setup::trained_policy(&args.run, &env)?;
+    let plan = EvalConfig { n_episodes: args.episodes as usize, seed: args.seed };
+    let Some(report) = run_episodes(&mut env, &mut policy, &plan, "evaluating", is_quiet)? else {
+        return Ok(Outcome::Interrupted);
+    };
+    let json = serde_json::to_vec_pretty(&report).context("cannot encode the evaluation")?;
+    let path = args.run.join(format!("eval-{}.json", args.seed));
+    run_folder::write_atomically(&path, &json)?;
+
+    println!("{}: {} episodes of {}, seed {}", args.run.display(), args.episodes, config.env.id, args.seed);
+    println!("{}", tables::success(&report.goals));
+    println!(
+        "Mean length {:.1} steps, mean ground-truth return {:.2}",
+        report.mean_steps, report.mean_return
+    );
+    println!("Written: {}", path.display());
+    if !args.no_video {
+        let judge = setup::judge(&config.reward)?;
+        let mut env = setup::recording_env(&config, args.video_episodes as usize, judge.as_ref())?;
+        let recording = record(&mut env, &mut policy, args.seed)?;
+        let mp4 = recording.to_mp4("trained", recording.score_range(), VIDEO_FPS)?;
+        let path = args.run.join(format!("videos/eval-{}.mp4", args.seed));
+        run_folder::write_atomically(&path, &mp4)?;
+        println!("Written: {}", path.display());
+    }
+    Ok(Outcome::Done)
+}
+
+/// The configuration of a run.
+pub fn config_of(run: &std::path::Path) -> Result<RunConfig> {
+    let mut layers = Layers::default();
+    layers.add_text(&run_folder::read_config(run)?, &run.join(run_folder::CONFIG))?;
+    Ok(layers.finish::<RunConfig>()?.resolve()?)
+}

@@ -1,0 +1,111 @@
+//! `sayso score`: what a reward model says about pictures of one's own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use sayso::rewards::{CheckpointModel, FrameReward as _, GoalBaselineConfig, LanguageReward};
+use sayso::sim::Frames;
+use sayso::{Error, models};
+
+use super::Outcome;
+use super::failure::BadInput;
+use super::tables::table;
+
+/// Score pictures against a sentence, as training would
+///
+/// The reward is VLM-RM's: cosine similarity to the goal, with what the baseline describes projected out as far as
+/// --alpha says. Pictures of any size are fitted as the model's own configuration says.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// PNG or JPEG files
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// What the pictures should show; repeat it to average several
+    #[arg(long, required = true, value_name = "SENTENCE")]
+    goal: Vec<String>,
+    /// What any of them shows, one for each goal; needed unless --alpha is 0
+    #[arg(long, value_name = "SENTENCE")]
+    baseline: Vec<String>,
+    /// Strength of goal-baseline regularisation [default: 0.5 with a baseline, 0 without]
+    #[arg(long, value_name = "0..1")]
+    alpha: Option<f32>,
+    /// The reward model: `bundled`, a folder, or a name on the Hugging Face hub
+    #[arg(long, value_name = "MODEL", default_value = "bundled")]
+    model: String,
+    /// One JSON object a line instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sayso score frames/*.png --goal 'the gripper touching the red ball' --baseline 'the gripper far from the red ball'
+  sayso score cat.jpg --goal 'a photo of a cat' --alpha 0 --model openai/clip-vit-base-patch32 --json";
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Outcome> {
+    let default_alpha = if args.baseline.is_empty() { 0.0 } else { 0.5 };
+    let prompts = GoalBaselineConfig {
+        goal: args.goal.clone(),
+        baseline: args.baseline.clone(),
+        alpha: args.alpha.unwrap_or(default_alpha),
+    };
+    check(&prompts)?;
+    let model = models::load(&args.model)?;
+    let mut frames = Vec::with_capacity(args.images.len());
+    for path in &args.images {
+        frames.push(read(path, &model)?);
+    }
+    let reward = LanguageReward::new(model, &prompts).map_err(Error::from)?;
+    let mut scores = Vec::with_capacity(frames.len());
+    let mut one = Vec::new();
+    for frame in &frames {
+        reward.score(frame, 1, &mut one).map_err(Error::from)?;
+        scores.extend_from_slice(&one);
+    }
+    print(args, &scores);
+    Ok(Outcome::Done)
+}
+
+/// Before the model is loaded, which may take long.
+fn check(prompts: &GoalBaselineConfig) -> Result<()> {
+    if prompts.goal.iter().chain(&prompts.baseline).any(|prompt| prompt.trim().is_empty()) {
+        return Err(BadInput::refuse("a sentence is empty", "say what the pictures should show"));
+    }
+    if prompts.alpha > 0.0 && prompts.baseline.is_empty() {
+        return Err(BadInput::refuse(
+            "--alpha needs a --baseline",
+            "describe the scene without the goal, or use --alpha 0",
+        ));
+    }
+    Ok(prompts.validate().map_err(Error::from)?)
+}
+
+fn read(path: &Path, model: &CheckpointModel) -> Result<Frames> {
+    let undecodable = |reason: String| Error::Image { path: path.to_owned(), reason };
+    let bytes = std::fs::read(path).map_err(|source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let picture = image::load_from_memory(&bytes).map_err(|err| undecodable(err.to_string()))?.to_rgb8();
+    let fitted = model.preprocess().fit(&picture, sayso::rewards::Fit::Checkpoint);
+    let (height, width) = (fitted.height() as usize, fitted.width() as usize);
+    let frames = Frames::from_pixels(1, height, width, fitted.into_raw());
+    Ok(frames.ok_or_else(|| undecodable("its size and its pixels disagree".into()))?)
+}
+
+fn print(args: &Args, scores: &[f32]) {
+    if args.json {
+        for (path, score) in args.images.iter().zip(scores) {
+            println!("{}", serde_json::json!({ "image": path.display().to_string(), "reward": score }));
+        }
+        return;
+    }
+    let mut table = table(["Image", "Reward"]);
+    for (path, score) in args.images.iter().zip(scores) {
+        table.add_row([path.display().to_string(), format!("{score:.4}")]);
+    }
+    println!("{table}");
+}

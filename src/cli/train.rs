@@ -1,0 +1,225 @@
+//! `sayso train`: from a sentence to a policy, and a folder that says how it went.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use sayso::agents::evaluate::GoalSuccess;
+use sayso::agents::{Checkpoint, TrainObserver, UpdateReport, train};
+use sayso::config::{Layers, RunConfig};
+use sayso::metrics::MetricsRow;
+use sayso::rewards::FrameReward;
+use sayso::run_folder::{self, RunFolder};
+use sayso::setup;
+
+use super::args::ConfigArgs;
+use super::failure::BadInput;
+use super::tables::before_and_after;
+use super::{Outcome, measure};
+use crate::interrupt;
+use crate::progress::Progress;
+
+/// Train a policy from a sentence
+///
+/// Without arguments: an arm learns to touch the red ball, from the sentence "the gripper touching the red ball" alone.
+/// The reward is computed from rendered frames and that sentence; what really happens (ground truth) is logged beside
+/// it and never enters it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Environment steps in all, over all environments
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), help_heading = "How long, and where to")]
+    steps: Option<i64>,
+    /// Folder to create for the run [default: the next free one in runs/]
+    #[arg(long, value_name = "FOLDER", help_heading = "How long, and where to")]
+    out: Option<PathBuf>,
+    /// Continue an interrupted run where it was saved; only --steps may be given with it
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["ConfigArgs", "out"], help_heading = "How long, and where to")]
+    resume: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sayso train --prompt 'the gripper touching the blue ball' --seed 3
+  sayso train --env CartPole-v1 --steps 100000
+  sayso train --env GoTo-v0 --obs both --out runs/go-to
+  sayso train --config mine.toml --set train.ppo.learning_rate=5e-4
+  sayso train --resume runs/reach-001
+
+What it writes:
+  config.toml, metrics.jsonl, a TensorBoard event file, checkpoints/, videos/, frames/, report.html";
+
+/// Runs the command.
+pub fn run(args: Args, is_quiet: bool) -> Result<Outcome> {
+    interrupt::listen("Finishing this update, then saving.")?;
+    let session = match &args.resume {
+        Some(run) => Session::resume(run, args.steps)?,
+        None => Session::start(&args)?,
+    };
+    session.run(is_quiet)
+}
+
+/// One sitting of a run.
+struct Session {
+    config: RunConfig,
+    folder: RunFolder,
+    judge: Option<Arc<dyn FrameReward>>,
+    checkpoint: Option<Checkpoint>,
+    elapsed_secs: f64,
+}
+
+impl Session {
+    fn start(args: &Args) -> Result<Self> {
+        let steps: Vec<_> = args.steps.map(|steps| ("train.total_steps", steps.into())).into_iter().collect();
+        let config = args.config.resolve(&steps)?;
+        let judge = setup::judge(&config.reward)?;
+        let root = match &args.out {
+            Some(root) => root.clone(),
+            None => run_folder::next_free(Path::new("runs"), &config.env.id)?,
+        };
+        let folder = RunFolder::create(&root, &config.to_toml()?)?;
+        Ok(Self { config, folder, judge, checkpoint: None, elapsed_secs: 0.0 })
+    }
+
+    fn resume(root: &Path, steps: Option<i64>) -> Result<Self> {
+        let mut layers = Layers::default();
+        layers.add_text(&run_folder::read_config(root)?, &root.join(run_folder::CONFIG))?;
+        if let Some(steps) = steps {
+            layers.set("train.total_steps", steps);
+        }
+        let config = layers.finish::<RunConfig>()?.resolve()?;
+        let checkpoint = setup::latest_checkpoint(root)?;
+        let (done, total) = (checkpoint.n_steps(), config.train.total_steps);
+        if total <= done {
+            let message = format!("{} is complete: {done} of {total} steps are done", root.display());
+            return Err(BadInput::refuse(message, format!("go further with --steps {}", 2 * done)));
+        }
+        let judge = setup::judge(&config.reward)?;
+        let folder = RunFolder::resume(root, done)?;
+        if steps.is_some() {
+            folder.write_config(&config.to_toml()?)?;
+        }
+        let elapsed_secs = folder.rows()?.last().map_or(0.0, |row| row.elapsed_secs);
+        Ok(Self { config, folder, judge, checkpoint: Some(checkpoint), elapsed_secs })
+    }
+
+    fn run(mut self, is_quiet: bool) -> Result<Outcome> {
+        let say = |text: String| {
+            if !is_quiet {
+                eprintln!("{text}")
+            }
+        };
+        say(format!("{}: \"{}\"", self.config.env.id, self.config.sentence()));
+        say(format!("Everything goes to {}", self.folder.root().display()));
+
+        let before = measure::untrained(&self.config, self.judge.as_ref(), is_quiet)?;
+        let Some(before) = before else { return Ok(self.not_begun()) };
+        if self.train(is_quiet)? {
+            eprintln!("Saved. Continue with: sayso train --resume {}", self.folder.root().display());
+            return Ok(Outcome::Interrupted);
+        }
+        let after = measure::trained(&self.config, &self.folder, self.judge.as_ref(), is_quiet)?;
+        let Some(after) = after else { return Ok(Outcome::Interrupted) };
+        let report = measure::write_report(&self.config, &self.folder, &before, &after)?;
+        print_table(&self.config, &before.goals, &after.goals);
+        println!("Report: {}", report.display());
+        Ok(Outcome::Done)
+    }
+
+    fn not_begun(&self) -> Outcome {
+        eprintln!("Nothing was learnt yet. Start again with the same command and another folder.");
+        Outcome::Interrupted
+    }
+
+    /// Whether Ctrl-C ended the training early.
+    fn train(&mut self, is_quiet: bool) -> Result<bool> {
+        let (mut env, scorer) = setup::training_env(&self.config, self.judge.as_ref())?;
+        let mut config = self.config.train.clone();
+        config.checkpoint_folder = Some(self.folder.checkpoints());
+        let done = self.checkpoint.as_ref().map_or(0, Checkpoint::n_steps);
+        let mut observer = Observer {
+            progress: Progress::new("training", "steps", config.total_steps, done, is_quiet),
+            folder: &mut self.folder,
+            started: Instant::now(),
+            elapsed_secs: self.elapsed_secs,
+            failure: None,
+        };
+        let outcome = train(&mut env, scorer, &config, self.checkpoint.as_ref(), &mut observer);
+        let Observer { progress, failure, .. } = observer;
+        progress.finish();
+        let outcome = outcome.map_err(sayso::Error::from)?;
+        if let Some(failure) = failure {
+            let saved = outcome
+                .checkpoint_path
+                .map_or_else(String::new, |path| format!("; saved up to {}", path.display()));
+            return Err(anyhow::Error::from(failure)).with_context(|| format!("training stopped{saved}"));
+        }
+        Ok(outcome.interrupted)
+    }
+}
+
+/// Logs every update, moves the bar, and hears Ctrl-C.
+struct Observer<'a> {
+    progress: Progress,
+    folder: &'a mut RunFolder,
+    started: Instant,
+    /// Of earlier sessions.
+    elapsed_secs: f64,
+    failure: Option<sayso::Error>,
+}
+
+impl TrainObserver for Observer<'_> {
+    fn on_update(&mut self, report: &UpdateReport) -> ControlFlow<()> {
+        let elapsed_secs = self.elapsed_secs + self.started.elapsed().as_secs_f64();
+        if let Err(err) = self.folder.log(&row(report, elapsed_secs)) {
+            self.failure = Some(err);
+            return ControlFlow::Break(());
+        }
+        self.progress.update(report.n_steps, message(report));
+        if interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn message(report: &UpdateReport) -> String {
+    let goals: Vec<String> =
+        report.goals.iter().map(|goal| format!("{} {:.0}%", goal.goal, goal.at_end * 100.0)).collect();
+    format!(
+        "reward {:.3}  truth: {}",
+        report.mean_reward,
+        if goals.is_empty() { "-".into() } else { goals.join(" ") }
+    )
+}
+
+/// The tags are those of Stable-Baselines3 where it has one.
+fn row(report: &UpdateReport, elapsed_secs: f64) -> MetricsRow {
+    let update = &report.update;
+    let mut values = vec![
+        ("rollout/reward_mean".to_owned(), report.mean_reward),
+        ("time/fps".to_owned(), report.steps_per_sec),
+        ("time/rollout_secs".to_owned(), report.rollout_secs),
+        ("time/update_secs".to_owned(), report.update_secs),
+        ("train/policy_loss".to_owned(), update.policy_loss),
+        ("train/value_loss".to_owned(), update.value_loss),
+        ("train/entropy".to_owned(), update.entropy),
+        ("train/approx_kl".to_owned(), update.approx_kl),
+        ("train/clip_fraction".to_owned(), update.clip_fraction),
+        ("train/grad_norm".to_owned(), update.grad_norm),
+        ("train/explained_variance".to_owned(), update.explained_variance),
+        ("train/learning_rate".to_owned(), update.learning_rate),
+    ];
+    values.extend(report.mean_return.map(|value| ("rollout/ep_rew_mean".to_owned(), value)));
+    values.extend(report.mean_episode_steps.map(|value| ("rollout/ep_len_mean".to_owned(), value)));
+    values
+        .extend(report.goals.iter().map(|goal| (format!("rollout/success_rate/{}", goal.goal), goal.at_end)));
+    MetricsRow { step: report.n_steps, elapsed_secs, values }
+}
+
+fn print_table(config: &RunConfig, before: &[GoalSuccess], after: &[GoalSuccess]) {
+    let n = config.evaluation.n_episodes;
+    println!("Ground-truth success at the end of {n} fresh episodes, with 95% confidence intervals:");
+    println!("{}", before_and_after(config.env.goal.as_deref(), before, after));
+}

@@ -1,0 +1,200 @@
+//! Layers of configuration: a preset, below a file, below flags. Tables merge key by key; what is above wins.
+
+use std::fs;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use crate::error::{Error, Result};
+
+/// How alike two names must be (Jaro-Winkler, 0 to 1) for one to be offered for the other.
+const ALIKE: f64 = 0.7;
+
+/// Merged layers, lowest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layers {
+    merged: Table,
+}
+
+impl Layers {
+    /// Lays the text of a TOML document over what is there; `path` names it in errors.
+    ///
+    /// # Errors
+    /// If it is not TOML.
+    pub fn add_text(&mut self, text: &str, path: &Path) -> Result<()> {
+        let table: Table = text.parse().map_err(|err: toml::de::Error| Error::ConfigSyntax {
+            path: path.to_owned(),
+            reason: err.to_string().trim_end().to_owned(),
+        })?;
+        self.add(table);
+        Ok(())
+    }
+
+    /// Lays a TOML file over what is there.
+    ///
+    /// # Errors
+    /// If it cannot be read or is not TOML.
+    pub fn add_file(&mut self, path: &Path) -> Result<()> {
+        let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
+        self.add_text(&text, path)
+    }
+
+    /// Lays a table over what is there.
+    pub fn add(&mut self, table: Table) {
+        merge(&mut self.merged, table);
+    }
+
+    /// What the layers make together, unchecked.
+    pub fn into_table(self) -> Table {
+        self.merged
+    }
+
+    /// Sets one value by its dotted key.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        let nested = key
+            .rsplit('.')
+            .fold(value.into(), |inner, part| Value::Table(Table::from_iter([(part.to_owned(), inner)])));
+        if let Value::Table(table) = nested {
+            self.add(table);
+        }
+    }
+
+    /// Forgets the value at a dotted key.
+    pub fn remove(&mut self, key: &str) {
+        let (path, last) = key.rsplit_once('.').map_or((None, key), |(path, last)| (Some(path), last));
+        let mut parts = path.into_iter().flat_map(|path| path.split('.'));
+        let table = parts.try_fold(&mut self.merged, |table, part| table.get_mut(part)?.as_table_mut());
+        if let Some(table) = table {
+            table.remove(last);
+        }
+    }
+
+    /// The string at a dotted key.
+    pub fn get_str(&self, key: &str) -> Option<&str> {
+        let mut parts = key.split('.');
+        let first = self.merged.get(parts.next()?)?;
+        parts.try_fold(first, |value, part| value.get(part))?.as_str()
+    }
+
+    /// The configuration that the layers make together.
+    ///
+    /// # Errors
+    /// Names the key that is unknown (with the nearest one that exists), missing or of a wrong type.
+    pub fn finish<T: DeserializeOwned>(self) -> Result<T> {
+        serde_path_to_error::deserialize(Value::Table(self.merged)).map_err(|err| {
+            let reason = err.inner().message().trim().to_owned();
+            let path = err.path().to_string();
+            Error::ConfigKey { nearest: nearest_key(&reason), field: path, reason }
+        })
+    }
+}
+
+/// Splits `KEY=VALUE`; the value is TOML, or a string if it is not.
+///
+/// # Errors
+/// If there is no `=`, or the key is empty.
+pub fn parse_assignment(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, as in train.ppo.n_epochs=4")?;
+    let key = key.trim();
+    if key.is_empty() || key.split('.').any(|part| part.trim().is_empty()) {
+        return Err("expected a dotted key before '='".to_owned());
+    }
+    let parsed = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+    Ok((key.to_owned(), parsed.unwrap_or_else(|| Value::String(value.trim().to_owned()))))
+}
+
+/// The most similar of `known`, if it is similar enough to be what was meant.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    known
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase()), known))
+        .filter(|(similarity, _)| *similarity >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known.to_owned())
+}
+
+/// serde says "unknown field `a`, expected one of `b`, `c`".
+fn nearest_key(reason: &str) -> Option<String> {
+    if !reason.starts_with("unknown field") && !reason.starts_with("unknown variant") {
+        return None;
+    }
+    let mut names = reason.split('`').skip(1).step_by(2);
+    let unknown = names.next()?;
+    nearest(unknown, names)
+}
+
+fn merge(below: &mut Table, above: Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above),
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        inner: Inner,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        learning_rate: f64,
+        name: String,
+    }
+
+    fn layers() -> Layers {
+        let mut layers = Layers::default();
+        layers.add_text("[inner]\nlearning_rate = 0.1\nname = 'a'", Path::new("preset")).expect("parses");
+        layers
+    }
+
+    #[test]
+    fn what_is_above_wins_and_the_rest_stays() {
+        let mut layers = layers();
+        layers.set("inner.learning_rate", 0.5);
+        assert_eq!(layers.get_str("inner.name"), Some("a"));
+        let outer: Outer = layers.finish().expect("complete");
+        assert_eq!(outer, Outer { inner: Inner { learning_rate: 0.5, name: "a".into() } });
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
+        let mut layers = layers();
+        layers.set("inner.lerning_rate", 0.5);
+        let err = layers.finish::<Outer>().expect_err("unknown key");
+        assert!(err.to_string().contains("lerning_rate"), "{err}");
+        assert!(err.to_string().contains("inner"), "{err}");
+        assert_eq!(err.hint().as_deref(), Some("did you mean 'learning_rate'?"));
+    }
+
+    #[test]
+    fn a_wrong_type_names_field_value_and_what_is_allowed() {
+        let mut layers = layers();
+        layers.set("inner.learning_rate", "fast");
+        let message = layers.finish::<Outer>().expect_err("wrong type").to_string();
+        for part in ["inner.learning_rate", "\"fast\"", "f64"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn assignments_are_toml_or_else_strings() {
+        assert_eq!(parse_assignment("a.b=3"), Ok(("a.b".into(), Value::Integer(3))));
+        assert_eq!(parse_assignment("a=[1, 2]").map(|(_, v)| v.is_array()), Ok(true));
+        assert_eq!(parse_assignment("a = red ball"), Ok(("a".into(), Value::String("red ball".into()))));
+        assert!(parse_assignment("a").is_err());
+        assert!(parse_assignment(".=1").is_err());
+    }
+}

@@ -1,0 +1,36 @@
+//! Complete configurations that ship with the program, by name.
+
+use crate::error::{Error, Result};
+
+/// Env of the main job.
+pub const MAIN_ENV: &str = "Reach-v0";
+
+/// Name, id of the env, and text of every preset; the first one of an env is its default.
+const PRESETS: [(&str, &str, &str); 3] = [
+    ("reach", "Reach-v0", include_str!("../../assets/presets/reach.toml")),
+    ("cart-pole", "CartPole-v1", include_str!("../../assets/presets/cart-pole.toml")),
+    ("go-to", "GoTo-v0", include_str!("../../assets/presets/go-to.toml")),
+];
+
+/// Names of all presets.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|preset| preset.0)
+}
+
+/// The text of a preset.
+///
+/// # Errors
+/// If there is none of that name; the nearest one is offered.
+pub fn by_name(name: &str) -> Result<&'static str> {
+    PRESETS.iter().find(|preset| preset.0 == name).map(|preset| preset.2).ok_or_else(|| Error::UnknownName {
+        what: "preset",
+        name: name.to_owned(),
+        nearest: super::layers::nearest(name, names()),
+        known: names().map(str::to_owned).collect(),
+    })
+}
+
+/// The text of an env's default preset; `None` if the env has none.
+pub fn of_env(env_id: &str) -> Option<&'static str> {
+    PRESETS.iter().find(|preset| preset.1 == env_id).map(|preset| preset.2)
+}

@@ -1,0 +1,67 @@
+//! Reward models by name, the bundled one among them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sayso_rewards::{
+    CheckpointModel, Device, GoalBaselineConfig, ImageTextModel, LanguageReward, ModelFiles, load_model,
+};
+use sayso_sim::Frames;
+
+use crate::config::RewardConfig;
+use crate::error::Result;
+
+/// Name of the model that the program carries; `assets/models/` has its card.
+pub const BUNDLED: &str = "sayso-clip-64";
+
+/// Its files, inside the program.
+const BUNDLED_FILES: &[(&str, &[u8])] = &[
+    ("config.json", include_bytes!("../assets/models/sayso-clip-64/config.json")),
+    ("preprocessor_config.json", include_bytes!("../assets/models/sayso-clip-64/preprocessor_config.json")),
+    ("tokenizer.json", include_bytes!("../assets/models/sayso-clip-64/tokenizer.json")),
+    ("model.safetensors", include_bytes!("../assets/models/sayso-clip-64/model.safetensors")),
+];
+
+/// The models that the program carries; the first one is what `bundled` stands for.
+pub fn bundled() -> Vec<ModelFiles> {
+    vec![ModelFiles::embedded(BUNDLED, BUNDLED_FILES)]
+}
+
+/// Frames that [`frames_per_sec`] embeds at once.
+const N_TIMED: usize = 128;
+
+/// How many frames a second the image tower embeds on this machine.
+///
+/// # Errors
+/// If the tensor library fails.
+pub fn frames_per_sec(model: &dyn ImageTextModel) -> Result<f64> {
+    let spec = model.image_spec();
+    let frames = Frames::new(N_TIMED, spec.height, spec.width);
+    // The first batch also makes room for everything; the second one is what training sees.
+    model.embed_frames(&frames)?;
+    let started = Instant::now();
+    model.embed_frames(&frames)?;
+    Ok(N_TIMED as f64 / started.elapsed().as_secs_f64())
+}
+
+/// Loads a model: `bundled`, a folder, or a name on the Hugging Face hub.
+///
+/// # Errors
+/// If the name leads nowhere, or the checkpoint is damaged.
+pub fn load(name: &str) -> Result<Arc<CheckpointModel>> {
+    Ok(Arc::new(load_model(name, &bundled(), &Device::Cpu)?))
+}
+
+/// The judge that a configuration describes.
+///
+/// # Errors
+/// As [`load`], or if the model cannot read a prompt.
+pub fn language_reward(config: &RewardConfig) -> Result<LanguageReward> {
+    let model = load(&config.model)?;
+    let prompts = GoalBaselineConfig {
+        goal: config.prompts.clone(),
+        baseline: config.baselines.clone(),
+        alpha: config.alpha,
+    };
+    Ok(LanguageReward::new(model, &prompts)?)
+}

@@ -1,0 +1,307 @@
+//! The page itself.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sayso_agents::evaluate::SuccessRate;
+
+use super::charts::{Chart, Series, percent, short_value};
+use super::{Clip, GoalRow, Report, ScoredFrame};
+use crate::error::Result;
+use crate::metrics::MetricsRow;
+
+const STYLE: &str = include_str!("style.css");
+const WIDE: (u32, u32) = (560, 280);
+const SMALL: (u32, u32) = (360, 180);
+const ACCENT: (u8, u8, u8) = (124, 92, 255);
+/// For goals whose name holds no colour.
+const PALETTE: [(u8, u8, u8); 5] =
+    [(124, 92, 255), (14, 165, 164), (232, 121, 32), (214, 64, 159), (90, 120, 150)];
+/// For goals that are named after what they look like.
+const NAMED: [(&str, (u8, u8, u8)); 6] = [
+    ("red", (229, 72, 77)),
+    ("green", (48, 164, 108)),
+    ("blue", (62, 110, 235)),
+    ("yellow", (214, 165, 20)),
+    ("orange", (240, 120, 30)),
+    ("purple", (142, 78, 198)),
+];
+
+/// The report as one HTML document.
+///
+/// # Errors
+/// If a curve cannot be drawn.
+pub fn render(report: &Report) -> Result<String> {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "Sayso · " (report.env_id) " · " (report.prompt) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    (header(report))
+                    (videos(&report.videos))
+                    (learning(report)?)
+                    (success_table(&report.goals))
+                    (frames(&report.frames))
+                    (losses(&report.rows)?)
+                    (appendix(report))
+                }
+                footer { "Made by Sayso " (env!("CARGO_PKG_VERSION")) ". Everything on this page is in this one file." }
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn header(report: &Report) -> Markup {
+    let target = report.goals.iter().find(|goal| goal.is_target);
+    html! {
+        header {
+            p.eyebrow { "Sayso run report · " (report.env_id) }
+            h1 { "“" (report.prompt) "”" }
+            @if let Some(GoalRow { goal, before: Some(before), after: Some(after), .. }) = target {
+                p.headline {
+                    span.from { (percent(before.rate)) }
+                    span.arrow { "→" }
+                    span.to { (percent(after.rate)) }
+                    span.what {
+                        "ground-truth success on " strong { (goal) }
+                        @if report.is_from_language { ", which the reward never saw" }
+                    }
+                }
+            }
+            dl.facts {
+                @for (label, value) in &report.facts {
+                    div { dt { (label) } dd { (value) } }
+                }
+            }
+        }
+    }
+}
+
+fn videos(clips: &[Clip]) -> Markup {
+    html! {
+        @if !clips.is_empty() {
+            section {
+                h2 { "Before and after" }
+                p.lead { "The scene, and beside it what the judge saw, enlarged. Captions lie below: no pixel that was judged is touched." }
+                div.clips {
+                    @for clip in clips {
+                        figure {
+                            video controls autoplay loop muted playsinline
+                                src={ "data:video/mp4;base64," (BASE64.encode(&clip.mp4)) } {}
+                            figcaption { strong { (clip.title) } " " (clip.note) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn learning(report: &Report) -> Result<Markup> {
+    let reward = Chart {
+        size: WIDE,
+        series: vec![series(&report.rows, "rollout/ep_rew_mean", "episode return", ACCENT)],
+        ..Chart::default()
+    };
+    let curves = report.goals.iter().enumerate().map(|(idx, goal)| {
+        let tag = format!("rollout/success_rate/{}", goal.goal);
+        series(&report.rows, &tag, &goal.goal, goal_colour(&goal.goal, idx))
+    });
+    let paid = if report.is_from_language { "Reward from the sentence" } else { "Reward from ground truth" };
+    let success = Chart { size: WIDE, y_range: Some((0.0, 1.0)), is_share: true, series: curves.collect() };
+    Ok(html! {
+        section {
+            h2 { "Learning" }
+            p.lead {
+                "What the policy was paid, and what it really did."
+                @if report.is_from_language { " Only the left one entered learning." }
+            }
+            div.pair {
+                (figure(paid, "mean return of an episode, over environment steps", &reward)?)
+                (figure("Ground truth", "share of episodes that end in success", &success)?)
+            }
+        }
+    })
+}
+
+fn losses(rows: &[MetricsRow]) -> Result<Markup> {
+    let mut tags: Vec<&str> = Vec::new();
+    for (tag, _) in rows.iter().flat_map(|row| &row.values) {
+        if tag.starts_with("train/") && !tags.contains(&tag.as_str()) {
+            tags.push(tag);
+        }
+    }
+    let charts = tags.iter().enumerate().map(|(idx, tag)| {
+        let name = tag.trim_start_matches("train/").replace('_', " ");
+        let series = series(rows, tag, &name, PALETTE[idx % PALETTE.len()]);
+        figure(&name, "", &Chart { size: SMALL, series: vec![series], ..Chart::default() })
+    });
+    let charts: Vec<Markup> = charts.collect::<Result<_>>()?;
+    Ok(html! {
+        @if !charts.is_empty() {
+            section {
+                h2 { "The learner" }
+                div.small-multiples { @for chart in charts { (chart) } }
+            }
+        }
+    })
+}
+
+fn figure(title: &str, note: &str, chart: &Chart) -> Result<Markup> {
+    let format = if chart.is_share { percent } else { short_value };
+    let svg = chart.to_svg()?;
+    Ok(html! {
+        figure.chart {
+            figcaption {
+                strong { (title) }
+                @if !note.is_empty() { span.note { (note) } }
+            }
+            (PreEscaped(scalable(&svg, chart.size)))
+            ul.legend {
+                @for series in &chart.series {
+                    @let (r, g, b) = series.colour;
+                    li {
+                        i style={ "background:rgb(" (r) "," (g) "," (b) ")" } {}
+                        (series.name)
+                        @if let Some(last) = series.last() { " " b { (format(last)) } }
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// A fixed size would keep the picture from shrinking with the page; the view box stays.
+fn scalable(svg: &str, size: (u32, u32)) -> String {
+    svg.replacen(&format!("width=\"{}\" height=\"{}\" ", size.0, size.1), "", 1)
+}
+
+fn success_table(goals: &[GoalRow]) -> Markup {
+    html! {
+        @if !goals.is_empty() {
+            section {
+                h2 { "Ground-truth success" }
+                p.lead { "Share of fresh episodes that end in success, with 95% confidence intervals (Wilson)." }
+                div.scroll {
+                    table {
+                        thead { tr { th { "Goal" } th { "Untrained" } th { "Trained" } th.wide {} } }
+                        tbody {
+                            @for (idx, goal) in goals.iter().enumerate() {
+                                tr.target[goal.is_target] {
+                                    th scope="row" {
+                                        (dot(&goal.goal, idx)) (goal.goal)
+                                        @if goal.is_target { span.badge { "named by the prompt" } }
+                                    }
+                                    td { (rate(goal.before.as_ref())) }
+                                    td { (rate(goal.after.as_ref())) }
+                                    td.wide { (interval_bar(goal, idx)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn rate(rate: Option<&SuccessRate>) -> Markup {
+    html! {
+        @match rate {
+            Some(rate) => {
+                b { (percent(rate.rate)) }
+                span.interval { (percent(rate.interval.0)) "–" (percent(rate.interval.1)) " of " (rate.n_episodes) }
+            }
+            None => span.interval { "not measured" },
+        }
+    }
+}
+
+fn interval_bar(goal: &GoalRow, idx: usize) -> Markup {
+    let (r, g, b) = goal_colour(&goal.goal, idx);
+    let colour = format!("--bar:rgb({r},{g},{b})");
+    html! {
+        div.bars style=(colour) {
+            @for (class, rate) in [("before", &goal.before), ("after", &goal.after)] {
+                @if let Some(rate) = rate {
+                    @let (low, high) = rate.interval;
+                    div class={ "bar " (class) } {
+                        i.fill style={ "width:" (rate.rate * 100.0) "%" } {}
+                        i.span style={ "left:" (low * 100.0) "%;width:" ((high - low) * 100.0) "%" } {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn frames(frames: &[ScoredFrame]) -> Markup {
+    html! {
+        @if !frames.is_empty() {
+            section {
+                h2 { "What the judge saw" }
+                p.lead { "Moments of the trained policy from the lowest reward to the highest, with the ground truth beside it." }
+                div.frames {
+                    @for frame in frames {
+                        figure.frame {
+                            img alt={ "a frame with score " (short_value(frame.score)) }
+                                src={ "data:image/png;base64," (BASE64.encode(&frame.png)) };
+                            figcaption {
+                                b { (short_value(frame.score)) }
+                                span class=(if frame.success { "mark yes" } else { "mark no" }) {
+                                    (if frame.success { "goal met" } else { "not met" })
+                                }
+                                span.note { (frame.note) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn appendix(report: &Report) -> Markup {
+    html! {
+        section {
+            h2 { "To reproduce" }
+            pre { code { (report.commands.join("\n")) } }
+            div.pair {
+                details open {
+                    summary { "Machine" }
+                    dl.rows {
+                        @for (label, value) in &report.machine { div { dt { (label) } dd { (value) } } }
+                    }
+                }
+                details open {
+                    summary { "Configuration" }
+                    pre { code { (report.config_toml) } }
+                }
+            }
+        }
+    }
+}
+
+fn series(rows: &[MetricsRow], tag: &str, name: &str, colour: (u8, u8, u8)) -> Series {
+    let points = rows.iter().filter_map(|row| Some((row.step as f64, row.get(tag)?))).collect();
+    Series { name: name.to_owned(), colour, points, is_exact: tag == "train/learning_rate" }
+}
+
+fn dot(goal: &str, idx: usize) -> Markup {
+    let (r, g, b) = goal_colour(goal, idx);
+    html! { i.dot style={ "background:rgb(" (r) "," (g) "," (b) ")" } {} }
+}
+
+fn goal_colour(goal: &str, idx: usize) -> (u8, u8, u8) {
+    let named =
+        NAMED.iter().find(|(word, _)| goal.split(|c: char| !c.is_alphabetic()).any(|part| part == *word));
+    named.map_or(PALETTE[idx % PALETTE.len()], |(_, colour)| *colour)
+}

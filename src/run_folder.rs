@@ -1,0 +1,270 @@
+//! One folder per run: what was asked, what was measured, what was learnt.
+//!
+//! ```text
+//! RUN/
+//!   config.toml            the resolved configuration
+//!   metrics.jsonl          one line per update
+//!   events.out.tfevents.*  the same for TensorBoard
+//!   checkpoints/           everything that `--resume` needs
+//!   videos/                MP4s of the untrained and the trained policy
+//!   frames/                single frames, annotated below the picture
+//!   report.html            opens from disk
+//! ```
+//!
+//! Whole files are written beside their place and renamed into it, so that a full disk or a lost power line leaves the
+//! old file or the new one, never half of one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::metrics::{self, MetricsRow};
+use crate::tensorboard::EventWriter;
+
+/// Name of the resolved configuration in a run folder.
+pub const CONFIG: &str = "config.toml";
+/// Name of the metrics log in a run folder.
+pub const METRICS: &str = "metrics.jsonl";
+/// Name of the report in a run folder.
+pub const REPORT: &str = "report.html";
+/// Name of the folder of checkpoints in a run folder.
+pub const CHECKPOINTS: &str = "checkpoints";
+const PARTS: [&str; 3] = [CHECKPOINTS, "videos", "frames"];
+
+/// The folder of a run, open for logging.
+#[derive(Debug)]
+pub struct RunFolder {
+    root: PathBuf,
+    metrics: File,
+    events: EventWriter,
+}
+
+impl RunFolder {
+    /// Creates the folder of a new run and writes its configuration.
+    ///
+    /// # Errors
+    /// [`Error::RunExists`] if something is there already; [`Error::File`] if the system refuses.
+    pub fn create(root: &Path, config_toml: &str) -> Result<Self> {
+        create_fresh(root, &PARTS)?;
+        write_atomically(&root.join(CONFIG), config_toml.as_bytes())?;
+        Self::open(root, 0)
+    }
+
+    /// Opens the folder of an earlier run to go on at `step`; what was logged after `step` is dropped from the metrics,
+    /// because the resumed run measures it again.
+    ///
+    /// # Errors
+    /// [`Error::NotARun`] if a run did not write this folder; [`Error::File`] if the system refuses.
+    pub fn resume(root: &Path, step: u64) -> Result<Self> {
+        read_config(root)?;
+        let path = root.join(METRICS);
+        let kept = metrics::lines_up_to(&path, step)?;
+        write_atomically(&path, kept.as_bytes())?;
+        Self::open(root, step + 1)
+    }
+
+    fn open(root: &Path, start_step: u64) -> Result<Self> {
+        let path = root.join(METRICS);
+        let metrics = OpenOptions::new().create(true).append(true).open(&path);
+        let metrics = metrics.map_err(Error::file("create", &path))?;
+        let events = EventWriter::create(root, start_step)?;
+        Ok(Self { root: root.to_owned(), metrics, events })
+    }
+
+    /// Appends one row to both logs.
+    ///
+    /// # Errors
+    /// If the disk is full or gone; the rows before stay.
+    pub fn log(&mut self, row: &MetricsRow) -> Result<()> {
+        let line = row.to_line();
+        self.metrics.write_all(line.as_bytes()).map_err(Error::file("write", &self.root.join(METRICS)))?;
+        self.events.write_scalars(row.step, row.values.iter().map(|(tag, value)| (tag.as_str(), *value)))
+    }
+
+    /// Every row that was logged, those of earlier sessions included.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn rows(&self) -> Result<Vec<MetricsRow>> {
+        metrics::read(&self.root.join(METRICS))
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where checkpoints go.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join(CHECKPOINTS)
+    }
+
+    /// Replaces the configuration.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn write_config(&self, config_toml: &str) -> Result<()> {
+        self.write_part(CONFIG, config_toml.as_bytes()).map(|_| ())
+    }
+
+    /// Writes a video, and says where it lies.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn write_video(&self, name: &str, mp4: &[u8]) -> Result<PathBuf> {
+        self.write_part(&format!("videos/{name}.mp4"), mp4)
+    }
+
+    /// Writes a picture, and says where it lies.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn write_frame(&self, name: &str, png: &[u8]) -> Result<PathBuf> {
+        self.write_part(&format!("frames/{name}.png"), png)
+    }
+
+    /// Writes the report, and says where it lies.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn write_report(&self, html: &str) -> Result<PathBuf> {
+        self.write_part(REPORT, html.as_bytes())
+    }
+
+    fn write_part(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+        let path = self.root.join(name);
+        write_atomically(&path, bytes)?;
+        Ok(path)
+    }
+}
+
+/// Creates a folder with these parts in it.
+///
+/// # Errors
+/// [`Error::RunExists`] if something is there already; [`Error::File`] if the system refuses.
+pub fn create_fresh(root: &Path, parts: &[&str]) -> Result<()> {
+    if is_occupied(root)? {
+        return Err(Error::RunExists { path: root.to_owned() });
+    }
+    for folder in std::iter::once(root.to_owned()).chain(parts.iter().map(|part| root.join(part))) {
+        fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
+    }
+    Ok(())
+}
+
+/// The first free folder `parent/NAME-NNN`, where NAME is the env's id in lower case, without its version.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub fn next_free(parent: &Path, env_id: &str) -> Result<PathBuf> {
+    let name = env_id.split("-v").next().unwrap_or(env_id).to_lowercase();
+    for number in 1_u32.. {
+        let path = parent.join(format!("{name}-{number:03}"));
+        if !is_occupied(&path)? {
+            return Ok(path);
+        }
+    }
+    Ok(parent.join(name))
+}
+
+/// The resolved configuration of an earlier run.
+///
+/// # Errors
+/// [`Error::NotARun`] if the folder has none.
+pub fn read_config(root: &Path) -> Result<String> {
+    fs::read_to_string(root.join(CONFIG))
+        .map_err(|err| Error::NotARun { path: root.to_owned(), reason: format!("{CONFIG}: {err}") })
+}
+
+/// Writes a whole file, or leaves what was there.
+///
+/// # Errors
+/// If the folder is missing or read-only, or the disk is full.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        set_usual_permissions(file.as_file())?;
+        file.persist(path).map_err(|err| err.error)?;
+        Ok(())
+    };
+    write().map_err(Error::file("write", path))
+}
+
+/// A temporary file is private to its owner; what it becomes is an ordinary file.
+#[cfg(unix)]
+fn set_usual_permissions(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_usual_permissions(_: &File) -> std::io::Result<()> {
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn is_occupied(root: &Path) -> Result<bool> {
+    match fs::read_dir(root) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(err) => Err(Error::file("create", root)(err)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(step: u64, value: f64) -> MetricsRow {
+        MetricsRow { step, elapsed_secs: 1.0, values: vec![("rollout/ep_rew_mean".into(), value)] }
+    }
+
+    #[test]
+    fn a_resumed_run_drops_what_it_will_measure_again() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let root = dir.path().join("run");
+        let mut run = RunFolder::create(&root, "seed = 1\n").expect("creates");
+        for step in [100, 200, 300] {
+            run.log(&row(step, step as f64)).expect("logs");
+        }
+        drop(run);
+        let mut run = RunFolder::resume(&root, 200).expect("resumes");
+        run.log(&row(300, 7.0)).expect("logs");
+        let steps: Vec<_> =
+            run.rows().expect("reads").iter().map(|row| (row.step, row.values[0].1)).collect();
+        assert_eq!(steps, [(100, 100.0), (200, 200.0), (300, 7.0)]);
+    }
+
+    #[test]
+    fn an_occupied_folder_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        fs::write(dir.path().join("thesis.txt"), "years of work").expect("writes");
+        assert!(matches!(RunFolder::create(dir.path(), ""), Err(Error::RunExists { .. })));
+        assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let path = dir.path().join("missing").join("file");
+        let err = write_atomically(&path, b"new").expect_err("no such folder");
+        assert!(err.to_string().contains("missing"), "{err}");
+        assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 0);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_named_as_such() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let mut run = RunFolder::create(&dir.path().join("run"), "").expect("creates");
+        run.metrics = OpenOptions::new().append(true).open("/dev/full").expect("opens");
+        let err = run.log(&row(1, 0.0)).expect_err("/dev/full takes nothing");
+        assert!(err.hint().is_some_and(|hint| hint.contains("disk is full")), "{err}");
+    }
+}

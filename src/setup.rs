@@ -1,0 +1,98 @@
+//! From a configuration to envs, judges and policies that are ready to run.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sayso_agents::scoring::RewardScorer;
+use sayso_agents::{Checkpoint, FrameScorer, TrainedPolicy};
+use sayso_envs::{AutoresetMode, EnvConfig, RewardSource, VecEnv};
+use sayso_rewards::FrameReward;
+
+use crate::config::{RewardConfig, RewardKind, RunConfig};
+use crate::error::{Error, Result};
+use crate::models;
+
+/// The judge that a configuration asks for; `None` if it asks for the task's own reward.
+///
+/// # Errors
+/// If the model is missing or damaged, or a prompt does not fit it.
+pub fn judge(config: &RewardConfig) -> Result<Option<Arc<dyn FrameReward>>> {
+    match config.source {
+        RewardKind::GroundTruth => Ok(None),
+        RewardKind::Language => Ok(Some(Arc::new(models::language_reward(config)?))),
+    }
+}
+
+/// The envs to train in, and the judge that scores their frames while they step on.
+///
+/// # Errors
+/// If the configuration does not fit the task.
+pub fn training_env(
+    config: &RunConfig,
+    judge: Option<&Arc<dyn FrameReward>>,
+) -> Result<(VecEnv, Option<Box<dyn FrameScorer>>)> {
+    let Some(judge) = judge else {
+        return Ok((VecEnv::new(&config.env, RewardSource::GroundTruth)?, None));
+    };
+    let source = RewardSource::Deferred(judge.image_spec().clone(), config.judge.clone());
+    let env = VecEnv::new(&config.env, source)?;
+    let scorer = RewardScorer { reward: Arc::clone(judge), n_views_per_env: n_judge_views(config, &env) };
+    Ok((env, Some(Box::new(scorer))))
+}
+
+/// Envs to measure ground truth in; they draw nothing that the policy does not see.
+///
+/// # Errors
+/// If the configuration does not fit the task.
+pub fn evaluation_env(config: &RunConfig, n_envs: usize) -> Result<VecEnv> {
+    let env = EnvConfig { n_envs, ..config.env.clone() };
+    Ok(VecEnv::new(&env, RewardSource::GroundTruth)?)
+}
+
+/// Envs to make videos in: scored step by step, and stopped before a reset so that the last state can be drawn.
+///
+/// # Errors
+/// If the configuration does not fit the task.
+pub fn recording_env(
+    config: &RunConfig,
+    n_envs: usize,
+    judge: Option<&Arc<dyn FrameReward>>,
+) -> Result<VecEnv> {
+    let env = EnvConfig { n_envs, autoreset: AutoresetMode::NextStep, ..config.env.clone() };
+    let source = match judge {
+        Some(judge) => RewardSource::Language(Arc::clone(judge), config.judge.clone()),
+        None => RewardSource::GroundTruth,
+    };
+    Ok(VecEnv::new(&env, source)?)
+}
+
+/// The newest checkpoint of a run.
+///
+/// # Errors
+/// If there is none, or it is damaged.
+pub fn latest_checkpoint(run: &Path) -> Result<Checkpoint> {
+    let folder = run.join(crate::run_folder::CHECKPOINTS);
+    let path = Checkpoint::latest(&folder)?.ok_or_else(|| Error::NotARun {
+        path: run.to_owned(),
+        reason: "it holds no checkpoint yet".to_owned(),
+    })?;
+    Ok(Checkpoint::load(&path)?)
+}
+
+/// The policy of a run, checked against the envs that it is to act in.
+///
+/// # Errors
+/// If there is none, it is damaged, or it was made for other spaces.
+pub fn trained_policy(run: &Path, env: &VecEnv) -> Result<TrainedPolicy> {
+    let policy = TrainedPolicy::from_checkpoint(&latest_checkpoint(run)?)?;
+    policy.check_fits(env)?;
+    Ok(policy)
+}
+
+/// Views of one env that its judge sees.
+pub fn n_judge_views(config: &RunConfig, env: &VecEnv) -> usize {
+    match config.judge.cameras.len() {
+        0 => env.task_spec().judge_cameras.len(),
+        n => n,
+    }
+}

@@ -1,0 +1,100 @@
+//! What the program says to input that it cannot use: exit code 2, one clear message, a hint, and nothing written.
+
+use std::fs;
+use std::path::Path;
+
+use crate::program::{sayso, stderr};
+
+/// Arguments, and parts of the message that must be there.
+type Case = (&'static [&'static str], &'static [&'static str]);
+
+const ARGUMENTS: [Case; 16] = [
+    (&["train", "--env", "Reech-v0"], &["unknown environment 'Reech-v0'", "Reach-v0"]),
+    (&["train", "--preset", "reech"], &["unknown preset 'reech'", "did you mean 'reach'?"]),
+    (&["train", "--alpha", "1.5"], &["reward.alpha = 1.5", "[0, 1]"]),
+    (&["train", "--alpha", "much"], &["--alpha", "much"]),
+    (&["train", "--steps", "0"], &["--steps", "0"]),
+    (&["train", "--steps", "many"], &["--steps", "many"]),
+    (&["train", "--prompt", " "], &["reward.prompts", "empty"]),
+    (
+        &["train", "--prompt", "a house on fire"],
+        &["names none of the task's goals", "--baseline", "--alpha 0"],
+    ),
+    (&["train", "--set", "train.ppo.lerning_rate=1"], &["lerning_rate", "did you mean 'learning_rate'?"]),
+    (&["train", "--set", "train.ppo.learning_rate=fast"], &["train.ppo.learning_rate", "\"fast\"", "f64"]),
+    (&["train", "--set", "train.ppo.discount=1.5"], &["ppo.discount = 1.5", "[0, 1]"]),
+    (&["train", "--set", "env.options.varient=1"], &["varient"]),
+    (&["train", "--set", "nonsense"], &["KEY=VALUE"]),
+    (
+        &["train", "--baseline", "a", "--baseline", "b"],
+        &["reward.baselines = 2 sentences", "1, one for each prompt"],
+    ),
+    (&["train", "--ground-truth", "--prompt", "x"], &["cannot be used with"]),
+    (&["rollout", "Reach-v0", "--policy", "trained"], &["--run"]),
+];
+
+#[test]
+fn bad_arguments_are_explained() {
+    for (args, expected) in ARGUMENTS {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        expect_refusal(dir.path(), args, expected);
+        assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 0, "{args:?} wrote something");
+    }
+}
+
+#[test]
+fn bad_configuration_files_are_explained() {
+    let cases: [(&str, &[&str]); 6] = [
+        ("[env]\nid = 3\n", &["env.id", "integer `3`", "string"]),
+        ("[env]\nn_envs = -4\n", &["env.n_envs", "-4"]),
+        ("[env]\nn_envs = 0\n", &["env.n_envs = 0", "[1, 100000]"]),
+        ("[trian]\nseed = 1\n", &["unknown field `trian`", "did you mean 'train'?"]),
+        ("seed = \n", &["mine.toml", "line 1"]),
+        ("[reward]\nsource = 'magic'\n", &["reward.source", "magic", "language", "ground_truth"]),
+    ];
+    for (text, expected) in cases {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        fs::write(dir.path().join("mine.toml"), text).expect("writes");
+        expect_refusal(dir.path(), &["train", "--config", "mine.toml"], expected);
+    }
+}
+
+#[test]
+fn missing_files_and_folders_are_named() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    expect_refusal(dir.path(), &["train", "--config", "none.toml"], &["cannot read none.toml"]);
+    expect_refusal(dir.path(), &["train", "--resume", "none"], &["none is not a run folder", "config.toml"]);
+    expect_refusal(dir.path(), &["eval", "none"], &["none is not a run folder"]);
+    expect_refusal(dir.path(), &["train", "--model", "no/such-model"], &["no/such-model"]);
+}
+
+#[test]
+fn a_folder_that_is_in_use_is_refused() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    fs::create_dir(dir.path().join("out")).expect("creates");
+    fs::write(dir.path().join("out/thesis.txt"), "years of work").expect("writes");
+    let expected = ["out already exists and is not empty", "--out", "--resume out"];
+    expect_refusal(dir.path(), &["train", "--ground-truth", "--out", "out"], &expected);
+    assert_eq!(fs::read_dir(dir.path().join("out")).expect("lists").count(), 1);
+}
+
+#[test]
+fn an_unwritable_place_is_named() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    // A file where a folder must be is unwritable for everybody, root included.
+    fs::write(dir.path().join("file"), "").expect("writes");
+    expect_refusal(dir.path(), &["train", "--ground-truth", "--out", "file/run"], &["file/run"]);
+}
+
+fn expect_refusal(folder: &Path, args: &[&str], expected: &[&str]) {
+    let output = sayso(folder, args);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{args:?} says: {message}");
+    for part in expected {
+        assert!(message.contains(part), "{args:?} does not say '{part}' but: {message}");
+    }
+    assert!(
+        !message.contains("panicked") && !message.contains("RUST_BACKTRACE"),
+        "{args:?} panics: {message}"
+    );
+}

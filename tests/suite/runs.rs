@@ -1,0 +1,147 @@
+//! Whole runs, small: from the ground truth where the judge does not matter, so that they take seconds.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use sayso::metrics;
+
+use crate::program::{command, sayso, stderr, stdout};
+
+/// A run that is as small as one can be and still has several updates.
+const SMALL: [&str; 15] = [
+    "--ground-truth",
+    "--envs",
+    "4",
+    "--set",
+    "train.ppo.n_steps=16",
+    "--set",
+    "train.ppo.n_epochs=1",
+    "--set",
+    "evaluation.n_episodes=4",
+    "--set",
+    "evaluation.n_envs=4",
+    "--set",
+    "evaluation.n_video_episodes=1",
+    "--set",
+    "train.checkpoint_every=1",
+];
+
+#[test]
+fn a_run_leaves_everything_it_promises_and_eval_reads_it() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "256", "--out", "run"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("Untrained"), "the table is printed: {}", stdout(&output));
+
+    let run = dir.path().join("run");
+    for part in ["config.toml", "videos/untrained.mp4", "videos/trained.mp4", "report.html"] {
+        assert!(run.join(part).exists(), "{part} is missing");
+    }
+    let rows = metrics::read(&run.join("metrics.jsonl")).expect("reads");
+    assert_eq!(rows.iter().map(|row| row.step).collect::<Vec<_>>(), [64, 128, 192, 256]);
+    assert!(rows.iter().all(|row| row.get("train/value_loss").is_some()), "{rows:?}");
+    let events = fs::read_dir(&run).expect("lists").flatten();
+    assert_eq!(events.filter(|file| file.file_name().to_string_lossy().starts_with("events.out")).count(), 1);
+
+    let output = sayso(dir.path(), &["eval", "run", "--episodes", "5", "--no-video"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("upright"), "{}", stdout(&output));
+    assert!(run.join("eval-20000.json").exists());
+}
+
+#[test]
+fn a_report_refers_to_nothing_outside_itself() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "128", "--out", "run"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let page = fs::read_to_string(dir.path().join("run/report.html")).expect("reads");
+    for absent in ["<script", "<link", "src=\"http", "href=\"http", "url(http", "src=\"/"] {
+        assert!(!page.contains(absent), "the report contains {absent}");
+    }
+    assert!(page.contains("data:video/mp4;base64,") && page.contains("<svg"));
+}
+
+#[test]
+fn a_run_resumed_in_the_middle_ends_like_one_that_went_through() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let steps = |n, out| {
+        ["--env", "CartPole-v1", "--set", "train.ppo.linear_decay=false", "--steps", n, "--out", out]
+    };
+    for (n, out) in [("256", "whole"), ("128", "halves")] {
+        let output = sayso(dir.path(), &small(&steps(n, out)));
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let output = sayso(dir.path(), &["train", "--resume", "halves", "--steps", "256"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let learnt = |out: &str| -> Vec<_> {
+        let rows = metrics::read(&dir.path().join(out).join("metrics.jsonl")).expect("reads");
+        let value = |row: &metrics::MetricsRow, tag| row.get(tag).map(f64::to_bits);
+        rows.iter()
+            .map(|row| (row.step, value(row, "train/policy_loss"), value(row, "train/value_loss")))
+            .collect()
+    };
+    assert_eq!(learnt("whole"), learnt("halves"));
+}
+
+#[test]
+fn a_complete_run_is_not_resumed_by_mistake() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "64", "--out", "run"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = sayso(dir.path(), &["train", "--resume", "run"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("is complete") && stderr(&output).contains("--steps"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "64", "--out", "run"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let folder = dir.path().join("run/checkpoints");
+    let newest =
+        fs::read_dir(&folder).expect("lists").flatten().map(|file| file.path()).max().expect("a checkpoint");
+    let bytes = fs::read(&newest).expect("reads");
+    fs::write(&newest, &bytes[..bytes.len() / 2]).expect("writes");
+    let output = sayso(dir.path(), &["eval", "run"]);
+    let name = newest.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains(&name), "{}", stderr(&output));
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_saves_and_says_how_to_go_on() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let args = small(&["--env", "CartPole-v1", "--steps", "100000000", "--out", "run"]);
+    let child =
+        command(dir.path(), &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    wait_for_rows(&dir.path().join("run/metrics.jsonl"));
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.expect("kill runs").success());
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("sayso train --resume run"), "{}", stderr(&output));
+    let saved = fs::read_dir(dir.path().join("run/checkpoints")).expect("lists").count();
+    assert!(saved > 0, "nothing was saved");
+}
+
+/// Waits until something was learnt, for at most two minutes.
+fn wait_for_rows(path: &Path) {
+    let started = Instant::now();
+    while !fs::read_to_string(path).is_ok_and(|text| text.contains('\n')) {
+        assert!(started.elapsed() < Duration::from_secs(120), "no update in two minutes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn small<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    ["train"].iter().chain(args).chain(SMALL.iter()).copied().collect()
+}
