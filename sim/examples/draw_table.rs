@@ -1,5 +1,6 @@
 //! Draws a table with balls and an arm: `draw_table FOLDER` writes pictures, `draw_table SIZE N_VIEWS` draws as often
 //! as that and prints how fast, per second of processor time and of the wall clock.
+#![expect(clippy::disallowed_types, reason = "it times the drawing; nothing simulated sees the clock")]
 
 use std::f32::consts::{FRAC_PI_2, PI};
 use std::path::Path;
