@@ -1,5 +1,5 @@
 //! Proximal policy optimisation (Schulman et al. 2017) with Stable-Baselines3's conventions: the update of the policy
-//! from one rollout. The loop around it is in [`crate::train`].
+//! from one rollout. The loop around it is in [`mod@crate::train`].
 
 pub mod config;
 pub mod loss;
