@@ -21,16 +21,16 @@ use crate::space::Space;
 use crate::task::{ActionRow, Measurement, Task, TaskInstance, TaskSpec};
 
 /// Half of the room's edge, metres.
-const ROOM: f32 = 2.2;
+const ROOM: f32 = 1.7;
 /// Radius of the robot, metres.
-const ROBOT_RADIUS: f32 = 0.19;
+const ROBOT_RADIUS: f32 = 0.20;
 const WHEEL_RADIUS: f32 = 0.07;
 /// Half of the distance between the wheels, metres.
 const HALF_TRACK: f32 = 0.15;
 /// Fastest turn of a wheel, rad/s; 0.9 m/s of travel.
 const MAX_WHEEL_SPEED: f32 = 13.0;
 /// Radius of the space that an object takes, metres.
-const OBJECT_RADIUS: f32 = 0.16;
+const OBJECT_RADIUS: f32 = 0.18;
 /// A robot this close to an object has arrived, metres.
 const ARRIVAL_GAP: f32 = 0.12;
 const N_OBJECTS: usize = 4;
@@ -154,7 +154,7 @@ fn scene() -> SceneSpec {
                 TextureSpec::Checker { other: [0.38, 0.35, 0.30], cell: 0.15 },
             ),
             MaterialSpec::plain("robot", [0.06, 0.06, 0.07]).with_roughness(0.4),
-            MaterialSpec::plain("robot_top", [0.80, 0.42, 0.08]),
+            MaterialSpec::plain("robot_top", [0.82, 0.84, 0.86]),
         ],
         ..SceneSpec::default()
     };
@@ -178,17 +178,17 @@ fn scene() -> SceneSpec {
     scene.bodies.push(body(
         "sofa",
         BodyKind::Fixed,
-        [-1.80, 0.0, 0.0],
+        [-1.40, 0.0, 0.0],
         vec![
-            PartSpec::new(slab(0.34, 0.75, 0.16), "sofa").at(PoseSpec::at(0.0, 0.0, 0.16)),
-            PartSpec::new(slab(0.10, 0.75, 0.32), "sofa").at(PoseSpec::at(-0.26, 0.0, 0.32)),
+            PartSpec::new(slab(0.28, 0.60, 0.16), "sofa").at(PoseSpec::at(0.0, 0.0, 0.16)),
+            PartSpec::new(slab(0.08, 0.60, 0.32), "sofa").at(PoseSpec::at(-0.20, 0.0, 0.32)),
         ],
     ));
     scene.bodies.push(body(
         "shelf",
         BodyKind::Fixed,
-        [0.9, 2.0, 0.0],
-        vec![PartSpec::new(slab(0.7, 0.18, 0.45), "wood").at(PoseSpec::at(0.0, 0.0, 0.45))],
+        [0.7, 1.52, 0.0],
+        vec![PartSpec::new(slab(0.6, 0.16, 0.45), "wood").at(PoseSpec::at(0.0, 0.0, 0.45))],
     ));
     let leg = |x: f32, y: f32| {
         PartSpec::new(ShapeSpec::Cylinder { radius: 0.03, half_length: 0.17 }, "wood")
@@ -197,20 +197,20 @@ fn scene() -> SceneSpec {
     scene.bodies.push(body(
         "low_table",
         BodyKind::Fixed,
-        [1.55, -1.6, 0.0],
+        [1.20, -1.25, 0.0],
         vec![
-            PartSpec::new(slab(0.4, 0.3, 0.02), "wood").at(PoseSpec::at(0.0, 0.0, 0.36)),
-            leg(0.34, 0.24),
-            leg(-0.34, 0.24),
-            leg(0.34, -0.24),
-            leg(-0.34, -0.24),
+            PartSpec::new(slab(0.35, 0.28, 0.02), "wood").at(PoseSpec::at(0.0, 0.0, 0.36)),
+            leg(0.29, 0.22),
+            leg(-0.29, 0.22),
+            leg(0.29, -0.22),
+            leg(-0.29, -0.22),
         ],
     ));
     let object_shapes = [
         (ShapeSpec::Sphere { radius: OBJECT_RADIUS }, OBJECT_RADIUS),
-        (ShapeSpec::Cylinder { radius: 0.13, half_length: 0.19 }, 0.19),
-        (slab(0.13, 0.13, 0.15), 0.15),
-        (ShapeSpec::Cone { radius: 0.16, half_length: 0.22 }, 0.22),
+        (ShapeSpec::Cylinder { radius: 0.16, half_length: 0.19 }, 0.19),
+        (slab(0.15, 0.15, 0.15), 0.15),
+        (ShapeSpec::Cone { radius: 0.18, half_length: 0.22 }, 0.22),
     ];
     for (object_idx, (shape, height)) in object_shapes.into_iter().enumerate() {
         let (colour, rgb) = NAMED_COLOURS[object_idx];
@@ -226,7 +226,7 @@ fn scene() -> SceneSpec {
         ));
     }
     add_robot(&mut scene);
-    let high = Vec3::new(0.0, 0.0, 5.9);
+    let high = Vec3::new(0.0, 0.0, 4.6);
     scene.cameras = vec![
         CameraSpec {
             name: "overhead".to_owned(),
@@ -243,7 +243,7 @@ fn scene() -> SceneSpec {
         CameraSpec {
             name: "corner".to_owned(),
             mount: None,
-            pose: PoseSpec::looking_at(Vec3::new(2.9, -3.3, 3.1), Vec3::new(-0.1, 0.1, 0.0)),
+            pose: PoseSpec::looking_at(Vec3::new(2.3, -2.6, 2.5), Vec3::new(-0.1, 0.1, 0.0)),
             fov_y: 52.0_f32.to_radians(),
         },
     ];
@@ -267,7 +267,7 @@ fn add_robot(scene: &mut SceneSpec) {
             }
             .at(PoseSpec::at(0.0, 0.0, 0.06))
             .with_mass(4.0),
-            PartSpec::visual(ShapeSpec::Cylinder { radius: 0.15, half_length: 0.02 }, "robot_top")
+            PartSpec::visual(ShapeSpec::Cylinder { radius: 0.16, half_length: 0.02 }, "robot_top")
                 .at(PoseSpec::at(0.0, 0.0, 0.13)),
             PartSpec::visual(ShapeSpec::Box { half_extents: [0.06, 0.025, 0.025] }, "robot")
                 .at(PoseSpec::at(0.10, 0.0, 0.165)),
@@ -355,7 +355,7 @@ impl GoToInstance {
     fn arrange(&self, world: &mut SimWorld, rng: &mut Rng) {
         let mut taken: Vec<(Vec3, f32)> = Vec::with_capacity(N_OBJECTS);
         for &object in &self.objects {
-            let place = free_place(&taken, OBJECT_RADIUS, 0.75, rng);
+            let place = free_place(&taken, OBJECT_RADIUS, 0.55, rng);
             taken.push((place, OBJECT_RADIUS));
             let turn = Quat::from_rotation_z(rng.random_range(0.0..TAU));
             world.set_body_pose(object, PoseSpec::new(place, turn).to_pose());
@@ -381,7 +381,7 @@ impl GoToInstance {
 fn free_place(taken: &[(Vec3, f32)], radius: f32, clearance: f32, rng: &mut Rng) -> Vec3 {
     /// Furniture on the floor: middle and half of the extents, metres.
     const FURNITURE: [[f32; 4]; 3] =
-        [[-1.85, 0.0, 0.40, 0.80], [0.9, 2.0, 0.75, 0.25], [1.55, -1.6, 0.45, 0.35]];
+        [[-1.42, 0.0, 0.30, 0.62], [0.7, 1.52, 0.62, 0.20], [1.20, -1.25, 0.38, 0.30]];
     let bound = ROOM - radius - 0.12;
     let is_free = |place: Vec3, clearance: f32| {
         let off_furniture = FURNITURE.iter().all(|[x, y, half_x, half_y]| {
