@@ -4,15 +4,17 @@
 
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarMap;
+use candle_core::{DType, Device};
+use candle_nn::{VarBuilder, VarMap};
+use rand::RngCore as _;
 use sayso_agents::{PpoConfig, TrainConfig};
 use sayso_envs::{
     AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv,
 };
+use sayso_rewards::ops::patchify;
 use sayso_rewards::{Clip, ClipConfig};
 use sayso_sim::render::{CpuRenderer, Drawing, Outputs, RenderSpec, RenderTarget, Samples, View};
-use sayso_sim::{SimWorld, seed};
+use sayso_sim::{Frames, ImageSpec, SimWorld, seed};
 
 const TIME: Duration = Duration::from_secs(4);
 const N_ENVS: usize = 64;
@@ -120,16 +122,25 @@ fn ppo_steps() -> anyhow::Result<f64> {
     Ok(N_STEPS as f64 / start.elapsed().as_secs_f64())
 }
 
+/// From pixels to embeddings; the weights are fixed, as in a reward model.
 fn clip_images() -> anyhow::Result<f64> {
     const BATCH: usize = 32;
     let device = Device::Cpu;
     let config = ClipConfig::default();
-    let clip = Clip::trainable(&config, &VarMap::new(), 0, &device)?;
+    let vars = VarMap::new();
+    Clip::trainable(&config, &vars, 0, &device)?;
+    let weights = {
+        let vars = vars.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
+    };
+    let clip = Clip::new(&config, VarBuilder::from_tensors(weights, DType::F32, &device))?;
     let vision = &config.vision_config;
-    let patch_len = 3 * vision.patch_size * vision.patch_size;
-    let patches =
-        Tensor::rand(-1.0_f32, 1.0, (BATCH, vision.n_patches(), patch_len), &device)?.to_dtype(DType::F32)?;
+    let size = vision.image_size;
+    let spec = ImageSpec { height: size, width: size, mean: [0.5; 3], std: [0.25; 3] };
+    let mut frames = Frames::new(BATCH, size, size);
+    seed::stream(&[1]).fill_bytes(frames.pixels_mut());
     rate(BATCH, || {
+        let patches = patchify(&frames, 0..BATCH, &spec, vision.patch_size, DType::F32, &device)?;
         clip.embed_images(&patches)?;
         Ok(())
     })

@@ -33,17 +33,23 @@ pub(crate) struct Learner {
     pub n_steps: u64,
 }
 
+/// The network that a training starts from.
+pub(crate) fn fresh_network(
+    env: &dyn VectorEnv,
+    config: &TrainConfig,
+    rng: &mut Pcg64,
+) -> Result<ActorCritic> {
+    let network = config.ppo.network.clone();
+    let spec = PolicySpec::new(network, env.single_observation_space(), env.single_action_space())?;
+    Ok(ActorCritic::new(spec, rng, &Device::Cpu)?)
+}
+
 impl Learner {
     /// A fresh policy in freshly reset envs.
     pub fn start(env: &mut dyn VectorEnv, config: &TrainConfig) -> Result<Self> {
         let mut rng = Pcg64::seed_from_u64(config.seed);
-        let spec = PolicySpec::new(
-            config.ppo.network.clone(),
-            env.single_observation_space(),
-            env.single_action_space(),
-        )?;
-        let (n_envs, state_dim) = (env.n_envs(), spec.state_dim);
-        let policy = ActorCritic::new(spec, &mut rng, &Device::Cpu)?;
+        let policy = fresh_network(env, config, &mut rng)?;
+        let (n_envs, state_dim) = (env.n_envs(), policy.spec().state_dim);
         let mut batch = StepBatch::default();
         env.reset(&ResetOptions { seed: Some(config.seed), mask: None }, &mut batch)?;
         Ok(Self {

@@ -26,4 +26,4 @@ pub use experts::Expert;
 pub use policy::{ActorCritic, NetworkConfig};
 pub use ppo::PpoConfig;
 pub use scoring::{FrameScorer, RewardScorer, ScoreUse};
-pub use train::{TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train};
+pub use train::{TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train, untrained_policy};

@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
 use sayso_envs::{AutoresetMode, VectorEnv};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +14,8 @@ use crate::episodes::GoalRate;
 use crate::error::check;
 use crate::evaluate::TrainedPolicy;
 use crate::gae;
-use crate::learner::Learner;
+use crate::learner::{Learner, fresh_network};
+use crate::normalize::ObservationNormalizer;
 use crate::ppo::{self, PpoConfig, UpdateStats};
 use crate::rollout::{self, Judge, Rollout};
 use crate::scoring::{FrameScorer, ScoreUse, ScoringThread};
@@ -126,6 +129,20 @@ pub struct TrainOutcome {
     pub last_report: Option<UpdateReport>,
     /// Whether the observer ended the training early.
     pub interrupted: bool,
+}
+
+/// The policy that [`train`] starts from with this configuration. It draws its actions, as training does at first.
+///
+/// # Errors
+/// If the configuration is out of range or does not fit the env.
+pub fn untrained_policy(env: &dyn VectorEnv, config: &TrainConfig) -> Result<TrainedPolicy> {
+    config.validate()?;
+    let network = fresh_network(env, config, &mut Pcg64::seed_from_u64(config.seed))?;
+    let normalizer =
+        config.ppo.normalize_observations.then(|| ObservationNormalizer::new(network.spec().state_dim));
+    let mut policy = TrainedPolicy::new(network, normalizer);
+    policy.deterministic = false;
+    Ok(policy)
 }
 
 /// Trains a policy with PPO.

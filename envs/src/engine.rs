@@ -191,6 +191,10 @@ fn judge(
             }
         }
         RewardSource::Language(model, _) => {
+            // A score holds until the next one, and no longer than its episode.
+            for (slot, ..) in envs.iter().filter(|(.., episode)| episode.n_steps <= 1) {
+                batch.scores[slot.0.0] = 0.0;
+            }
             let Some(sensor) = config.judge_sensor.map(|i| &sensors.0[i]).filter(|s| s.is_enabled) else {
                 return;
             };
@@ -317,7 +321,6 @@ pub(crate) fn observe_resets(world: &mut World) {
                 let sensor = &mut world.resource_mut::<Sensors>().0[sensor_idx];
                 std::mem::swap(&mut columns.observations.pixels, &mut sensor.target.rgb);
             }
-            batch.scores.fill(0.0);
         });
     });
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use sayso::Error;
 use sayso::agents::evaluate::{EvalReport, GoalSuccess};
-use sayso::agents::{EvalConfig, Policy, RandomPolicy, evaluate};
+use sayso::agents::{EvalConfig, Policy, evaluate, untrained_policy};
 use sayso::config::{RewardKind, RunConfig};
 use sayso::envs::VecEnv;
 use sayso::machine;
@@ -35,9 +35,11 @@ pub struct Measured {
 
 type Judge<'a> = Option<&'a Arc<dyn FrameReward>>;
 
-/// Measures the policy that training starts from, which acts at random. `None` if Ctrl-C came in between.
+/// Measures the policy that training starts from. `None` if Ctrl-C came in between.
 pub fn untrained(config: &RunConfig, judge: Judge<'_>, is_quiet: bool) -> Result<Option<Measured>> {
-    let make = |env: &VecEnv| -> Result<Box<dyn Policy>> { Ok(Box::new(RandomPolicy::new(env))) };
+    let make = |env: &VecEnv| -> Result<Box<dyn Policy>> {
+        Ok(Box::new(untrained_policy(env, &config.train).map_err(Error::from)?))
+    };
     measure("untrained", config, judge, &make, is_quiet)
 }
 
@@ -147,7 +149,7 @@ fn videos(before: &Measured, after: &Measured) -> Result<Vec<Clip>> {
         return Ok(Vec::new());
     }
     Ok(vec![
-        clip(before, "Untrained", "acts at random")?,
+        clip(before, "Untrained", "the network that training starts from")?,
         clip(after, "Trained", "the same episodes, after learning")?,
     ])
 }

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sayso::rewards::{CheckpointModel, FrameReward as _, GoalBaselineConfig, LanguageReward};
-use sayso::sim::Frames;
+use image::RgbImage;
+use sayso::rewards::{Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _, LanguageReward};
 use sayso::{Error, models};
 
 use super::Outcome;
 use super::failure::BadInput;
 use super::tables::table;
+
+/// Pictures that are in memory at once.
+const BATCH: usize = 64;
 
 /// Score pictures against a sentence, as training would
 ///
@@ -53,16 +56,13 @@ pub fn run(args: &Args) -> Result<Outcome> {
     };
     check(&prompts)?;
     let model = models::load(&args.model)?;
-    let mut frames = Vec::with_capacity(args.images.len());
-    for path in &args.images {
-        frames.push(read(path, &model)?);
-    }
-    let reward = LanguageReward::new(model, &prompts).map_err(Error::from)?;
-    let mut scores = Vec::with_capacity(frames.len());
-    let mut one = Vec::new();
-    for frame in &frames {
-        reward.score(frame, 1, &mut one).map_err(Error::from)?;
-        scores.extend_from_slice(&one);
+    let reward = LanguageReward::new(model.clone(), &prompts).map_err(Error::from)?;
+    let (mut scores, mut of_batch) = (Vec::with_capacity(args.images.len()), Vec::new());
+    for paths in args.images.chunks(BATCH) {
+        let pictures = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+        let frames = model.prepare(&pictures, Fit::Checkpoint);
+        reward.score(&frames, 1, &mut of_batch).map_err(Error::from)?;
+        scores.extend_from_slice(&of_batch);
     }
     print(args, &scores);
     Ok(Outcome::Done)
@@ -82,18 +82,16 @@ fn check(prompts: &GoalBaselineConfig) -> Result<()> {
     Ok(prompts.validate().map_err(Error::from)?)
 }
 
-fn read(path: &Path, model: &CheckpointModel) -> Result<Frames> {
-    let undecodable = |reason: String| Error::Image { path: path.to_owned(), reason };
+fn read(path: &Path) -> Result<RgbImage> {
     let bytes = std::fs::read(path).map_err(|source| Error::File {
         action: "read",
         path: path.to_owned(),
         source,
     })?;
-    let picture = image::load_from_memory(&bytes).map_err(|err| undecodable(err.to_string()))?.to_rgb8();
-    let fitted = model.preprocess().fit(&picture, sayso::rewards::Fit::Checkpoint);
-    let (height, width) = (fitted.height() as usize, fitted.width() as usize);
-    let frames = Frames::from_pixels(1, height, width, fitted.into_raw());
-    Ok(frames.ok_or_else(|| undecodable("its size and its pixels disagree".into()))?)
+    let decoded = image::load_from_memory(&bytes);
+    let undecodable =
+        |err: image::ImageError| Error::Image { path: path.to_owned(), reason: err.to_string() };
+    Ok(decoded.map_err(undecodable)?.to_rgb8())
 }
 
 fn print(args: &Args, scores: &[f32]) {

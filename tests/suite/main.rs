@@ -12,3 +12,5 @@ mod metadata;
 mod program;
 /// Whole runs, small: their folders, reports, resumption.
 mod runs;
+/// Commands beside training: making a reward model, and scoring pictures with one.
+mod tools;

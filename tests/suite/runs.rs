@@ -52,6 +52,18 @@ fn a_run_leaves_everything_it_promises_and_eval_reads_it() {
 }
 
 #[test]
+fn a_policy_can_learn_from_pixels_and_from_both() {
+    for obs in ["pixels", "both"] {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let args = ["--obs", obs, "--steps", "64", "--out", "run", "--set", "env.max_episode_steps=8"];
+        let output = sayso(dir.path(), &small(&args));
+        assert!(output.status.success(), "{obs}: {}", stderr(&output));
+        let output = sayso(dir.path(), &["eval", "run", "--episodes", "2"]);
+        assert!(output.status.success(), "{obs}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_report_refers_to_nothing_outside_itself() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "128", "--out", "run"]));

@@ -10,3 +10,5 @@ mod learning;
 mod checkpoints;
 // The judge's thread.
 mod scoring;
+// A reward model in the making.
+mod pretraining;

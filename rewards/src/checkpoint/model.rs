@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
+use rayon::prelude::*;
 use sayso_sim::{Frames, ImageSpec};
 use serde_json::Value;
 
@@ -16,8 +17,11 @@ use crate::towers::params::StrictTensors;
 use crate::towers::{Clip, ClipConfig, Siglip, SiglipConfig, unit_rows};
 use crate::{Embeddings, ImageTextModel, Result, RewardError};
 
-/// Pictures that go through the tower at once: enough to keep every core busy, few enough to bound the memory.
-const MAX_BATCH: usize = 64;
+/// Pictures that go through the tower at once on an accelerator: enough to fill it, few enough to bound the memory.
+const BATCH: usize = 64;
+/// The same for a core of the CPU. Batches run side by side, which for small towers is faster by a quarter than to share
+/// out each of their operations.
+const CPU_BATCH: usize = 16;
 
 /// A CLIP or SigLIP checkpoint with its tokenizer and its preprocessing.
 #[derive(Clone, Debug)]
@@ -164,13 +168,18 @@ impl ImageTextModel for CheckpointModel {
         if expected != got {
             return Err(RewardError::WrongImageSize { expected, got });
         }
-        let mut values = Vec::with_capacity(frames.n_views() * self.embed_dim);
-        for start in (0..frames.n_views()).step_by(MAX_BATCH) {
-            let range = start..frames.n_views().min(start + MAX_BATCH);
+        let batch = if self.device.is_cpu() { CPU_BATCH } else { BATCH };
+        let embed = |start: usize| {
+            let range = start..frames.n_views().min(start + batch);
             let patches = patchify(frames, range, spec, self.patch_size, self.dtype, &self.device)?;
-            values.extend(rows_of(&self.embed_patches(&patches)?)?);
-        }
-        Ok(Embeddings::from_values(self.embed_dim, values))
+            rows_of(&self.embed_patches(&patches)?)
+        };
+        let starts = (0..frames.n_views()).step_by(batch);
+        let batches: Vec<Vec<f32>> = match self.device.is_cpu() {
+            true => starts.collect::<Vec<_>>().into_par_iter().map(embed).collect::<Result<_>>()?,
+            false => starts.map(embed).collect::<Result<_>>()?,
+        };
+        Ok(Embeddings::from_values(self.embed_dim, batches.concat()))
     }
 
     fn embed_prompts(&self, prompts: &[String]) -> Result<Embeddings> {

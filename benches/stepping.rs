@@ -1,0 +1,77 @@
+//! Env steps per second: physics alone, with pixels, and with the reward of a sentence; and pictures per second of the
+//! bundled judge.
+
+use std::sync::Arc;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use sayso::config::{RewardConfig, RewardKind};
+use sayso::models;
+use sayso_envs::{
+    AutoresetMode, EnvConfig, JudgeConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv,
+    VectorEnv,
+};
+use sayso_rewards::{FrameReward, ImageTextModel as _};
+use sayso_sim::{Frames, seed};
+
+const N_ENVS: usize = 64;
+
+fn stepping(criterion: &mut Criterion) {
+    let config = RewardConfig {
+        source: RewardKind::Language,
+        model: "bundled".to_owned(),
+        prompts: vec!["the gripper touching the red ball".to_owned()],
+        baselines: vec!["the gripper far from the red ball".to_owned()],
+        alpha: 0.5,
+    };
+    let judge: Arc<dyn FrameReward> = Arc::new(models::language_reward(&config).expect("the bundled model"));
+    let language = RewardSource::Language(judge, JudgeConfig::default());
+    let cases = [
+        ("Reach-v0", "state", ObservationMode::State, RewardSource::GroundTruth),
+        ("Reach-v0", "pixels", ObservationMode::Pixels, RewardSource::GroundTruth),
+        ("Reach-v0", "language", ObservationMode::State, language),
+        ("GoTo-v0", "state", ObservationMode::State, RewardSource::GroundTruth),
+        ("CartPole-v1", "state", ObservationMode::State, RewardSource::GroundTruth),
+    ];
+    let mut group = criterion.benchmark_group("stepping");
+    group.sample_size(20);
+    group.throughput(Throughput::Elements(N_ENVS as u64));
+    for (id, what, observation, reward) in cases {
+        let config = EnvConfig {
+            id: id.to_owned(),
+            n_envs: N_ENVS,
+            observation,
+            autoreset: AutoresetMode::SameStep,
+            ..EnvConfig::default()
+        };
+        let mut env = VecEnv::new(&config, reward).expect("a registered environment");
+        let mut batch = StepBatch::default();
+        env.reset(&ResetOptions { seed: Some(1), mask: None }, &mut batch).expect("a reset");
+        let space = env.single_action_space().clone();
+        let mut rng = seed::stream(&[1]);
+        group.bench_function(BenchmarkId::new(id, what), |bencher| {
+            bencher.iter(|| {
+                let actions = space.sample_actions(N_ENVS, &mut rng).expect("a space with samples");
+                env.step(&actions, &mut batch).expect("a step");
+            });
+        });
+    }
+    group.finish();
+}
+
+fn judging(criterion: &mut Criterion) {
+    let model = models::load("bundled").expect("the bundled model");
+    let spec = model.image_spec().clone();
+    let mut group = criterion.benchmark_group("judging");
+    group.sample_size(20);
+    for n_views in [1, 32, 128] {
+        let frames = Frames::new(n_views, spec.height, spec.width);
+        group.throughput(Throughput::Elements(n_views as u64));
+        group.bench_function(BenchmarkId::new("bundled", n_views), |bencher| {
+            bencher.iter(|| model.embed_frames(&frames).expect("embeddings"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, stepping, judging);
+criterion_main!(benches);

@@ -1,0 +1,113 @@
+//! Commands beside training: making a reward model, and scoring pictures with one.
+
+use std::fs;
+use std::path::Path;
+
+use image::RgbImage;
+use sayso::envs::{EnvConfig, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _};
+use sayso::models;
+use sayso::rewards::{FrameReward as _, GoalBaselineConfig, LanguageReward};
+
+use crate::program::{sayso, stderr, stdout};
+
+const GOAL: &str = "the gripper touching the red ball";
+const BASELINE: &str = "the gripper far from the red ball";
+
+/// What `sayso score --json` answers, in the order of the pictures.
+fn rewards(folder: &Path, pictures: &[String], more: &[&str]) -> Vec<f32> {
+    let mut args = vec!["score", "--json", "--goal", GOAL, "--baseline", BASELINE];
+    args.extend(pictures.iter().map(String::as_str));
+    args.extend(more);
+    let output = sayso(folder, &args);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let reward = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a JSON object a line");
+        line["reward"].as_f64().expect("a number") as f32
+    };
+    stdout(&output).lines().map(reward).collect()
+}
+
+/// The first frames of a few episodes as PNG files; returns their names.
+fn draw(folder: &Path, n_envs: usize, size: usize) -> (Vec<String>, sayso::sim::Frames) {
+    let config = EnvConfig { n_envs, ..EnvConfig::default() };
+    let mut env = VecEnv::new(&config, RewardSource::None).expect("an env");
+    let reset = ResetOptions { seed: Some(5), mask: None };
+    env.reset(&reset, &mut StepBatch::default()).expect("a reset");
+    let frames = env.render("front", size, size).expect("frames");
+    let mut names = Vec::new();
+    for idx in 0..n_envs {
+        let side = size as u32;
+        let picture = RgbImage::from_raw(side, side, frames.view(idx).to_vec()).expect("a whole picture");
+        names.push(format!("{idx}.png"));
+        picture.save(folder.join(&names[idx])).expect("saves");
+    }
+    (names, frames)
+}
+
+#[test]
+fn pictures_are_scored_as_training_scores_frames() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let model = models::load("bundled").expect("the bundled model");
+    let prompts =
+        GoalBaselineConfig { goal: vec![GOAL.into()], baseline: vec![BASELINE.into()], alpha: 0.25 };
+    let reward = LanguageReward::new(model, &prompts).expect("its prompts");
+    let size = reward.image_spec().width;
+    let (names, frames) = draw(dir.path(), 3, size);
+    let mut expected = Vec::new();
+    reward.score(&frames, 1, &mut expected).expect("scores");
+    let got = rewards(dir.path(), &names, &["--alpha", "0.25"]);
+    assert_eq!(got.len(), expected.len());
+    for (got, expected) in got.iter().zip(&expected) {
+        assert!((got - expected).abs() < 1e-6, "{got} for {expected}");
+    }
+    assert!(got[0] != got[1], "different pictures, different scores");
+}
+
+#[test]
+fn what_cannot_be_scored_is_refused() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    draw(dir.path(), 1, 80);
+    fs::write(dir.path().join("broken.png"), b"\x89PNG\r\n\x1a\nnot really").expect("writes");
+    let long = format!("the gripper {} the red ball", "touching ".repeat(200));
+    let cases: [(&[&str], &[&str]); 5] = [
+        (&["broken.png", "--goal", GOAL, "--alpha", "0"], &["broken.png"]),
+        (&["missing.png", "--goal", GOAL, "--alpha", "0"], &["missing.png"]),
+        (&["0.png", "--goal", GOAL, "--alpha", "0.5"], &["--alpha needs a --baseline"]),
+        (&["0.png", "--goal", &long, "--alpha", "0"], &["token"]),
+        (&["0.png", "--goal", "a zebra", "--alpha", "0"], &["zebra"]),
+    ];
+    for (args, expected) in cases {
+        let output = sayso(dir.path(), &[&["score"], args].concat());
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?} says: {message}");
+        for part in expected {
+            assert!(message.contains(part), "{args:?} does not say '{part}' but: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_model_is_made_described_and_used() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let config = "n_pictures = 32\nbatch_size = 16\nwidth = 32\nn_layers = 1\ntext_width = 32\nn_text_layers = 1\n\
+                  embed_dim = 16\n\n[[tasks]]\nid = 'Reach-v0'\nshare = 1.0\n";
+    fs::write(dir.path().join("small.toml"), config).expect("writes");
+    let output = sayso(dir.path(), &["pretrain", "--config", "small.toml", "--out", "made"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("Rank correlation"), "{}", stdout(&output));
+    let model = dir.path().join("made/model");
+    for part in ["config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors"] {
+        assert!(model.join(part).exists(), "{part} is missing");
+    }
+    let card = fs::read_to_string(model.join("README.md")).expect("a model card");
+    assert!(card.contains("Reach-v0") && !card.contains("GoTo-v0"), "{card}");
+
+    let (names, _) = draw(dir.path(), 2, 100);
+    let got = rewards(dir.path(), &names, &["--model", "made/model"]);
+    assert!(got.len() == 2 && got.iter().all(|reward| reward.is_finite()), "{got:?}");
+    let output = sayso(dir.path(), &["pretrain", "--resume", "made"]);
+    assert!(output.status.success(), "a finished pretraining is written again: {}", stderr(&output));
+
+    let output = sayso(dir.path(), &["pretrain", "--config", "small.toml", "--out", "made"]);
+    assert_eq!(output.status.code(), Some(2), "a folder in use is refused: {}", stderr(&output));
+}
