@@ -122,9 +122,9 @@ impl ActionRow<'_> {
 pub struct Measurement {
     /// `[n_goals]`: whether each goal is met.
     pub success: Vec<bool>,
-    /// `[n_goals]`: dense reward of each goal.
+    /// `[n_goals]`: dense reward of each goal; NaN in a scattered state without the thing that the goal names.
     pub reward: Vec<f32>,
-    /// `[n_metrics]`.
+    /// `[n_metrics]`; NaN likewise.
     pub metrics: Vec<f32>,
     /// Whether the episode is over, by the rules of the task.
     pub is_terminal: bool,

@@ -30,8 +30,11 @@ pub struct Args {
     #[arg(long, value_name = "FOLDER", default_value = "pretrained")]
     out: PathBuf,
     /// Go on in a folder where a pretraining was interrupted
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["out", "config", "pictures", "seed"])]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["out", "from", "config", "pictures", "seed"])]
     resume: Option<PathBuf>,
+    /// Start from the weights and the settings of another pretraining, with a learning rate that rises and falls anew
+    #[arg(long, value_name = "FOLDER")]
+    from: Option<PathBuf>,
     /// A TOML file laid over the defaults
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
@@ -47,6 +50,7 @@ const EXAMPLES: &str = "\
 Examples:
   sayso pretrain --out mine
   sayso pretrain --resume mine
+  sayso pretrain --from mine --pictures 200000 --seed 1 --out better
   sayso train --model mine/model";
 
 /// Runs the command.
@@ -100,6 +104,11 @@ fn examine_and_describe(pretraining: &Pretraining, folder: &Path) -> Result<()> 
 
 fn start(args: &Args) -> Result<Pretraining> {
     let mut layers = Layers::default();
+    if let Some(from) = &args.from {
+        expect_checkpoint(from)?;
+        let config = Pretraining::saved_config(from).map_err(Error::from)?;
+        layers.add_text(&as_toml(&config)?, from)?;
+    }
     if let Some(path) = &args.config {
         layers.add_file(path)?;
     }
@@ -110,27 +119,41 @@ fn start(args: &Args) -> Result<Pretraining> {
         layers.set("seed", seed);
     }
     let config: PretrainConfig = layers.finish()?;
-    let text = toml::to_string_pretty(&config).context("cannot write the configuration as TOML")?;
-    let pretraining = Pretraining::new(config).map_err(Error::from)?;
+    let text = as_toml(&config)?;
+    let pretraining = match &args.from {
+        Some(from) => Pretraining::starting_from(config, from),
+        None => Pretraining::new(config),
+    };
+    let pretraining = pretraining.map_err(Error::from)?;
     run_folder::create_fresh(&args.out, &[])?;
     run_folder::write_atomically(&args.out.join(run_folder::CONFIG), text.as_bytes())?;
     Ok(pretraining)
 }
 
+fn as_toml(config: &PretrainConfig) -> Result<String> {
+    toml::to_string_pretty(config).context("cannot write the configuration as TOML")
+}
+
 fn resume(folder: &Path) -> Result<Pretraining> {
-    if !folder.join(CHECKPOINT).is_file() {
-        let message = format!("{} holds no {CHECKPOINT}", folder.display());
-        return Err(BadInput::refuse(message, "start with `sayso pretrain --out FOLDER`"));
-    }
+    expect_checkpoint(folder)?;
     Ok(Pretraining::resume(folder).map_err(Error::from)?)
+}
+
+fn expect_checkpoint(folder: &Path) -> Result<()> {
+    if folder.join(CHECKPOINT).is_file() {
+        return Ok(());
+    }
+    let message = format!("{} holds no {CHECKPOINT}", folder.display());
+    Err(BadInput::refuse(message, "start with `sayso pretrain --out FOLDER`"))
 }
 
 fn message(report: &PretrainReport) -> String {
     format!(
-        "{:.0} pictures/s  contrastive {:.3}  axes {:.4}  positions {:.4}  landmarks {:.4}  patches {:.3}",
+        "{:.0} pictures/s  contrastive {:.3}  axes {:.4}  order {:.4}  positions {:.4}  landmarks {:.4}  patches {:.3}",
         report.pictures_per_sec,
         report.contrastive,
         report.axes,
+        report.order,
         report.positions,
         report.landmarks,
         report.patches

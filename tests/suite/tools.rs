@@ -108,6 +108,14 @@ fn a_model_is_made_described_and_used() {
     let output = sayso(dir.path(), &["pretrain", "--resume", "made"]);
     assert!(output.status.success(), "a finished pretraining is written again: {}", stderr(&output));
 
+    let further = ["pretrain", "--from", "made", "--pictures", "16", "--seed", "1", "--out", "further"];
+    let output = sayso(dir.path(), &further);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let card = fs::read_to_string(dir.path().join("further/model/README.md")).expect("a model card");
+    assert!(card.contains("48 pictures") && card.contains("| 2 | 1 | 16 |"), "both courses are told: {card}");
+    let output = sayso(dir.path(), &["pretrain", "--from", "nowhere"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+
     let output = sayso(dir.path(), &["pretrain", "--config", "small.toml", "--out", "made"]);
     assert_eq!(output.status.code(), Some(2), "a folder in use is refused: {}", stderr(&output));
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::config::PretrainConfig;
 use super::exam::ExamReport;
 use super::trainer::Pretraining;
 
@@ -34,11 +35,11 @@ pub fn model_card(training: &Pretraining, exams: &[ExamReport], images_per_sec: 
             .to_owned(),
     );
     line("## Data\n".to_owned());
+    let courses: Vec<&PretrainConfig> = training.earlier().iter().chain([config]).collect();
     line(format!(
-        "{} pictures, each drawn once (seed {}), of states scattered over what an agent could ever bring about; light, camera, colours \
-         and surfaces vary.\n",
-        config.n_steps() * config.batch_size as u64,
-        config.seed,
+        "{} pictures, each drawn once, of states scattered over what an agent could ever bring about; light, camera, colours and \
+         surfaces vary.\n",
+        courses.iter().map(|course| course.n_steps() * course.batch_size as u64).sum::<u64>(),
     ));
     line("| task | share | cameras | statements |\n|---|---|---|---|".to_owned());
     let total: f64 = config.tasks.iter().map(|t| t.share).sum();
@@ -54,12 +55,25 @@ pub fn model_card(training: &Pretraining, exams: &[ExamReport], images_per_sec: 
     }
     line(String::new());
     line("## Training\n".to_owned());
-    line(format!(
-        "Symmetric contrastive training with soft targets, a term for the marks of each axis, and an auxiliary head that regresses \
-         the position on each axis from the pooled features (weight {}; a training signal about pictures, not shipped). Adam, batch \
-         {}, learning rate {} with warm-up and cosine, on a CPU.\n",
-        config.auxiliary_weight, config.batch_size, config.learning_rate,
-    ));
+    line(
+        "Symmetric contrastive training with soft targets; a term for the marks of each axis, and one for the order of pictures between \
+         its ends; and heads that regress positions on axes and landmarks from the pooled features, and find the landmarks among the \
+         patches (training signals about pictures, not shipped). Adam with warm-up and cosine, on a CPU.\n"
+            .to_owned(),
+    );
+    line("| course | seed | pictures | batch | learning rate | weight of the heads |\n|---|---|---|---|---|---|".to_owned());
+    for (idx, course) in courses.iter().enumerate() {
+        line(format!(
+            "| {} | {} | {} | {} | {} | {} |",
+            idx + 1,
+            course.seed,
+            course.n_steps() * course.batch_size as u64,
+            course.batch_size,
+            course.learning_rate,
+            course.auxiliary_weight
+        ));
+    }
+    line(String::new());
     line("## Held-out scenes\n".to_owned());
     line(
         "Spearman's rank correlation of the reward (goal prompt against baseline prompt, the task's own) with ground truth; AUC of \

@@ -57,15 +57,15 @@ impl Default for PretrainConfig {
         let task = |id: &str, share: f64| TaskShare { id: id.to_owned(), options: toml::Table::new(), share };
         Self {
             seed: 0,
-            n_pictures: 360_000,
+            n_pictures: 600_000,
             batch_size: 128,
             learning_rate: 1e-3,
             auxiliary_weight: 1.0,
             image_size: 64,
             patch_size: 8,
-            width: 128,
+            width: 96,
             n_layers: 4,
-            text_width: 128,
+            text_width: 96,
             n_text_layers: 2,
             embed_dim: 128,
             tasks: vec![

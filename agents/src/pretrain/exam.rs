@@ -148,20 +148,24 @@ impl Scenes {
 
     fn grade(&self, task: &dyn Task, goal_idx: usize, scores: &[f32]) -> GoalExam {
         let spec = task.spec();
-        let true_rewards: Vec<f32> = self.measurements.iter().map(|m| m.reward[goal_idx]).collect();
-        // A task whose dense reward has few values is graded on its first metric, the smaller the better.
-        let is_graded = true_rewards.iter().any(|&r| r != 0.0 && r != 1.0);
-        let quality: Vec<f32> = match is_graded {
-            true => true_rewards,
-            false => {
-                self.measurements.iter().map(|m| -m.metrics.first().copied().unwrap_or(0.0).abs()).collect()
-            }
-        };
         let n_cameras = self.n_cameras;
-        let of_camera =
-            |camera: usize| scores.iter().skip(camera).step_by(n_cameras).copied().collect::<Vec<_>>();
-        let averaged: Vec<f32> = scores.chunks_exact(n_cameras).map(|s| s.iter().sum()).collect();
-        let is_met: Vec<bool> = self.measurements.iter().map(|m| m.success[goal_idx]).collect();
+        // Scenes in which there is nothing that the goal names have no truth to hold a score against.
+        let scenes: Vec<(&Measurement, &[f32])> = self
+            .measurements
+            .iter()
+            .zip(scores.chunks_exact(n_cameras))
+            .filter(|(truth, _)| !truth.reward[goal_idx].is_nan())
+            .collect();
+        // A task whose dense reward has few values is graded on its first metric, the smaller the better.
+        let is_graded = scenes.iter().any(|(truth, _)| ![0.0, 1.0].contains(&truth.reward[goal_idx]));
+        let quality = scenes.iter().map(|(truth, _)| match is_graded {
+            true => truth.reward[goal_idx],
+            false => -truth.metrics.first().copied().unwrap_or(0.0).abs(),
+        });
+        let quality: Vec<f32> = quality.collect();
+        let of_camera = |camera: usize| scenes.iter().map(|(_, scores)| scores[camera]).collect::<Vec<_>>();
+        let averaged: Vec<f32> = scenes.iter().map(|(_, scores)| scores.iter().sum()).collect();
+        let is_met: Vec<bool> = scenes.iter().map(|(truth, _)| truth.success[goal_idx]).collect();
         GoalExam {
             task: spec.id.to_owned(),
             goal: spec.goals[goal_idx].name.clone(),

@@ -17,6 +17,8 @@ pub struct Losses {
     pub contrastive: Tensor,
     /// Pictures find their mark on each axis.
     pub axes: Tensor,
+    /// Between an axis's first mark and its last, pictures stand in the order of what they show.
+    pub order: Tensor,
     /// The auxiliary head finds the position on each axis.
     pub positions: Tensor,
     /// The auxiliary head finds the landmarks in the picture.
@@ -28,7 +30,15 @@ pub struct Losses {
 /// Largest factor on cosines, as CLIP's.
 pub const MAX_LOGIT_SCALE: f64 = 100.0;
 
+/// How much nearer to the first mark of an axis than to the last one a picture stands at most, in cosines. A picture shows
+/// several axes at once, and its unit vector has to hold this for each.
+const ORDER_MARGIN: f64 = 0.4;
+
 /// Compares embeddings with truth.
+///
+/// Retrieval only asks that the right mark be the nearest. A reward is read off between two of them, the goal and the
+/// baseline, so there the distance of a picture from both has to mean something also for the marks between: the
+/// difference of the cosines is made to fall linearly along the axis.
 ///
 /// `images` `[n, dim]` and `texts` `[n_kept, dim]` have unit rows; `truth` is `[n, n_statements]`, and `kept` lists the
 /// statements that `texts` stands for (those that are not held out). `answers` `[n, n_axes + 3 * n_landmarks]` is what the
@@ -49,14 +59,15 @@ pub fn losses(
     let kept_idx = Tensor::new(kept, truth.device())?;
     let kept_truth = truth.index_select(&kept_idx, 1)?;
     let scale = logit_scale.exp()?.clamp(0.0, MAX_LOGIT_SCALE)?;
-    let logits = images.matmul(&texts.t()?)?.broadcast_mul(&scale)?;
+    let cosines = images.matmul(&texts.t()?)?;
+    let logits = cosines.broadcast_mul(&scale)?;
     let by_picture = soft_cross_entropy(&logits, &kept_truth)?;
     let by_statement = soft_cross_entropy(&logits.t()?.contiguous()?, &kept_truth.t()?.contiguous()?)?;
     let contrastive = ((by_picture + by_statement)? * 0.5)?;
 
-    let mut axes = Vec::with_capacity(catalogue.axes.len());
-    let mut columns = Vec::with_capacity(catalogue.axes.len());
-    let mut masks = Vec::with_capacity(catalogue.axes.len());
+    let n_axes = catalogue.axes.len();
+    let (mut axes, mut orders) = (Vec::with_capacity(n_axes), Vec::with_capacity(n_axes));
+    let (mut columns, mut masks) = (Vec::with_capacity(n_axes), Vec::with_capacity(n_axes));
     for axis in &catalogue.axes {
         let within = |idx: &u32| axis.contains(&(*idx as usize));
         if let Some(first) = kept.iter().position(within) {
@@ -70,13 +81,20 @@ pub fn losses(
         let last = (axis.len() - 1).max(1) as f32;
         let marks: Vec<f32> = (0..axis.len()).map(|mark| mark as f32 / last).collect();
         let marks = Tensor::from_vec(marks, (axis.len(), 1), truth.device())?;
-        columns.push(degrees.contiguous()?.matmul(&marks)?);
-        masks.push(degrees.sum_keepdim(1)?);
+        let position = degrees.contiguous()?.matmul(&marks)?;
+        let mass = degrees.sum_keepdim(1)?;
+        let column = |idx: usize| kept.iter().position(|&k| k as usize == idx);
+        if let (Some(first), Some(last)) = (column(axis.start), column(axis.end - 1)) {
+            let nearer = (cosines.narrow(1, first, 1)? - cosines.narrow(1, last, 1)?)?;
+            let wanted = position.affine(-2.0 * ORDER_MARGIN, ORDER_MARGIN)?;
+            orders.push(masked_square_error(&nearer, &wanted, &mass)?);
+        }
+        columns.push(position);
+        masks.push(mass);
     }
-    let n_axes = axes.len().max(1) as f64;
-    let axes = (Tensor::stack(&axes, 0)?.sum_all()? / n_axes)?;
+    let axes = mean(&axes)?;
+    let order = mean(&orders)?;
     let (targets, mask) = (Tensor::cat(&columns, 1)?, Tensor::cat(&masks, 1)?);
-    let n_axes = catalogue.axes.len();
     let positions = masked_square_error(&answers.narrow(1, 0, n_axes)?, &targets, &mask)?;
     let patches = patch_cross_entropy(patches, landmarks)?;
     // A NaN differs from itself.
@@ -84,7 +102,12 @@ pub fn losses(
     let seen = is_seen.where_cond(landmarks, &landmarks.zeros_like()?)?;
     let coordinates = answers.narrow(1, n_axes, landmarks.dim(1)?)?;
     let landmarks = masked_square_error(&coordinates, &seen, &is_seen.to_dtype(seen.dtype())?)?;
-    Ok(Losses { contrastive, axes, positions, landmarks, patches })
+    Ok(Losses { contrastive, axes, order, positions, landmarks, patches })
+}
+
+/// Mean of scalars.
+fn mean(scalars: &[Tensor]) -> Result<Tensor> {
+    Ok((Tensor::stack(scalars, 0)?.sum_all()? / scalars.len().max(1) as f64)?)
 }
 
 /// Cross-entropy, over the patches of a picture, of where each landmark is.

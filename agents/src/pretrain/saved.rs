@@ -16,6 +16,8 @@ pub const CHECKPOINT: &str = "pretrain.safetensors";
 pub(super) struct Saved {
     pub config: PretrainConfig,
     pub n_steps: u64,
+    /// The courses that the weights went through before, oldest first.
+    pub earlier: Vec<PretrainConfig>,
     pub tensors: HashMap<String, Tensor>,
 }
 
@@ -23,9 +25,11 @@ impl Saved {
     /// Writes the file beside its place and moves it there, so that it is whole or absent.
     pub fn save(&self, path: &Path) -> Result<()> {
         let error = |e: &dyn std::fmt::Display| failure(path, format!("cannot be written: {e}"));
-        let config = serde_json::to_string(&self.config).map_err(|e| error(&e))?;
-        let header =
-            HashMap::from([("config".to_owned(), config), ("n_steps".to_owned(), self.n_steps.to_string())]);
+        let header = HashMap::from([
+            ("config".to_owned(), serde_json::to_string(&self.config).map_err(|e| error(&e))?),
+            ("earlier".to_owned(), serde_json::to_string(&self.earlier).map_err(|e| error(&e))?),
+            ("n_steps".to_owned(), self.n_steps.to_string()),
+        ]);
         let bytes = safetensors::serialize(&self.tensors, Some(header)).map_err(|e| error(&e))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(|e| error(&e))?;
@@ -49,10 +53,12 @@ impl Saved {
         };
         let config =
             serde_json::from_str(entry("config")?).map_err(|e| failure(path, format!("config: {e}")))?;
+        let earlier =
+            serde_json::from_str(entry("earlier")?).map_err(|e| failure(path, format!("earlier: {e}")))?;
         let n_steps = entry("n_steps")?.parse().map_err(|e| failure(path, format!("n_steps: {e}")))?;
         let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
             .map_err(|e| failure(path, e.to_string()))?;
-        Ok(Self { config, n_steps, tensors })
+        Ok(Self { config, n_steps, earlier, tensors })
     }
 
     /// A tensor of the file.

@@ -38,6 +38,8 @@ pub struct PretrainReport {
     pub contrastive: f32,
     /// Loss on the marks of the axes.
     pub axes: f32,
+    /// Mean squared error of a picture's place between the first and the last mark, in cosines.
+    pub order: f32,
     /// Mean squared error of the auxiliary head's positions on axes, in units of an axis's length.
     pub positions: f32,
     /// Mean squared error of its landmarks, in units of half the picture's edge.
@@ -60,6 +62,7 @@ pub struct Pretraining {
     parameters: Parameters,
     adam: Adam,
     n_steps: u64,
+    earlier: Vec<PretrainConfig>,
 }
 
 impl Pretraining {
@@ -101,7 +104,7 @@ impl Pretraining {
             &device,
         )?;
         let adam = Adam::new(&parameters)?;
-        Ok(Self { config, catalogue, tasks, clip, vars, head, patch_head, parameters, adam, n_steps: 0 })
+        Ok(Self { config, catalogue, tasks, clip, vars, head, patch_head, parameters, adam, n_steps: 0, earlier: Vec::new() })
     }
 
     /// Goes on from the checkpoint of a run's folder.
@@ -118,7 +121,37 @@ impl Pretraining {
         }
         training.adam.set_state(moments, saved.n_steps);
         training.n_steps = saved.n_steps;
+        training.earlier = saved.earlier;
         Ok(training)
+    }
+
+    /// The weights of another pretraining, heads included, on a course of their own: to go on with other pictures, or
+    /// with other settings.
+    ///
+    /// # Errors
+    /// If a field of the config is out of its range, or the weights in the folder do not fit it.
+    pub fn starting_from(config: PretrainConfig, folder: &Path) -> Result<Self> {
+        let saved = Saved::load(&folder.join(CHECKPOINT))?;
+        let mut training = Self::new(config)?;
+        for (name, var) in training.parameters.iter() {
+            var.set(&saved.tensor(name, var.dims())?)?;
+        }
+        training.earlier = saved.earlier;
+        training.earlier.push(saved.config);
+        Ok(training)
+    }
+
+    /// The configuration of the pretraining whose checkpoint is in a folder.
+    ///
+    /// # Errors
+    /// If the checkpoint is missing or damaged.
+    pub fn saved_config(folder: &Path) -> Result<PretrainConfig> {
+        Ok(Saved::load(&folder.join(CHECKPOINT))?.config)
+    }
+
+    /// The courses that the weights went through before this one, oldest first.
+    pub fn earlier(&self) -> &[PretrainConfig] {
+        &self.earlier
     }
 
     /// The configuration.
@@ -219,9 +252,10 @@ impl Pretraining {
             (&answers, &patch_logits),
         )?;
         // Squares of fractions are small beside the cross-entropies.
+        let retrieval = ((&parts.contrastive + &parts.axes)? + (&parts.order * 10.0)?)?;
         let auxiliary = (((&parts.positions * 20.0)? + (&parts.landmarks * 10.0)?)? + &parts.patches)?;
         let auxiliary = (auxiliary * self.config.auxiliary_weight)?;
-        let loss = ((&parts.contrastive + &parts.axes)? + auxiliary)?;
+        let loss = (retrieval + auxiliary)?;
         let grads = loss.backward()?;
         let learning_rate = self.config.learning_rate_at(step);
         let norm = self.adam.step(&grads, learning_rate, MAX_GRAD_NORM)?;
@@ -235,6 +269,7 @@ impl Pretraining {
             pictures_per_sec: 0.0,
             contrastive: parts.contrastive.to_scalar()?,
             axes: parts.axes.to_scalar()?,
+            order: parts.order.to_scalar()?,
             positions: parts.positions.to_scalar()?,
             landmarks: parts.landmarks.to_scalar()?,
             patches: parts.patches.to_scalar()?,
@@ -250,7 +285,12 @@ impl Pretraining {
             tensors.insert(name.to_owned(), var.as_tensor().clone());
             tensors.insert(format!("{name}.adam"), moments.clone());
         }
-        let saved = Saved { config: self.config.clone(), n_steps: self.n_steps, tensors };
+        let saved = Saved {
+            config: self.config.clone(),
+            n_steps: self.n_steps,
+            earlier: self.earlier.clone(),
+            tensors,
+        };
         saved.save(&folder.join(CHECKPOINT))
     }
 

@@ -25,6 +25,9 @@ pub const LIMITS: [[f32; 2]; N_JOINTS] =
 /// Farthest that a finger moves from the middle, metres.
 pub const FINGER_STROKE: f32 = 0.035;
 
+/// Name of the body that the fingers are on.
+pub const HAND: &str = "arm_link7";
+
 /// From the hand's frame to the point between the fingertips, metres along the hand's z.
 const TIP_OFFSET: f32 = 0.145;
 
@@ -154,7 +157,7 @@ impl Arm {
             *joint = world.joint(&format!("arm_joint{}", joint_idx + 1))?;
         }
         let fingers = [world.joint("finger_left_joint")?, world.joint("finger_right_joint")?];
-        Ok(Self { joints, fingers, hand: world.body("arm_link7")?, targets: HOME })
+        Ok(Self { joints, fingers, hand: world.body(HAND)?, targets: HOME })
     }
 
     /// Puts the arm at rest in a posture, fingers at an opening (metres from the middle, each).

@@ -34,6 +34,9 @@ const MAX_JOINT_STEP: f32 = 0.08;
 const WORKSPACE: [[f32; 2]; 3] = [[-0.22, 0.30], [-0.38, 0.38], [0.02, 0.45]];
 /// Fingers' distance from the middle throughout an episode, metres.
 const OPENING: f32 = 0.018;
+/// The camera on the hand. From the front the gap is a few pixels and ambiguous in depth; from the hand the same ball is
+/// wide, and its size says how far it is.
+const WRIST: &str = "wrist";
 const BASELINE: &str = "a robot arm and three coloured balls on a table";
 
 /// Options of the task.
@@ -93,7 +96,7 @@ impl Reach {
                 .collect(),
             metric_names: NAMED_COLOURS[..N_BALLS].iter().map(|(c, _)| format!("distance_{c}")).collect(),
             pixel_camera: "front",
-            judge_cameras: vec!["front".to_owned(), "side".to_owned()],
+            judge_cameras: vec!["front".to_owned(), WRIST.to_owned()],
             video_camera: "front",
         };
         Self { spec, scene: Arc::new(scene()), control: options.control }
@@ -205,6 +208,7 @@ fn scene() -> SceneSpec {
         camera("front", [0.92, 0.0, 0.62], [0.04, 0.0, 0.13], 43.0),
         camera("side", [0.08, -0.98, 0.50], [0.04, 0.0, 0.15], 43.0),
         camera("top", [0.06, 0.0, 1.25], [0.05, 0.0, 0.0], 42.0),
+        CameraSpec { mount: Some(arm::HAND.to_owned()), ..camera(WRIST, [0.15, 0.0, 0.01], [0.03, 0.0, 0.16], 76.0) },
     ];
     scene
 }
@@ -233,6 +237,7 @@ impl Task for Reach {
             ball_colours: std::array::from_fn(|ball| ball),
             surfaces: surfaces.into_iter().collect::<Result<_, _>>()?,
             cameras: (0..world.spec().cameras.len()).map(CameraIdx).collect(),
+            wrist: world.camera(WRIST)?,
             control: self.control,
         }))
     }
@@ -246,6 +251,7 @@ struct ReachInstance {
     ball_colours: [usize; N_BALLS],
     surfaces: Vec<MaterialIdx>,
     cameras: Vec<CameraIdx>,
+    wrist: CameraIdx,
     control: Control,
 }
 
@@ -335,11 +341,12 @@ impl TaskInstance for ReachInstance {
     }
 
     fn measure(&self, world: &SimWorld, out: &mut Measurement) {
-        for ball in 0..N_BALLS {
-            let gap = self.gap(world, ball);
-            out.success[ball] = gap < TOUCH_GAP;
-            out.reward[ball] = 1.0 - (5.0 * gap.max(0.0)).tanh();
-            out.metrics[ball] = gap + BALL_RADIUS;
+        for goal_idx in 0..N_BALLS {
+            let ball = self.ball_colours.iter().position(|&colour| colour == goal_idx);
+            let gap = ball.map_or(f32::NAN, |ball| self.gap(world, ball));
+            out.success[goal_idx] = gap < TOUCH_GAP;
+            out.reward[goal_idx] = if gap.is_nan() { gap } else { 1.0 - (5.0 * gap.max(0.0)).tanh() };
+            out.metrics[goal_idx] = gap + BALL_RADIUS;
         }
         out.is_terminal = false;
     }
@@ -367,7 +374,8 @@ impl TaskInstance for ReachInstance {
             }
         }
         for &camera in &self.cameras {
-            looks::vary_camera(world, camera, rng, 0.03, 0.02);
+            let shift = if camera == self.wrist { 0.004 } else { 0.03 };
+            looks::vary_camera(world, camera, rng, shift, 0.02);
         }
         world.sync_drawing();
     }
