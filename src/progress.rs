@@ -37,8 +37,9 @@ impl Progress {
         Self { bar, unit, started: Instant::now(), start_at: done, last_line, is_terminal }
     }
 
-    /// `done` units are done; `message` says what was measured.
+    /// `done` units are done; `message` says what was measured. The last rollout may go beyond the end; the bar does not.
     pub fn update(&mut self, done: u64, message: String) {
+        let done = self.bar.length().map_or(done, |total| done.min(total));
         self.bar.set_position(done);
         if self.is_terminal {
             self.bar.set_message(message);

@@ -11,9 +11,9 @@ use crate::report::ScoredFrame;
 use crate::video::{Caption, Picture, captioned_picture, contact_sheet, encode_mp4, enlarge};
 
 /// Rows and columns of the video camera's picture.
-const VIEW_SIDE: usize = 320;
+const VIEW_SIDE: usize = 384;
 /// Greatest side of a judge's view in a video, and of a single frame.
-const JUDGE_SIDE: usize = 160;
+const JUDGE_SIDE: usize = 192;
 
 /// One state of one episode.
 #[derive(Clone, Debug, PartialEq)]

@@ -37,7 +37,7 @@ pub struct LayerSpec {
 /// The parameters in the order in which they are packed; weights are `[n_out, n_in]`, and query, key and value are one
 /// weight of `3 * width` rows.
 #[derive(Clone, Copy)]
-enum Part {
+pub(super) enum Part {
     Norm1Weight,
     Norm1Bias,
     QkvWeight,
@@ -150,27 +150,27 @@ struct Layer {
 }
 
 /// The packed parameters.
-struct Params<'a> {
-    storage: &'a CpuStorage,
+pub(super) struct Params<'a> {
+    pub storage: &'a CpuStorage,
     start: usize,
     values: &'a [f32],
-    spec: &'a LayerSpec,
+    pub spec: &'a LayerSpec,
 }
 
 impl<'a> Params<'a> {
-    fn new(storage: &'a CpuStorage, layout: &Layout, spec: &'a LayerSpec) -> Result<Self> {
+    pub fn new(storage: &'a CpuStorage, layout: &Layout, spec: &'a LayerSpec) -> Result<Self> {
         Ok(Self { storage, start: layout.start_offset(), values: f32_values(storage, layout)?, spec })
     }
 
-    fn get(&self, part: Part) -> &[f32] {
+    pub fn get(&self, part: Part) -> &[f32] {
         &self.values[self.spec.range(part)]
     }
 
-    fn offset(&self, part: Part) -> usize {
+    pub fn offset(&self, part: Part) -> usize {
         self.start + self.spec.range(part).start
     }
 
-    fn norm(&self, x: &[f32], weight: Part, bias: Part) -> Matrix {
+    pub fn norm(&self, x: &[f32], weight: Part, bias: Part) -> Matrix {
         let mut out = Matrix::zeros(x.len() / self.spec.width, self.spec.width);
         norm::forward(x, self.get(weight), self.get(bias), self.spec.eps as f32, out.values_mut());
         out

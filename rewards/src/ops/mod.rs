@@ -6,6 +6,7 @@
 
 mod activation;
 mod attention;
+mod first_token;
 mod layer;
 mod linear;
 pub mod math;
@@ -16,6 +17,7 @@ mod tiles;
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
 
 pub use activation::Activation;
+pub use first_token::encoder_layer_first_token;
 pub use layer::{LayerSpec, encoder_layer, pack_layer};
 pub use linear::linear;
 pub use norm::layer_norm;

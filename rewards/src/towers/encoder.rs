@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-use crate::ops::{LayerSpec, encoder_layer, layer_norm, pack_layer};
+use crate::ops::{LayerSpec, encoder_layer, encoder_layer_first_token, layer_norm, pack_layer};
 
 /// Layers `{prefix}.0`, `{prefix}.1`, … under Hugging Face's keys.
 #[derive(Clone, Debug)]
@@ -17,6 +17,15 @@ pub struct Encoder {
 enum LayerParams {
     Packed(Tensor),
     Variables(Vec<Tensor>),
+}
+
+impl LayerParams {
+    fn packed(&self) -> Result<Tensor> {
+        match self {
+            Self::Packed(params) => Ok(params.clone()),
+            Self::Variables(parts) => pack_layer(parts),
+        }
+    }
 }
 
 impl Encoder {
@@ -34,14 +43,18 @@ impl Encoder {
     /// # Errors
     /// If the width does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = x.clone();
-        for layer in &self.layers {
-            x = match layer {
-                LayerParams::Packed(params) => encoder_layer(&x, params, &self.spec)?,
-                LayerParams::Variables(parts) => encoder_layer(&x, &pack_layer(parts)?, &self.spec)?,
-            };
-        }
-        Ok(x)
+        self.layers.iter().try_fold(x.clone(), |x, layer| encoder_layer(&x, &layer.packed()?, &self.spec))
+    }
+
+    /// The first token of [`Self::forward`], `[n_sequences, width]`, for less.
+    ///
+    /// # Errors
+    /// If the width does not fit.
+    pub fn forward_first_token(&self, x: &Tensor) -> Result<Tensor> {
+        let Some((last, others)) = self.layers.split_last() else { return x.narrow(1, 0, 1)?.squeeze(1) };
+        let x =
+            others.iter().try_fold(x.clone(), |x, layer| encoder_layer(&x, &layer.packed()?, &self.spec))?;
+        encoder_layer_first_token(&x, &last.packed()?, &self.spec)
     }
 }
 

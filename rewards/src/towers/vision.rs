@@ -55,7 +55,7 @@ impl VisionTower {
     /// # Errors
     /// If the patches do not fit the tower.
     pub fn forward(&self, patches: &Tensor) -> Result<Tensor> {
-        Ok(self.forward_with_tokens(patches)?.0)
+        self.post_norm.forward(&self.encoder.forward_first_token(&self.embed(patches)?)?)
     }
 
     /// [`Self::forward`], and beside it the patches' own tokens after the last layer, `[n, n_patches, hidden_size]`.
@@ -63,12 +63,17 @@ impl VisionTower {
     /// # Errors
     /// If the patches do not fit the tower.
     pub fn forward_with_tokens(&self, patches: &Tensor) -> Result<(Tensor, Tensor)> {
+        let x = self.encoder.forward(&self.embed(patches)?)?;
+        let pooled = self.post_norm.forward(&x.narrow(1, 0, 1)?.squeeze(1)?)?;
+        Ok((pooled, x.narrow(1, 1, x.dim(1)? - 1)?))
+    }
+
+    /// Class token and patches, as they enter the first layer.
+    fn embed(&self, patches: &Tensor) -> Result<Tensor> {
         let x = linear(patches, &self.patch_embedding.flatten_from(1)?)?;
         let (n, _, width) = x.dims3()?;
         let class = self.class_embedding.reshape((1, 1, width))?.broadcast_as((n, 1, width))?;
         let x = Tensor::cat(&[&class, &x], 1)?.broadcast_add(&self.position_embedding)?;
-        let x = self.encoder.forward(&self.pre_norm.forward(&x)?)?;
-        let pooled = self.post_norm.forward(&x.narrow(1, 0, 1)?.squeeze(1)?)?;
-        Ok((pooled, x.narrow(1, 1, x.dim(1)? - 1)?))
+        self.pre_norm.forward(&x)
     }
 }
