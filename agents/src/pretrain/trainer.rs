@@ -104,7 +104,19 @@ impl Pretraining {
             &device,
         )?;
         let adam = Adam::new(&parameters)?;
-        Ok(Self { config, catalogue, tasks, clip, vars, head, patch_head, parameters, adam, n_steps: 0, earlier: Vec::new() })
+        Ok(Self {
+            config,
+            catalogue,
+            tasks,
+            clip,
+            vars,
+            head,
+            patch_head,
+            parameters,
+            adam,
+            n_steps: 0,
+            earlier: Vec::new(),
+        })
     }
 
     /// Goes on from the checkpoint of a run's folder.

@@ -208,7 +208,10 @@ fn scene() -> SceneSpec {
         camera("front", [0.92, 0.0, 0.62], [0.04, 0.0, 0.13], 43.0),
         camera("side", [0.08, -0.98, 0.50], [0.04, 0.0, 0.15], 43.0),
         camera("top", [0.06, 0.0, 1.25], [0.05, 0.0, 0.0], 42.0),
-        CameraSpec { mount: Some(arm::HAND.to_owned()), ..camera(WRIST, [0.15, 0.0, 0.01], [0.03, 0.0, 0.16], 76.0) },
+        CameraSpec {
+            mount: Some(arm::HAND.to_owned()),
+            ..camera(WRIST, [0.15, 0.0, 0.01], [0.03, 0.0, 0.16], 76.0)
+        },
     ];
     scene
 }
