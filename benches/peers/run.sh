@@ -8,11 +8,11 @@ if [ ! -x "$venv/bin/python" ]; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet -r benches/peers/requirements.txt
 fi
-cargo build --release --bench rates
+cargo build --release --workspace --bench rates
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 for _ in $(seq "$rounds"); do
-  cargo bench --quiet --bench rates >>"$results"
+  cargo bench --quiet --workspace --bench rates >>"$results"
   for peer in fetch_reach sb3_ppo clip_torch; do
     "$venv/bin/python" "benches/peers/$peer.py" >>"$results"
   done
