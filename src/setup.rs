@@ -45,8 +45,7 @@ pub fn training_env(
 /// # Errors
 /// If the configuration does not fit the task.
 pub fn evaluation_env(config: &RunConfig, n_envs: usize) -> Result<VecEnv> {
-    let env = EnvConfig { n_envs, ..config.env.clone() };
-    Ok(VecEnv::new(&env, RewardSource::GroundTruth)?)
+    Ok(VecEnv::new(&config.evaluation_env(n_envs), RewardSource::GroundTruth)?)
 }
 
 /// Envs to make videos in: scored step by step, and stopped before a reset so that the last state can be drawn.
@@ -58,7 +57,7 @@ pub fn recording_env(
     n_envs: usize,
     judge: Option<&Arc<dyn FrameReward>>,
 ) -> Result<VecEnv> {
-    let env = EnvConfig { n_envs, autoreset: AutoresetMode::NextStep, ..config.env.clone() };
+    let env = EnvConfig { autoreset: AutoresetMode::NextStep, ..config.evaluation_env(n_envs) };
     let source = match judge {
         Some(judge) => RewardSource::Language(Arc::clone(judge), config.judge.clone()),
         None => RewardSource::GroundTruth,

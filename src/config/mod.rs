@@ -70,6 +70,10 @@ pub struct EvaluationConfig {
     pub seed: u64,
     /// Episodes in each video; 0 for no videos.
     pub n_video_episodes: usize,
+    /// Control steps of an episode; as in training if absent. A policy may learn on short episodes and be measured on
+    /// whole ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_episode_steps: Option<u32>,
 }
 
 impl RunConfig {
@@ -86,6 +90,12 @@ impl RunConfig {
         in_range("evaluation.n_video_episodes", self.evaluation.n_video_episodes, 0..=64)?;
         self.reward.resolve(&mut self.env.goal, task.spec())?;
         Ok(self)
+    }
+
+    /// The envs in which policies are measured, as many as `n_envs`.
+    pub fn evaluation_env(&self, n_envs: usize) -> EnvConfig {
+        let max_episode_steps = self.evaluation.max_episode_steps.or(self.env.max_episode_steps);
+        EnvConfig { n_envs, max_episode_steps, ..self.env.clone() }
     }
 
     /// The configuration as TOML.
