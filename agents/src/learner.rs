@@ -41,7 +41,7 @@ pub(crate) fn fresh_network(
 ) -> Result<ActorCritic> {
     let network = config.ppo.network.clone();
     let spec = PolicySpec::new(network, env.single_observation_space(), env.single_action_space())?;
-    Ok(ActorCritic::new(spec, rng, &Device::Cpu)?)
+    ActorCritic::new(spec, rng, &Device::Cpu)
 }
 
 impl Learner {
