@@ -38,7 +38,7 @@ pub fn model_card(training: &Pretraining, exams: &[ExamReport], images_per_sec: 
     let courses: Vec<&PretrainConfig> = training.earlier().iter().chain([config]).collect();
     line(format!(
         "{} pictures, each drawn once, of states scattered over what an agent could ever bring about; light, camera, colours and \
-         surfaces vary.\n",
+         surfaces vary. The last course:\n",
         courses.iter().map(|course| course.n_steps() * course.batch_size as u64).sum::<u64>(),
     ));
     line("| task | share | cameras | statements |\n|---|---|---|---|".to_owned());

@@ -17,11 +17,9 @@ use super::math::{dot, exp, max_of, sum_of};
 /// # Errors
 /// If the shapes do not fit.
 pub fn encoder_layer_first_token(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Tensor> {
-    let (_, _, width) = x.dims3()?;
-    let fits =
-        width == spec.width && params.dims() == [spec.n_params()] && width.is_multiple_of(spec.n_heads);
+    spec.check(x, params)?;
     let is_plain = x.device().is_cpu() && x.dtype() == DType::F32 && !x.track_op() && !params.track_op();
-    if fits && is_plain && !spec.causal {
+    if is_plain && !spec.causal {
         return x.contiguous()?.apply_op2_no_bwd(params, &FirstToken { spec: *spec });
     }
     encoder_layer(x, params, spec)?.narrow(1, 0, 1)?.squeeze(1)

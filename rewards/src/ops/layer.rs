@@ -69,6 +69,15 @@ impl LayerSpec {
         start..start + lens[part as usize]
     }
 
+    /// Fails unless the tokens and the packed parameters are those of such a layer.
+    pub(super) fn check(&self, x: &Tensor, params: &Tensor) -> Result<()> {
+        let (_, _, width) = x.dims3()?;
+        if width != self.width || params.dims() != [self.n_params()] || !width.is_multiple_of(self.n_heads) {
+            candle_core::bail!("a layer of {self:?} got {:?} and {:?} parameters", x.dims(), params.dims());
+        }
+        Ok(())
+    }
+
     fn heads(&self, n_tokens: usize) -> Heads {
         Heads { n_tokens, width: self.width, n_heads: self.n_heads, causal: self.causal }
     }
@@ -89,10 +98,7 @@ pub fn pack_layer(parts: &[Tensor]) -> Result<Tensor> {
 /// # Errors
 /// If the shapes do not fit.
 pub fn encoder_layer(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Tensor> {
-    let (_, _, width) = x.dims3()?;
-    if width != spec.width || params.dims() != [spec.n_params()] || !width.is_multiple_of(spec.n_heads) {
-        candle_core::bail!("a layer of {spec:?} got {:?} and {:?} parameters", x.dims(), params.dims());
-    }
+    spec.check(x, params)?;
     if x.device().is_cpu() && x.dtype() == DType::F32 {
         let keeps = x.track_op() || params.track_op();
         return x.contiguous()?.apply_op2(params, Layer { spec: *spec, keeps, saved: Mutex::new(None) });
