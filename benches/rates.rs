@@ -4,15 +4,13 @@
 
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Device};
-use candle_nn::{VarBuilder, VarMap};
 use rand::RngCore as _;
 use sayso_agents::{PpoConfig, TrainConfig};
 use sayso_envs::{
     AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv,
 };
 use sayso_rewards::ops::patchify;
-use sayso_rewards::{Clip, ClipConfig};
+use sayso_rewards::{Clip, ClipConfig, DType, Device};
 use sayso_sim::render::{CpuRenderer, Drawing, Outputs, RenderSpec, RenderTarget, Samples, View};
 use sayso_sim::{Frames, ImageSpec, SimWorld, seed};
 
@@ -127,13 +125,7 @@ fn clip_images() -> anyhow::Result<f64> {
     const BATCH: usize = 32;
     let device = Device::Cpu;
     let config = ClipConfig::default();
-    let vars = VarMap::new();
-    Clip::trainable(&config, &vars, 0, &device)?;
-    let weights = {
-        let vars = vars.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
-    };
-    let clip = Clip::new(&config, VarBuilder::from_tensors(weights, DType::F32, &device))?;
+    let clip = Clip::with_random_weights(&config, 0, &device)?;
     let vision = &config.vision_config;
     let size = vision.image_size;
     let spec = ImageSpec { height: size, width: size, mean: [0.5; 3], std: [0.25; 3] };

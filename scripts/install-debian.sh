@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
 # The system packages that a fresh Debian 12 needs beside Rust; `.ci/run` calls this too.
 #
-#   g++   C and C++ for the video encoder (openh264), TLS of the model download (ring) and the tokenizer's suffix arrays
+#   scripts/install-debian.sh            what building, training and testing need
+#   scripts/install-debian.sh vulkan     also a Vulkan device in software, so that the GPU caster is tested without a GPU
+#
+#   g++                   C and C++ for the video encoder (openh264), TLS of the model download (ring) and the tokenizer's
+#                         suffix arrays
+#   mesa-vulkan-drivers   lavapipe, and the Vulkan loader with it
 set -euo pipefail
 
 packages=(g++)
+case "${1:-}" in
+  "") ;;
+  vulkan) packages+=(mesa-vulkan-drivers) ;;
+  *) echo "usage: $0 [vulkan]" >&2; exit 2 ;;
+esac
 
 missing=()
 for package in "${packages[@]}"; do

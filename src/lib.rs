@@ -8,6 +8,7 @@ pub use sayso_envs as envs;
 pub use sayso_rewards as rewards;
 pub use sayso_sim as sim;
 
+pub mod bench;
 pub mod config;
 pub mod error;
 pub mod machine;

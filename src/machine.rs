@@ -5,18 +5,31 @@ use std::fs;
 /// Label and value, for a table.
 pub type Fact = (String, String);
 
-/// Version, processor, threads, SIMD, memory and system.
+/// Version, processor, threads, SIMD, memory, system and graphics processors.
 pub fn facts() -> Vec<Fact> {
     let fact = |label: &str, value: String| (label.to_owned(), value);
-    vec![
+    [
         fact("Sayso", env!("CARGO_PKG_VERSION").to_owned()),
         fact("Processor", processor()),
         fact("Threads", n_threads().to_string()),
         fact("SIMD", simd_features().join(", ")),
         fact("Memory", memory()),
         fact("System", system()),
-        fact("Device", "CPU".to_owned()),
     ]
+    .into_iter()
+    .chain(graphics())
+    .collect()
+}
+
+/// What could draw beside the processor, by the numbers that `--device gpu:N` takes.
+fn graphics() -> Vec<Fact> {
+    let adapters = sayso_sim::render::adapters().into_iter().enumerate();
+    let fact = adapters.map(|(k, adapter)| {
+        let bus =
+            if adapter.pci_bus_id.is_empty() { String::new() } else { format!(", {}", adapter.pci_bus_id) };
+        (format!("gpu:{k}"), format!("{} ({}{bus}), {}", adapter.name, adapter.kind, adapter.driver))
+    });
+    fact.collect()
 }
 
 /// Threads that the program may use: what the system grants, or `RAYON_NUM_THREADS`.

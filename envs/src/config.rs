@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sayso_rewards::FrameReward;
+use sayso_sim::render::DrawOn;
 use serde::{Deserialize, Serialize};
 
 use crate::vector::AutoresetMode;
@@ -29,6 +30,8 @@ pub struct EnvConfig {
     pub autoreset: AutoresetMode,
     /// Control steps after which an episode is truncated; the task's own if absent.
     pub max_episode_steps: Option<u32>,
+    /// Where pictures are drawn.
+    pub device: DrawOn,
     /// Options of the task.
     pub options: toml::Table,
 }
@@ -45,6 +48,7 @@ impl Default for EnvConfig {
             pixel_camera: None,
             autoreset: AutoresetMode::NextStep,
             max_episode_steps: None,
+            device: DrawOn::default(),
             options: toml::Table::new(),
         }
     }

@@ -275,9 +275,13 @@ fn restart(
     }
     if let Some(sensor) = config.pixel_sensor.map(|i| &mut sensors.0[i]) {
         let slots: Vec<usize> = restarted.iter().map(|(slot, ..)| slot.0.0).collect();
-        let worlds: Vec<&SimWorld> = restarted.iter().map(|(_, world, ..)| &**world).collect();
+        let mut worlds: Vec<_> = envs.iter().map(|(slot, world, ..)| (slot.0, world)).collect();
+        worlds.sort_unstable_by_key(|(slot, _)| *slot);
+        let worlds: Vec<&SimWorld> = worlds.into_iter().map(|(_, world)| world).collect();
         std::mem::swap(&mut columns.observations.pixels, &mut sensor.target.rgb);
-        sensor.redraw(&mut renderer.0, &worlds, &slots);
+        if let Err(error) = sensor.redraw(&mut renderer.backend, &worlds, &slots) {
+            renderer.failure = Some(error);
+        }
         std::mem::swap(&mut columns.observations.pixels, &mut sensor.target.rgb);
     }
 }
@@ -332,7 +336,8 @@ fn draw_pixels(world: &mut World) {
         world.resource_scope(|world, mut renderer: bevy::ecs::change_detection::Mut<Renderer>| {
             let mut envs = world.query::<(&Slot, &SimWorld)>();
             let envs = envs.query(world);
-            sensors.0[sensor_idx].draw(&mut renderer.0, &sayso_sim::app::in_slot_order(&envs));
+            let worlds = sayso_sim::app::in_slot_order(&envs);
+            renderer.failure = sensors.0[sensor_idx].draw(&mut renderer.backend, &worlds).err();
         });
     });
 }

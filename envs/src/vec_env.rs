@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bevy::app::App;
 use bevy::ecs::world::World;
 use sayso_sim::app::{Renderer, Sensors, SimPlugin, Slot, Step, in_slot_order};
-use sayso_sim::render::{Outputs, RenderSpec, Samples};
+use sayso_sim::render::{Backend, Outputs, RenderSpec, Samples};
 use sayso_sim::scene::SceneSpec;
 use sayso_sim::sensor::Sensor;
 use sayso_sim::{EnvIdx, Frames, SimWorld};
@@ -103,6 +103,7 @@ impl VecEnv {
             judge_sensor: judge_sensor.transpose()?,
             reward,
         };
+        app.insert_resource(Renderer { backend: Backend::open(&config.device)?, failure: None });
         app.insert_resource(Sensors(sensors));
         app.insert_resource(Batch::new(&batch_config));
         app.insert_resource(batch_config);
@@ -161,13 +162,13 @@ impl VecEnv {
         let envs = envs.query(world);
         let worlds = in_slot_order(&envs);
         let camera = worlds.first().map(|w| w.camera(camera)).transpose();
-        let frames = camera.map(|camera| {
+        let frames = camera.map_err(EnvError::from).and_then(|camera| {
             let mut sensor = Sensor::new(camera.into_iter().collect(), spec);
-            sensor.draw(&mut renderer.0, &worlds);
-            sensor.target.rgb
+            sensor.draw(&mut renderer.backend, &worlds)?;
+            Ok(sensor.target.rgb)
         });
         world.insert_resource(renderer);
-        Ok(frames?)
+        frames
     }
 
     /// Ground truth of every env as it is now.
@@ -277,6 +278,7 @@ impl VectorEnv for VecEnv {
         }
         self.was_reset = true;
         crate::engine::observe_resets(&mut self.world);
+        take_failure(&mut self.world)?;
         crate::engine::hand_over(&mut self.world, out);
         Ok(())
     }
@@ -300,6 +302,7 @@ impl VectorEnv for VecEnv {
         if let Some(error) = world.resource_mut::<Batch>().error.take() {
             return Err(error);
         }
+        take_failure(world)?;
         crate::engine::hand_over(world, out);
         Ok(())
     }
@@ -326,6 +329,14 @@ impl VectorEnv for VecEnv {
         crate::snapshot::restore(&mut self.world, snapshot)?;
         self.was_reset = true;
         Ok(())
+    }
+}
+
+/// Why pictures are missing, if they are.
+fn take_failure(world: &mut World) -> Result<()> {
+    match world.resource_mut::<Renderer>().failure.take() {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
     }
 }
 

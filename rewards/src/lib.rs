@@ -16,7 +16,7 @@ pub mod tokens;
 pub mod ops;
 pub mod towers;
 
-pub use candle_core::Device;
+pub use candle_core::{DType, Device};
 pub use checkpoint::{CheckpointModel, load_model, save_clip};
 pub use error::{Result, RewardError};
 pub use files::ModelFiles;

@@ -11,10 +11,10 @@ use bevy::ecs::schedule::{IntoScheduleConfigs, Schedule, ScheduleLabel, SingleTh
 use bevy::ecs::system::{Query, Res, ResMut};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use crate::SimWorld;
 use crate::index::EnvIdx;
-use crate::render::CpuRenderer;
+use crate::render::Backend;
 use crate::sensor::Sensor;
+use crate::{SimError, SimWorld};
 
 /// The schedule of one step.
 #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +53,12 @@ pub struct Sensors(pub Vec<Sensor>);
 
 /// The ray caster that the sensors share.
 #[derive(Resource, Default)]
-pub struct Renderer(pub CpuRenderer);
+pub struct Renderer {
+    /// What draws.
+    pub backend: Backend,
+    /// Why the last step's pictures are not there; whoever runs the schedule takes it.
+    pub failure: Option<SimError>,
+}
 
 /// Adds the step's schedule, physics and sensors to an app.
 pub struct SimPlugin;
@@ -107,7 +112,10 @@ fn draw_sensors(
     }
     let worlds = in_slot_order(&envs);
     for sensor in sensors.0.iter_mut().filter(|sensor| sensor.is_enabled) {
-        sensor.draw(&mut renderer.0, &worlds);
+        if let Err(error) = sensor.draw(&mut renderer.backend, &worlds) {
+            renderer.failure = Some(error);
+            return;
+        }
     }
 }
 

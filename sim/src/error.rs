@@ -58,4 +58,45 @@ pub enum SimError {
     /// A snapshot does not belong to this world or is damaged.
     #[error("snapshot cannot be restored: {0}")]
     Snapshot(String),
+    /// There is no such graphics processor.
+    #[error("there is no {wanted} to draw on; found: {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })]
+    NoGpu {
+        /// What was asked for.
+        wanted: String,
+        /// Those that there are.
+        found: Vec<String>,
+    },
+    /// More was asked of a graphics processor than it can do at a time.
+    #[error("{what}: {need} are needed and {limit} is the limit; {hint}")]
+    GpuLimit {
+        /// The device, and what there is too much of.
+        what: String,
+        /// What the request needs.
+        need: u64,
+        /// What the device allows.
+        limit: u64,
+        /// What to do.
+        hint: String,
+    },
+    /// A graphics processor has not enough memory left.
+    #[error("{device} is out of memory: {what} needs {need} more bytes; use fewer envs, or smaller pictures")]
+    GpuMemory {
+        /// The device.
+        device: String,
+        /// What the memory was for.
+        what: String,
+        /// Bytes that it needs; 0 if the driver does not say.
+        need: u64,
+    },
+    /// A graphics processor stopped answering. What was saved is intact.
+    #[error("{device} was lost: {reason}; run again, or draw on the CPU")]
+    GpuLost {
+        /// The device.
+        device: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// A graphics processor refused something.
+    #[error("{0}")]
+    Gpu(String),
 }

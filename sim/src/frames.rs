@@ -98,3 +98,13 @@ pub struct ImageSpec {
     /// Standard deviation of each channel, in units of full scale.
     pub std: [f32; 3],
 }
+
+impl ImageSpec {
+    /// The factors and offsets, a channel at a time, that make a pixel's value from its code: `value = code * scale + shift`,
+    /// fused.
+    pub fn scale_and_shift(&self) -> ([f32; 3], [f32; 3]) {
+        let scale = std::array::from_fn(|c| 1.0 / (255.0 * self.std[c]));
+        let shift = std::array::from_fn(|c| -self.mean[c] / self.std[c]);
+        (scale, shift)
+    }
+}

@@ -1,7 +1,7 @@
 //! Physics worlds, cameras and the ray caster of Sayso, in a windowless Bevy app.
 //!
 //! ```text
-//! SceneSpec ─► SimWorld (rapier) ─► Drawing + View ─► CpuRenderer ─► Frames
+//! SceneSpec ─► SimWorld (rapier) ─► Drawing + View ─► Backend (CPU or GPU) ─► Frames
 //! ```
 
 pub mod app;

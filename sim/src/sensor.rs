@@ -1,8 +1,8 @@
 //! Cameras that a batch of worlds shares: the same views of every env, drawn together.
 
-use crate::SimWorld;
 use crate::index::CameraIdx;
-use crate::render::{CpuRenderer, Drawing, RenderSpec, RenderTarget, View};
+use crate::render::{Backend, Drawing, RenderSpec, RenderTarget, View};
+use crate::{Result, SimWorld};
 
 /// The same cameras in every env, and the pictures of the last draw.
 pub struct Sensor {
@@ -26,16 +26,25 @@ impl Sensor {
     }
 
     /// Draws every env into [`Self::target`].
-    pub fn draw(&mut self, renderer: &mut CpuRenderer, worlds: &[&SimWorld]) {
-        let drawings = self.collect_views(worlds);
-        renderer.render(&drawings, &self.views, &self.spec, &mut self.target);
+    ///
+    /// # Errors
+    /// If a graphics processor fails.
+    pub fn draw(&mut self, backend: &mut Backend, worlds: &[&SimWorld]) -> Result<()> {
+        self.views.clear();
+        self.collect_views(worlds, 0..worlds.len());
+        let drawings: Vec<&Drawing> = worlds.iter().map(|world| world.drawing()).collect();
+        backend.render(&drawings, &self.views, &self.spec, &mut self.target)
     }
 
-    /// Draws some envs again, those of `envs`, whose worlds are `worlds`; the pictures of the others stay. Only
-    /// colour is kept.
-    pub fn redraw(&mut self, renderer: &mut CpuRenderer, worlds: &[&SimWorld], envs: &[usize]) {
-        let drawings = self.collect_views(worlds);
-        renderer.render(&drawings, &self.views, &self.spec, &mut self.patch);
+    /// Draws some of the envs again; the pictures of the others stay. Only colour is kept.
+    ///
+    /// # Errors
+    /// If a graphics processor fails.
+    pub fn redraw(&mut self, backend: &mut Backend, worlds: &[&SimWorld], envs: &[usize]) -> Result<()> {
+        self.views.clear();
+        self.collect_views(worlds, envs.iter().copied());
+        let drawings: Vec<&Drawing> = worlds.iter().map(|world| world.drawing()).collect();
+        backend.render(&drawings, &self.views, &self.spec, &mut self.patch)?;
         let n_cameras = self.cameras.len();
         for (row, &env) in envs.iter().enumerate() {
             for camera in 0..n_cameras {
@@ -43,13 +52,12 @@ impl Sensor {
                 self.target.rgb.view_mut(env * n_cameras + camera).copy_from_slice(picture);
             }
         }
+        Ok(())
     }
 
-    fn collect_views<'a>(&mut self, worlds: &[&'a SimWorld]) -> Vec<&'a Drawing> {
-        self.views.clear();
-        for (drawing_idx, world) in worlds.iter().enumerate() {
-            self.views.extend(self.cameras.iter().map(|&camera| world.view(camera, drawing_idx)));
+    fn collect_views(&mut self, worlds: &[&SimWorld], envs: impl Iterator<Item = usize>) {
+        for env in envs {
+            self.views.extend(self.cameras.iter().map(|&camera| worlds[env].view(camera, env)));
         }
-        worlds.iter().map(|world| world.drawing()).collect()
     }
 }

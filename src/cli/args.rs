@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use sayso::config::{Layers, RunConfig, parse_assignment, presets};
 use sayso::envs::registry;
+use sayso::sim::render::DrawOn;
 use toml::Value;
 
 use super::failure::BadInput;
@@ -62,6 +63,22 @@ pub enum Obs {
     Pixels,
     /// Both
     Both,
+}
+
+/// Where pictures are drawn.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DeviceArgs {
+    /// What draws the pictures: `auto`, `cpu`, `gpu`, `gpu:1` (a number that `sayso doctor` lists) or `gpu:0000:01:00.0` (a
+    /// PCI bus id) [default: the configuration's, which is `auto`: a graphics processor if there is one, else the CPU]
+    #[arg(long, value_name = "DEVICE", help_heading = "Where it runs")]
+    pub device: Option<DrawOn>,
+}
+
+impl DeviceArgs {
+    /// What was asked for, as a key of the configuration.
+    pub fn setting(&self) -> Option<(&'static str, Value)> {
+        self.device.as_ref().map(|device| ("env.device", Value::from(device.to_string())))
+    }
 }
 
 impl ConfigArgs {

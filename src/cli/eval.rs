@@ -8,6 +8,7 @@ use sayso::config::{Layers, RunConfig};
 use sayso::recording::record;
 use sayso::{run_folder, setup};
 
+use super::args::DeviceArgs;
 use super::measure::{VIDEO_FPS, run_episodes};
 use super::{Outcome, tables};
 use crate::interrupt;
@@ -37,12 +38,14 @@ pub struct Args {
     /// Make no video
     #[arg(long)]
     no_video: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     interrupt::listen("Stopping after this step.")?;
-    let config = config_of(&args.run)?;
+    let config = config_of(&args.run, &args.device)?;
     let mut env = setup::evaluation_env(&config, (args.envs.min(args.episodes)) as usize)?;
     let mut policy = setup::trained_policy(&args.run, &env)?;
     let plan = EvalConfig { n_episodes: args.episodes as usize, seed: args.seed };
@@ -72,9 +75,12 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The configuration of a run.
-pub fn config_of(run: &std::path::Path) -> Result<RunConfig> {
+/// The configuration of a run, on another device if one was asked for.
+pub fn config_of(run: &std::path::Path, device: &DeviceArgs) -> Result<RunConfig> {
     let mut layers = Layers::default();
     layers.add_text(&run_folder::read_config(run)?, &run.join(run_folder::CONFIG))?;
+    if let Some((key, device)) = device.setting() {
+        layers.set(key, device);
+    }
     Ok(layers.finish::<RunConfig>()?.resolve()?)
 }

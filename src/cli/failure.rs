@@ -6,9 +6,12 @@ use sayso::Error;
 use sayso::agents::AgentError;
 use sayso::envs::EnvError;
 use sayso::rewards::RewardError;
+use sayso::sim::SimError;
 
 /// What was asked for cannot be done as asked.
 const BAD_INPUT: u8 = 2;
+/// A device stopped answering; what was saved is intact.
+const DEVICE_LOST: u8 = 3;
 /// The program or a library is at fault.
 const INTERNAL: u8 = 1;
 
@@ -55,12 +58,55 @@ struct Class {
 /// The first error of ours in the chain, whatever its crate.
 fn classify(err: &anyhow::Error) -> Option<Class> {
     err.chain().find_map(|err| {
+        if let Some(err) = sim_error(err) {
+            return Some(class_of_sim(err));
+        }
         if let Some(err) = err.downcast_ref::<Error>() {
             return Some(class_of(err));
         }
         let is_ours = err.is::<EnvError>() || err.is::<RewardError>() || err.is::<AgentError>();
         is_ours.then_some(Class { hint: None, code: BAD_INPUT })
     })
+}
+
+/// The error of the simulator that another error passes on.
+fn sim_error<'a>(err: &'a (dyn std::error::Error + 'static)) -> Option<&'a SimError> {
+    let of_env = |err: &'a EnvError| match err {
+        EnvError::Sim(err) => Some(err),
+        _ => None,
+    };
+    let of_agent = |err: &'a AgentError| match err {
+        AgentError::Env(err) => of_env(err),
+        _ => None,
+    };
+    if let Some(err) = err.downcast_ref::<EnvError>() {
+        return of_env(err);
+    }
+    if let Some(err) = err.downcast_ref::<AgentError>() {
+        return of_agent(err);
+    }
+    match err.downcast_ref::<Error>() {
+        Some(Error::Env(err)) => of_env(err),
+        Some(Error::Agent(err)) => of_agent(err),
+        _ => err.downcast_ref::<SimError>(),
+    }
+}
+
+fn class_of_sim(err: &SimError) -> Class {
+    let (hint, code) = match err {
+        SimError::GpuLost { .. } => (
+            "what was saved is intact; a run goes on with train --resume RUN, on the CPU with --device cpu",
+            DEVICE_LOST,
+        ),
+        SimError::NoGpu { .. } => {
+            ("draw on the CPU with --device cpu; `sayso doctor` lists devices", BAD_INPUT)
+        }
+        SimError::GpuMemory { .. } | SimError::GpuLimit { .. } => {
+            ("use fewer --envs, or draw on the CPU with --device cpu", BAD_INPUT)
+        }
+        _ => return Class { hint: None, code: BAD_INPUT },
+    };
+    Class { hint: Some(hint.into()), code }
 }
 
 fn class_of(err: &Error) -> Class {
@@ -70,4 +116,24 @@ fn class_of(err: &Error) -> Class {
 fn is_broken_pipe(err: &anyhow::Error) -> bool {
     let mut io_errors = err.chain().filter_map(|err| err.downcast_ref::<std::io::Error>());
     io_errors.any(|err| err.kind() == ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_device_has_an_exit_code_of_its_own_however_deep_it_is_told() {
+        let lost = || SimError::GpuLost { device: "a card".into(), reason: "it fell off the bus".into() };
+        let deep = Error::Agent(AgentError::Env(EnvError::Sim(lost())));
+        for err in [anyhow::Error::new(lost()), anyhow::Error::new(deep).context("training")] {
+            let class = classify(&err).map(|class| (class.code, class.hint));
+            let (code, hint) = class.unwrap_or_default();
+            assert_eq!(code, DEVICE_LOST);
+            assert!(hint.is_some_and(|hint| hint.contains("--resume")));
+        }
+        let limit = SimError::GpuLimit { what: "bytes".into(), need: 2, limit: 1, hint: String::new() };
+        let code = classify(&anyhow::Error::new(EnvError::Sim(limit))).map(|class| class.code);
+        assert_eq!(code, Some(BAD_INPUT));
+    }
 }

@@ -1,6 +1,7 @@
 //! The commands: arguments in, work done by the library, tables and files out.
 
 mod args;
+mod bench;
 mod doctor;
 mod envs;
 mod eval;
@@ -51,7 +52,8 @@ Examples:
   sayso score a.png b.png --goal 'a red ball' --baseline 'a table'
   sayso envs                                               what there is to learn in
 
-Exit codes: 0 done, 1 a fault in the program, 2 bad input, 130 ended by Ctrl-C.";
+Exit codes: 0 done, 1 a fault in the program, 2 bad input, 3 a graphics processor was lost (what was saved is
+intact), 130 ended by Ctrl-C.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -62,6 +64,7 @@ enum Command {
     Score(score::Args),
     Envs(envs::Args),
     Doctor(doctor::Args),
+    Bench(bench::Args),
 }
 
 /// Reads the arguments, runs the command, and turns its end into an exit code.
@@ -76,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Score(args) => score::run(&args),
         Command::Envs(args) => envs::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Bench(args) => bench::run(&args, is_quiet),
     });
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

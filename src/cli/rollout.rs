@@ -13,7 +13,7 @@ use sayso::{Error, run_folder, setup};
 use toml::Value;
 
 use super::Outcome;
-use super::args::ConfigArgs;
+use super::args::{ConfigArgs, DeviceArgs};
 use super::failure::BadInput;
 use super::measure::VIDEO_FPS;
 
@@ -55,6 +55,8 @@ pub struct Args {
     /// Folder to create
     #[arg(long, value_name = "FOLDER", default_value = "rollout")]
     out: PathBuf,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// Who acts.
@@ -104,9 +106,10 @@ fn config(args: &Args) -> Result<RunConfig> {
         envs: Some(args.episodes),
         ..ConfigArgs::default()
     };
-    let Some(run) = &args.run else { return shared.resolve(&[]) };
+    let device: Vec<_> = args.device.setting().into_iter().collect();
+    let Some(run) = &args.run else { return shared.resolve(&device) };
     // A trained policy reads what it was trained to read; all else may be asked for anew.
-    let trained = super::eval::config_of(run)?;
+    let trained = super::eval::config_of(run, &args.device)?;
     if trained.env.id != args.id {
         let message = format!("{} was trained in {}, not in {}", run.display(), trained.env.id, args.id);
         return Err(BadInput::refuse(message, format!("say `sayso rollout {}`", trained.env.id)));

@@ -13,8 +13,9 @@ use sayso::metrics::MetricsRow;
 use sayso::rewards::FrameReward;
 use sayso::run_folder::{self, RunFolder};
 use sayso::setup;
+use sayso::sim::render::Backend;
 
-use super::args::ConfigArgs;
+use super::args::{ConfigArgs, DeviceArgs};
 use super::failure::BadInput;
 use super::tables::before_and_after;
 use super::{Outcome, measure};
@@ -37,7 +38,9 @@ pub struct Args {
     /// Folder to create for the run [default: the next free one in runs/]
     #[arg(long, value_name = "FOLDER", help_heading = "How long, and where to")]
     out: Option<PathBuf>,
-    /// Continue an interrupted run where it was saved; only --steps may be given with it
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Continue an interrupted run where it was saved; only --steps and --device may be given with it
     #[arg(long, value_name = "RUN", conflicts_with_all = ["ConfigArgs", "out"], help_heading = "How long, and where to")]
     resume: Option<PathBuf>,
 }
@@ -57,7 +60,7 @@ What it writes:
 pub fn run(args: Args, is_quiet: bool) -> Result<Outcome> {
     interrupt::listen("Finishing this update, then saving.")?;
     let session = match &args.resume {
-        Some(run) => Session::resume(run, args.steps)?,
+        Some(run) => Session::resume(run, args.steps, &args.device)?,
         None => Session::start(&args)?,
     };
     session.run(is_quiet)
@@ -70,26 +73,34 @@ struct Session {
     judge: Option<Arc<dyn FrameReward>>,
     checkpoint: Option<Checkpoint>,
     elapsed_secs: f64,
+    /// Keeps the device open between the envs of training and those of evaluation.
+    _backend: Backend,
 }
 
 impl Session {
     fn start(args: &Args) -> Result<Self> {
-        let steps: Vec<_> = args.steps.map(|steps| ("train.total_steps", steps.into())).into_iter().collect();
-        let config = args.config.resolve(&steps)?;
+        let steps = args.steps.map(|steps| ("train.total_steps", steps.into()));
+        let config =
+            args.config.resolve(&steps.into_iter().chain(args.device.setting()).collect::<Vec<_>>())?;
+        // Before anything is written; the envs that follow share what was opened.
+        let backend = Backend::open(&config.env.device).map_err(sayso::envs::EnvError::from)?;
         let judge = setup::judge(&config.reward)?;
         let root = match &args.out {
             Some(root) => root.clone(),
             None => run_folder::next_free(Path::new("runs"), &config.env.id)?,
         };
         let folder = RunFolder::create(&root, &config.to_toml()?)?;
-        Ok(Self { config, folder, judge, checkpoint: None, elapsed_secs: 0.0 })
+        Ok(Self { config, folder, judge, checkpoint: None, elapsed_secs: 0.0, _backend: backend })
     }
 
-    fn resume(root: &Path, steps: Option<i64>) -> Result<Self> {
+    fn resume(root: &Path, steps: Option<i64>, device: &DeviceArgs) -> Result<Self> {
         let mut layers = Layers::default();
         layers.add_text(&run_folder::read_config(root)?, &root.join(run_folder::CONFIG))?;
         if let Some(steps) = steps {
             layers.set("train.total_steps", steps);
+        }
+        if let Some((key, device)) = device.setting() {
+            layers.set(key, device);
         }
         let config = layers.finish::<RunConfig>()?.resolve()?;
         let checkpoint = setup::latest_checkpoint(root)?;
@@ -98,13 +109,14 @@ impl Session {
             let message = format!("{} is complete: {done} of {total} steps are done", root.display());
             return Err(BadInput::refuse(message, format!("go further with --steps {}", 2 * done)));
         }
+        let backend = Backend::open(&config.env.device).map_err(sayso::envs::EnvError::from)?;
         let judge = setup::judge(&config.reward)?;
         let folder = RunFolder::resume(root, done)?;
-        if steps.is_some() {
+        if steps.is_some() || device.device.is_some() {
             folder.write_config(&config.to_toml()?)?;
         }
         let elapsed_secs = folder.rows()?.last().map_or(0.0, |row| row.elapsed_secs);
-        Ok(Self { config, folder, judge, checkpoint: Some(checkpoint), elapsed_secs })
+        Ok(Self { config, folder, judge, checkpoint: Some(checkpoint), elapsed_secs, _backend: backend })
     }
 
     fn run(mut self, is_quiet: bool) -> Result<Outcome> {

@@ -77,12 +77,14 @@ pub struct EvaluationConfig {
 }
 
 impl RunConfig {
-    /// Checks what no single part can check, and writes down what was left to the task: the prompts and their goal.
+    /// Checks what no single part can check, and writes down what was left open: the prompts, their goal, and
+    /// the device.
     ///
     /// # Errors
     /// Names the field, its value and what is allowed.
     pub fn resolve(mut self) -> Result<Self> {
         let task = registry::task(&self.env.id, &self.env.options)?;
+        self.env.device = self.env.device.resolve();
         self.train.validate()?;
         in_range("env.n_envs", self.env.n_envs, 1..=100_000)?;
         in_range("evaluation.n_episodes", self.evaluation.n_episodes, 1..=1_000_000)?;

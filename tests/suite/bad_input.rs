@@ -8,7 +8,7 @@ use crate::program::{sayso, stderr};
 /// Arguments, and parts of the message that must be there.
 type Case = (&'static [&'static str], &'static [&'static str]);
 
-const ARGUMENTS: [Case; 16] = [
+const ARGUMENTS: [Case; 19] = [
     (&["train", "--env", "Reech-v0"], &["unknown environment 'Reech-v0'", "Reach-v0"]),
     (&["train", "--preset", "reech"], &["unknown preset 'reech'", "did you mean 'reach'?"]),
     (&["train", "--alpha", "1.5"], &["reward.alpha = 1.5", "[0, 1]"]),
@@ -31,6 +31,9 @@ const ARGUMENTS: [Case; 16] = [
     ),
     (&["train", "--ground-truth", "--prompt", "x"], &["cannot be used with"]),
     (&["rollout", "Reach-v0", "--policy", "trained"], &["--run"]),
+    (&["train", "--device", "gqu"], &["'gqu'", "'cpu'", "'gpu:1'"]),
+    (&["train", "--device", "gpu:99"], &["no device 99", "found:", "--device cpu"]),
+    (&["train", "--set", "env.device=quick"], &["env.device", "'quick'", "'cpu'"]),
 ];
 
 #[test]

@@ -25,8 +25,7 @@ pub fn patchify(
     let (n_down, n_across) = (frames.height() / patch, frames.width() / patch);
     let (row_len, patch_len) = (frames.width() * Frames::N_CHANNELS, patch * patch * Frames::N_CHANNELS);
     let mut values = vec![0f32; views.len() * n_down * n_across * patch_len];
-    let scale: [f32; 3] = std::array::from_fn(|c| 1.0 / (255.0 * spec.std[c]));
-    let shift: [f32; 3] = std::array::from_fn(|c| -spec.mean[c] / spec.std[c]);
+    let (scale, shift) = spec.scale_and_shift();
     let band_len = n_across * patch_len;
     values.par_chunks_mut(band_len.max(1)).enumerate().for_each(|(band_idx, band)| {
         let rows = &frames.view(views.start + band_idx / n_down)[(band_idx % n_down) * patch * row_len..]

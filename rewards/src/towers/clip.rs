@@ -1,5 +1,7 @@
 //! CLIP: an image and a text tower, each with a projection into the shared space.
 
+use std::sync::PoisonError;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder, VarMap};
 
@@ -52,6 +54,21 @@ impl Clip {
     pub fn trainable(config: &ClipConfig, vars: &VarMap, seed: u64, device: &Device) -> Result<Self> {
         let backend = Box::new(SeededVars::new(vars, seed));
         Self::new(config, VarBuilder::from_backend(backend, DType::F32, device.clone()))
+    }
+
+    /// Towers with fixed weights that mean nothing, drawn by `seed` as CLIP draws them: for measurements.
+    ///
+    /// # Errors
+    /// If the config is out of range, or the device fails.
+    pub fn with_random_weights(config: &ClipConfig, seed: u64, device: &Device) -> Result<Self> {
+        let vars = VarMap::new();
+        Self::trainable(config, &vars, seed, device)?;
+        // Variables would keep what gradients need.
+        let weights = {
+            let vars = vars.data().lock().unwrap_or_else(PoisonError::into_inner);
+            vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
+        };
+        Self::new(config, VarBuilder::from_tensors(weights, DType::F32, device))
     }
 
     /// What the towers were built from.

@@ -13,7 +13,7 @@ pub(crate) const MAX_DEPTH: usize = 64;
 const LEAF_TRIANGLES: u32 = 4;
 
 /// A triangle mesh, ready to be traced. Both sides of a triangle are visible.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mesh {
     nodes: Vec<MeshNode>,
     triangles: Vec<Triangle>,
@@ -31,7 +31,7 @@ pub(crate) struct MeshNode {
 }
 
 /// A triangle: a corner, the two edges that leave it, and a unit normal per corner.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Triangle {
     pub corner: Vec3,
     pub edges: [Vec3; 2],

@@ -3,12 +3,17 @@
 //! Data flows one way: a [`Drawing`] per env (what there is to see), a list of [`View`]s (who looks), a
 //! [`RenderSpec`] (at what size, which outputs) go in; a [`RenderTarget`] comes out. Nothing here knows physics.
 
+mod backend;
 mod check;
+mod codes;
 mod cpu;
+mod gpu;
 mod mesh;
 mod texture;
 
+pub use backend::{Backend, DrawOn};
 pub use cpu::CpuRenderer;
+pub use gpu::{Adapter, DeviceChoice, Gpu, GpuRenderer, ModelInput, PixelLayout, PixelType, adapters};
 pub use mesh::Mesh;
 pub use texture::Texture;
 
@@ -197,6 +202,13 @@ pub struct View {
     pub fov_y: f32,
 }
 
+impl View {
+    /// Edge of a pixel at depth one.
+    fn pixel_size(&self, spec: &RenderSpec) -> f32 {
+        2.0 * (0.5 * self.fov_y).tan() / spec.height as f32
+    }
+}
+
 /// Size, quality and outputs of a batch of views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RenderSpec {
@@ -252,4 +264,17 @@ pub struct RenderTarget {
     pub segmentation: Vec<u32>,
     /// `[n_views, height, width, 3]` f32, unit normals in the world frame, zero where the sky is.
     pub normals: Vec<f32>,
+}
+
+impl RenderTarget {
+    /// Gives every buffer the length that a batch needs, and returns the number of pixels.
+    fn reshape(&mut self, n_views: usize, spec: &RenderSpec) -> usize {
+        let n_pixels = n_views * spec.height * spec.width;
+        let len = |is_wanted: bool, per_pixel: usize| if is_wanted { n_pixels * per_pixel } else { 0 };
+        self.rgb.resize(if spec.outputs.rgb { n_views } else { 0 }, spec.height, spec.width);
+        self.depth.resize(len(spec.outputs.depth, 1), 0.0);
+        self.segmentation.resize(len(spec.outputs.segmentation, 1), 0);
+        self.normals.resize(len(spec.outputs.normals, 3), 0.0);
+        n_pixels
+    }
 }

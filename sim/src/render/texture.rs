@@ -5,13 +5,13 @@ use std::path::Path;
 use crate::{Result, SimError};
 
 /// A picture, linear RGB, with its halved copies down to one texel (a mip chain).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Texture {
     levels: Vec<Level>,
 }
 
 /// A picture at one scale: `[height, width]` texels of linear RGB and one unused value, row 0 at the top.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Level {
     pub width: usize,
     pub height: usize,
@@ -73,6 +73,11 @@ impl Texture {
     /// Rows of the full picture.
     pub fn height(&self) -> usize {
         self.levels[0].height
+    }
+
+    /// All levels, the full picture first.
+    pub(crate) fn levels(&self) -> &[Level] {
+        &self.levels
     }
 
     /// The level whose texels are about `n_texels` of the full picture's wide.

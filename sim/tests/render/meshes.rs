@@ -5,34 +5,7 @@ use std::sync::Arc;
 use sayso_sim::math::{Pose, Quat, Vec3};
 use sayso_sim::render::{Drawing, Mesh, Pattern, RenderTarget, Shape};
 
-use crate::scenes::{GREY, RED, add, directions, draw, empty, look, single, spec};
-
-/// The cube from -1 to 1, two triangles a face.
-fn cube() -> Mesh {
-    let vertices =
-        (0..8).map(|k| [0, 1, 2].map(|axis| if k >> axis & 1 == 0 { -1.0 } else { 1.0 })).collect();
-    let quads = [[0, 4, 6, 2], [1, 3, 7, 5], [0, 1, 5, 4], [2, 6, 7, 3], [0, 2, 3, 1], [4, 5, 7, 6]];
-    let triangles = quads.iter().flat_map(|&[a, b, c, d]| [[a, b, c], [a, c, d]]).collect();
-    Mesh::new(vertices, triangles).unwrap()
-}
-
-/// The unit sphere as a grid of latitudes and longitudes, with smooth normals.
-fn sphere(n: u32) -> Mesh {
-    let mut vertices = Vec::new();
-    for (i, j) in (0..=n).flat_map(|i| (0..2 * n).map(move |j| (i, j))) {
-        let (polar, azimuth) = (i as f32, j as f32);
-        let (polar, azimuth) =
-            (polar * std::f32::consts::PI / n as f32, azimuth * std::f32::consts::PI / n as f32);
-        vertices.push([polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos()]);
-    }
-    let mut triangles = Vec::new();
-    for (i, j) in (0..n).flat_map(|i| (0..2 * n).map(move |j| (i, j))) {
-        let at = |i: u32, j: u32| i * 2 * n + j % (2 * n);
-        triangles
-            .extend([[at(i, j), at(i + 1, j), at(i + 1, j + 1)], [at(i, j), at(i + 1, j + 1), at(i, j + 1)]]);
-    }
-    Mesh::with_normals(vertices.clone(), vertices, triangles).unwrap()
-}
+use crate::scenes::{GREY, RED, add, cube, directions, draw, empty, look, single, spec, sphere};
 
 fn with_mesh(mesh: Mesh, scale: Vec3, pose: Pose) -> Drawing {
     let mut drawing = single(Shape::Mesh { mesh_idx: 0, scale }, pose);

@@ -2,8 +2,8 @@
 
 use sayso_sim::math::{Mat3, Pose, Quat, Vec3};
 use sayso_sim::render::{
-    CpuRenderer, Drawing, Instance, Light, Material, Outputs, Pattern, RenderSpec, RenderTarget, Samples,
-    Shape, View,
+    CpuRenderer, Drawing, Instance, Light, Material, Mesh, Outputs, Pattern, RenderSpec, RenderTarget,
+    Samples, Shape, View,
 };
 
 pub const RED: [f32; 3] = [0.8, 0.05, 0.05];
@@ -98,4 +98,31 @@ pub fn assorted(seed: u32) -> Drawing {
         }
     }
     drawing
+}
+
+/// The cube from -1 to 1, two triangles a face.
+pub fn cube() -> Mesh {
+    let vertices =
+        (0..8).map(|k| [0, 1, 2].map(|axis| if k >> axis & 1 == 0 { -1.0 } else { 1.0 })).collect();
+    let quads = [[0, 4, 6, 2], [1, 3, 7, 5], [0, 1, 5, 4], [2, 6, 7, 3], [0, 2, 3, 1], [4, 5, 7, 6]];
+    let triangles = quads.iter().flat_map(|&[a, b, c, d]| [[a, b, c], [a, c, d]]).collect();
+    Mesh::new(vertices, triangles).unwrap()
+}
+
+/// The unit sphere as a grid of latitudes and longitudes, with smooth normals.
+pub fn sphere(n: u32) -> Mesh {
+    let mut vertices = Vec::new();
+    for (i, j) in (0..=n).flat_map(|i| (0..2 * n).map(move |j| (i, j))) {
+        let (polar, azimuth) = (i as f32, j as f32);
+        let (polar, azimuth) =
+            (polar * std::f32::consts::PI / n as f32, azimuth * std::f32::consts::PI / n as f32);
+        vertices.push([polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos()]);
+    }
+    let mut triangles = Vec::new();
+    for (i, j) in (0..n).flat_map(|i| (0..2 * n).map(move |j| (i, j))) {
+        let at = |i: u32, j: u32| i * 2 * n + j % (2 * n);
+        triangles
+            .extend([[at(i, j), at(i + 1, j), at(i + 1, j + 1)], [at(i, j), at(i + 1, j + 1), at(i, j + 1)]]);
+    }
+    Mesh::with_normals(vertices.clone(), vertices, triangles).unwrap()
 }

@@ -44,7 +44,7 @@ impl Camera {
             forward: rotate(Vec3::NEG_Z),
             n_cols: spec.width,
             n_rows: spec.height,
-            pixel_size: 2.0 * (0.5 * view.fov_y).tan() / spec.height as f32,
+            pixel_size: view.pixel_size(spec),
         }
     }
 

@@ -1,21 +1,11 @@
-//! From radiance to sRGB codes, by table.
+//! From packets of radiance to pixels.
 
 use wide::f32x8;
 
 use super::packet::{LANES, Vec3x8};
+use crate::render::codes::{LEN, PER_UNIT, table};
 
-/// Entries per unit of radiance. The sRGB curve rises by at most 0.81 codes between neighbours.
-const PER_UNIT: usize = 4096;
-
-/// The brightest radiance that differs from those above it.
-const BRIGHTEST: usize = 4;
-
-const LEN: usize = PER_UNIT * BRIGHTEST;
-
-/// Where the tone curve leaves the straight line.
-const SHOULDER: f32 = 0.8;
-
-/// A table of 8-bit codes over radiance.
+/// Writes sRGB codes, by table.
 #[derive(Debug)]
 pub(super) struct Encoder {
     codes: Box<[u8; LEN]>,
@@ -23,8 +13,7 @@ pub(super) struct Encoder {
 
 impl Encoder {
     pub fn new() -> Self {
-        let code = |k: usize| srgb_from_linear(tone(k as f32 / PER_UNIT as f32)).round() as u8;
-        Self { codes: Box::new(std::array::from_fn(code)) }
+        Self { codes: table() }
     }
 
     /// Writes the pixels of one packet, `[pixel, 3]`, as many as fit into `out`.
@@ -42,15 +31,4 @@ impl Encoder {
             pixel.copy_from_slice(&[code(r[lane]), code(g[lane]), code(b[lane])]);
         }
     }
-}
-
-/// Straight up to the shoulder, then towards one, so that bright surfaces keep their hue for longer.
-fn tone(x: f32) -> f32 {
-    let room = 1.0 - SHOULDER;
-    if x <= SHOULDER { x } else { 1.0 - room * (-(x - SHOULDER) / room).exp() }
-}
-
-/// IEC 61966-2-1, in units of 1/255.
-fn srgb_from_linear(x: f32) -> f32 {
-    255.0 * if x <= 0.003_130_8 { 12.92 * x } else { 1.055 * x.powf(1.0 / 2.4) - 0.055 }
 }

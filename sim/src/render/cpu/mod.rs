@@ -65,13 +65,7 @@ impl CpuRenderer {
         spec: &RenderSpec,
         target: &mut RenderTarget,
     ) {
-        let n_pixels = views.len() * spec.height * spec.width;
-        let len = |is_wanted: bool, per_pixel: usize| if is_wanted { n_pixels * per_pixel } else { 0 };
-        let n_rgb = if spec.outputs.rgb { views.len() } else { 0 };
-        target.rgb.resize(n_rgb, spec.height, spec.width);
-        target.depth.resize(len(spec.outputs.depth, 1), 0.0);
-        target.segmentation.resize(len(spec.outputs.segmentation, 1), 0);
-        target.normals.resize(len(spec.outputs.normals, 3), 0.0);
+        let n_pixels = target.reshape(views.len(), spec);
         if n_pixels == 0 {
             return;
         }

@@ -125,59 +125,39 @@ fn image(texture: &Texture, site: &Site, size: f32, wanted: u32) -> Vec3x8 {
     let faces_z = !faces_x & n.z.simd_ge(n.y);
     let u = faces_x.select(site.point.y, site.point.x);
     let v = faces_z.select(-site.point.y, -site.point.z);
-    let nearest = site.footprint.to_array().into_iter().enumerate();
-    let footprint = nearest.filter(|(lane, _)| wanted >> lane & 1 == 1).fold(f32::MAX, |a, (_, b)| a.min(b));
-    let level = texture.level(footprint / size * texture.width() as f32);
     // One repetition keeps the picture's proportions: `size` is its width.
     let height = size * texture.height() as f32 / texture.width() as f32;
-    let x = repeat(u * f32x8::splat(1.0 / size), level.width);
-    let y = repeat(v * f32x8::splat(1.0 / height), level.height);
-    bilinear(level, x, y, wanted)
-}
-
-/// Whole repetitions taken off, in texels, half a texel off so that whole numbers are texels' centres.
-#[inline(always)]
-fn repeat(x: f32x8, n_texels: usize) -> f32x8 {
-    let n = f32x8::splat(n_texels as f32);
-    ((x - x.floor()) * n).fast_max(f32x8::ZERO).fast_min(n) - f32x8::HALF
-}
-
-#[inline(always)]
-fn bilinear(level: &Level, x: f32x8, y: f32x8, wanted: u32) -> Vec3x8 {
-    let (x0, y0) = (x.floor(), y.floor());
-    let (fx, fy) = ((x - x0).to_array(), (y - y0).to_array());
-    let (x0, y0) = (x0.fast_trunc_int().to_array(), y0.fast_trunc_int().to_array());
-    let (w, h) = (level.width as i32, level.height as i32);
+    let (u, v) = (u * f32x8::splat(1.0 / size), v * f32x8::splat(1.0 / height));
+    let (u, v) = ((u - u.floor()).to_array(), (v - v.floor()).to_array());
+    let n_texels = (site.footprint * f32x8::splat(texture.width() as f32 / size)).to_array();
     let mut out = [[0.0; 8]; 3];
     for lane in bits(wanted as u64) {
-        let column = |x: i32| {
-            if x < 0 {
-                w - 1
-            } else if w <= x {
-                0
-            } else {
-                x
-            }
-        };
-        let row = |y: i32| {
-            if y < 0 {
-                h - 1
-            } else if h <= y {
-                0
-            } else {
-                y
-            }
-        };
-        let (left, right) = (column(x0[lane]), column(x0[lane] + 1));
-        let (top, bottom) = (row(y0[lane]) * w, row(y0[lane] + 1) * w);
-        let texel = |k: i32| wide::f32x4::new(level.texels[k as usize]);
-        let across = |row: i32| {
-            let (a, b) = (texel(row + left), texel(row + right));
-            (b - a).mul_add(wide::f32x4::splat(fx[lane]), a)
-        };
-        let (a, b) = (across(top), across(bottom));
-        let [red, green, blue, _] = (b - a).mul_add(wide::f32x4::splat(fy[lane]), a).to_array();
-        (out[0][lane], out[1][lane], out[2][lane]) = (red, green, blue);
+        let colour = bilinear(texture.level(n_texels[lane]), u[lane], v[lane]);
+        (out[0][lane], out[1][lane], out[2][lane]) = (colour[0], colour[1], colour[2]);
     }
     Vec3x8::new(f32x8::new(out[0]), f32x8::new(out[1]), f32x8::new(out[2]))
+}
+
+/// The colour at a fraction of a picture's sides, which repeats.
+#[inline(always)]
+fn bilinear(level: &Level, u: f32, v: f32) -> [f32; 4] {
+    let (x, fx) = texel(u, level.width);
+    let (y, fy) = texel(v, level.height);
+    let at = |x: usize, y: usize| wide::f32x4::new(level.texels[y * level.width + x]);
+    let across = |y: usize| {
+        let (a, b) = (at(x[0], y), at(x[1], y));
+        (b - a).mul_add(wide::f32x4::splat(fx), a)
+    };
+    let (a, b) = (across(y[0]), across(y[1]));
+    (b - a).mul_add(wide::f32x4::splat(fy), a).to_array()
+}
+
+/// The two texels whose centres are around a fraction of a side, and how far the second one is favoured.
+#[inline(always)]
+fn texel(fraction: f32, n_texels: usize) -> ([usize; 2], f32) {
+    let n = n_texels as f32;
+    let position = (fraction * n).clamp(0.0, n) - 0.5;
+    let first = position.floor();
+    let wrap = |k: i32| k.rem_euclid(n_texels as i32) as usize;
+    ([wrap(first as i32), wrap(first as i32 + 1)], position - first)
 }

@@ -1,0 +1,340 @@
+//! The GPU backend: the CPU caster's twin as four WGSL kernels, a whole batch in one submit.
+//!
+//! The drawings of a batch lie on the device as columns ([`stage`]); a call sends what changed and dispatches
+//! `prepare` (once per part that moved), `light` (once per drawing that changed), `cull` (once per view) and `draw` (once
+//! per tile). Pictures stay on the device until somebody asks for them.
+
+mod column;
+mod device;
+mod kernel;
+mod library;
+mod model_input;
+mod read_back;
+mod rows;
+mod stage;
+
+#[cfg(test)]
+mod tests;
+
+pub use device::{Adapter, DeviceChoice, Gpu, adapters};
+pub use model_input::{ModelInput, PixelLayout, PixelType};
+
+use std::sync::Arc;
+
+use self::column::{Column, Store};
+use self::read_back::{Layout, ReadBack};
+use self::rows::{ParamsRow, VIEW_PART_SIZE};
+use self::stage::Stage;
+use super::{Drawing, Outputs, RenderSpec, RenderTarget, Samples, View};
+use crate::{Result, SimError};
+
+/// Rows and columns of a tile.
+const TILE: usize = 8;
+
+/// Workgroups in one dimension of a dispatch, which every device allows.
+const MAX_GROUPS: usize = 65_535;
+
+/// Longest side of a picture: pixel ranges are kept in halves of a word.
+const MAX_SIDE: usize = 65_535;
+
+/// The most bytes of pictures that one submit writes when they are read back.
+const READ_BACK_BYTES: u64 = 256 << 20;
+
+/// Draws whole batches of views on a graphics processor.
+///
+/// The pictures do not depend on how views are batched. Buffers are kept from call to call, and only what changed since
+/// the last call is sent.
+#[derive(Debug)]
+pub struct GpuRenderer {
+    gpu: Arc<Gpu>,
+    stage: Stage,
+    params: wgpu::Buffer,
+    sort_keys: Store,
+    view_parts: Store,
+    n_view_parts: Store,
+    pictures: Store,
+    pixel_values: Column<u32>,
+    model_input: Store,
+    read_back: ReadBack,
+}
+
+impl GpuRenderer {
+    /// A renderer on an open device. Several may share one.
+    ///
+    /// # Errors
+    /// If the device refuses the kernels.
+    pub fn new(gpu: Arc<Gpu>) -> Result<Self> {
+        gpu.kernels()?;
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let params = gpu.buffer("parameters", size_of::<ParamsRow>() as u64, usage)?;
+        let written = wgpu::BufferUsages::empty();
+        Ok(Self {
+            gpu,
+            stage: Stage::new(),
+            params,
+            sort_keys: Store::new("sort keys", written),
+            view_parts: Store::new("parts of views", written),
+            n_view_parts: Store::new("numbers of parts of views", written),
+            pictures: Store::new("pictures", wgpu::BufferUsages::COPY_SRC),
+            pixel_values: Column::new("values of a model's input"),
+            model_input: Store::new("a model's input", wgpu::BufferUsages::COPY_SRC),
+            read_back: ReadBack::default(),
+        })
+    }
+
+    /// The device that it draws on.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// Bytes that it holds on the device.
+    pub fn device_bytes(&self) -> u64 {
+        let scratch = self.sort_keys.size() + self.view_parts.size() + self.n_view_parts.size();
+        let written = self.pictures.size() + self.model_input.size() + self.pixel_values.size();
+        self.stage.size() + scratch + written
+    }
+
+    /// Draws every view and reads the pictures back into `target`, which is resized as needed. A batch that is larger
+    /// than the device's buffers is drawn in several submits.
+    ///
+    /// # Errors
+    /// If the device is lost or out of memory, or one view is larger than its buffers. The renderer may be used again
+    /// after the latter two.
+    ///
+    /// # Panics
+    /// If a view names a drawing that is not there, or a drawing does not hold together: see [`Drawing::check`].
+    pub fn render(
+        &mut self,
+        drawings: &[&Drawing],
+        views: &[View],
+        spec: &RenderSpec,
+        target: &mut RenderTarget,
+    ) -> Result<()> {
+        if views.is_empty() || spec.height * spec.width == 0 {
+            target.reshape(views.len(), spec);
+            return Ok(());
+        }
+        let done = self.render_groups(drawings, views, spec, target);
+        if done.is_err() {
+            // Some of what was noted as sent may never have arrived.
+            self.stage.forget();
+        }
+        done
+    }
+
+    fn render_groups(
+        &mut self,
+        drawings: &[&Drawing],
+        views: &[View],
+        spec: &RenderSpec,
+        target: &mut RenderTarget,
+    ) -> Result<()> {
+        self.gpu.check()?;
+        self.stage.update(drawings, views, spec);
+        let max_views = self.views_per_group(spec, READ_BACK_BYTES.min(self.gpu.max_buffer()))?;
+        target.reshape(views.len(), spec);
+        for first in (0..views.len()).step_by(max_views) {
+            let n_views = max_views.min(views.len() - first);
+            let pictures = self.submit(first, n_views, spec, None)?;
+            self.read_back.read(&self.gpu, &pictures, first, n_views, spec, target)?;
+        }
+        Ok(())
+    }
+
+    /// Draws every view and leaves the pictures on the device; returns when they are done. For measurements.
+    ///
+    /// # Errors
+    /// Those of [`Self::render`]; also if the batch is larger than the device's buffers.
+    pub fn draw(&mut self, drawings: &[&Drawing], views: &[View], spec: &RenderSpec) -> Result<()> {
+        self.draw_whole(drawings, views, spec, None)
+    }
+
+    /// Draws every view at the size that a model reads and leaves its input on the device, normalised and in its order;
+    /// returns when it is done. `samples` and `shadows` are as in [`RenderSpec`].
+    ///
+    /// # Errors
+    /// Those of [`Self::draw`]; also if the input has a shape that the kernel cannot write.
+    pub fn draw_for_model(
+        &mut self,
+        drawings: &[&Drawing],
+        views: &[View],
+        input: &ModelInput,
+        samples: Samples,
+        shadows: bool,
+    ) -> Result<()> {
+        input.check()?;
+        let outputs = Outputs { rgb: false, depth: false, segmentation: false, normals: false };
+        let (height, width) = (input.image.height, input.image.width);
+        let spec = RenderSpec { height, width, samples, shadows, outputs };
+        self.draw_whole(drawings, views, &spec, Some(input))
+    }
+
+    /// The input of `n_views` views that [`Self::draw_for_model`] left on the device, as bytes in the machine's order. For
+    /// models that do not live there.
+    ///
+    /// # Errors
+    /// If the device is lost or out of memory.
+    pub fn read_model_input(&mut self, n_views: usize, input: &ModelInput) -> Result<Vec<u8>> {
+        let n_bytes = n_views * input.n_bytes();
+        let buffer = self.model_input.get(&self.gpu)?;
+        self.read_back
+            .bytes(&self.gpu, &buffer, n_bytes.next_multiple_of(4) as u64, |bytes| bytes[..n_bytes].to_vec())
+    }
+
+    fn draw_whole(
+        &mut self,
+        drawings: &[&Drawing],
+        views: &[View],
+        spec: &RenderSpec,
+        model: Option<&ModelInput>,
+    ) -> Result<()> {
+        if views.is_empty() || spec.height * spec.width == 0 {
+            return Ok(());
+        }
+        self.gpu.check()?;
+        self.stage.update(drawings, views, spec);
+        let max_bytes = self.gpu.max_buffer();
+        let by_model = model.map_or(u64::MAX, |input| max_bytes / input.n_bytes().max(1) as u64);
+        let max_views = (self.views_per_group(spec, max_bytes)? as u64).min(by_model);
+        let drawn = if max_views < views.len() as u64 {
+            let what = format!("{}: views of one batch", self.gpu.adapter().name);
+            let hint = "draw smaller batches".into();
+            Err(SimError::GpuLimit { what, need: views.len() as u64, limit: max_views, hint })
+        } else {
+            self.submit(0, views.len(), spec, model).and_then(|_| {
+                let submission = self.gpu.queue.submit([]);
+                self.gpu.wait(submission)
+            })
+        };
+        if drawn.is_err() {
+            self.stage.forget();
+        }
+        drawn
+    }
+
+    /// How many views one submit can draw when their pictures may take so many bytes.
+    fn views_per_group(&self, spec: &RenderSpec, max_bytes: u64) -> Result<usize> {
+        for (field, side) in [("height", spec.height), ("width", spec.width)] {
+            if MAX_SIDE < side {
+                let expected = format!("at most {MAX_SIDE} pixels");
+                return Err(SimError::OutOfRange { field: field.into(), got: side.to_string(), expected });
+            }
+        }
+        let n_tiles = spec.width.div_ceil(TILE) * spec.height.div_ceil(TILE);
+        let per_view = Layout::new(1, spec).n_words as u64 * 4;
+        let by_pictures = max_bytes / per_view.max(1);
+        let by_parts = self.gpu.max_buffer() / (VIEW_PART_SIZE * self.stage.max_parts.max(1) as u64);
+        if MAX_GROUPS < n_tiles || by_pictures == 0 || by_parts == 0 {
+            let what = format!("{}: bytes of one picture", self.gpu.adapter().name);
+            let hint = "draw smaller pictures or fewer outputs".into();
+            return Err(SimError::GpuLimit { what, need: per_view, limit: max_bytes, hint });
+        }
+        Ok(by_pictures.min(by_parts).min(MAX_GROUPS as u64) as usize)
+    }
+
+    /// Sends what changed and dispatches the kernels for some of the views.
+    fn submit(
+        &mut self,
+        first_view: usize,
+        n_views: usize,
+        spec: &RenderSpec,
+        model: Option<&ModelInput>,
+    ) -> Result<wgpu::Buffer> {
+        let Self { gpu, stage, .. } = self;
+        let kernels = gpu.kernels()?;
+        let layout = Layout::new(n_views, spec);
+        let has_shadows = spec.shadows && (spec.outputs.rgb || model.is_some());
+        stage.reserve(gpu)?;
+        let n_dirty = if has_shadows { stage.take_dirty() } else { 0 };
+        if MAX_GROUPS < n_dirty {
+            let what = format!("{}: envs of one batch", gpu.adapter().name);
+            let hint = "use fewer envs".into();
+            return Err(SimError::GpuLimit { what, need: n_dirty as u64, limit: MAX_GROUPS as u64, hint });
+        }
+        let n_tile_cols = spec.width.div_ceil(TILE);
+        let n_tiles = n_tile_cols * spec.height.div_ceil(TILE);
+        let params = ParamsRow {
+            height: spec.height as u32,
+            width: spec.width as u32,
+            n_views: n_views as u32,
+            first_view: first_view as u32,
+            n_moved: stage.moved.len() as u32,
+            n_dirty: n_dirty as u32,
+            max_parts: stage.max_parts as u32,
+            set_words: stage.set_words() as u32,
+            n_samples: if spec.samples == Samples::Four { 4 } else { 1 },
+            has_shadows: u32::from(has_shadows),
+            outputs: layout.outputs | model.map_or(0, ModelInput::output_bit),
+            depth_at: layout.depth_at as u32,
+            segmentation_at: layout.segmentation_at as u32,
+            normals_at: layout.normals_at as u32,
+            n_tile_cols: n_tile_cols as u32,
+            patch_size: model.map_or(0, ModelInput::patch_size) as u32,
+        };
+        gpu.queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&params));
+
+        let n_slots = (n_views * stage.max_parts) as u64;
+        self.sort_keys.reserve(gpu, n_slots * 4)?;
+        self.view_parts.reserve(gpu, n_slots * VIEW_PART_SIZE)?;
+        self.n_view_parts.reserve(gpu, n_views as u64 * 4)?;
+        self.pictures.reserve(gpu, layout.n_words as u64 * 4)?;
+        if let Some(input) = model {
+            self.pixel_values.replace(input.table());
+            self.model_input.reserve(gpu, (n_views * input.n_bytes()) as u64)?;
+        }
+
+        let params = &self.params;
+        let (drawings, shapes) = (&stage.drawings.upload(gpu)?, &stage.shapes.upload(gpu)?);
+        let (materials, views) = (&stage.materials.upload(gpu)?, &stage.views.upload(gpu)?);
+        let (moved, dirty) = (&stage.moved.upload(gpu)?, &stage.dirty.upload(gpu)?);
+        let (nodes, triangles) = (&stage.library.nodes.upload(gpu)?, &stage.library.triangles.upload(gpu)?);
+        let (texels, tables) = (&stage.library.texels.upload(gpu)?, &stage.library.tables.upload(gpu)?);
+        let (parts, casters) = (&stage.parts.get(gpu)?, &stage.casters.get(gpu)?);
+        let grids = &stage.grids.get(gpu)?;
+        let (sort_keys, view_parts) = (&self.sort_keys.get(gpu)?, &self.view_parts.get(gpu)?);
+        let (n_view_parts, pictures) = (&self.n_view_parts.get(gpu)?, &self.pictures.get(gpu)?);
+        let (pixel_values, model_input) = (&self.pixel_values.upload(gpu)?, &self.model_input.get(gpu)?);
+
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let pass = &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let n_moved_groups = stage.moved.len().div_ceil(64);
+            if 0 < n_moved_groups {
+                let columns = n_moved_groups.min(MAX_GROUPS);
+                let groups = [columns as u32, n_moved_groups.div_ceil(columns) as u32];
+                kernels.prepare.dispatch(&gpu.device, pass, &[params, shapes, moved, nodes, parts], groups);
+            }
+            if 0 < n_dirty {
+                let buffers = [params, drawings, parts, dirty, casters, grids];
+                kernels.light.dispatch(&gpu.device, pass, &buffers, [n_dirty as u32, 1]);
+            }
+            let buffers = [params, drawings, parts, views, sort_keys, view_parts, n_view_parts];
+            kernels.cull.dispatch(&gpu.device, pass, &buffers, [n_views as u32, 1]);
+            let buffers = [
+                params,
+                drawings,
+                shapes,
+                parts,
+                materials,
+                views,
+                casters,
+                grids,
+                view_parts,
+                n_view_parts,
+                nodes,
+                triangles,
+                texels,
+                tables,
+                pictures,
+                pixel_values,
+                model_input,
+            ];
+            kernels.draw.dispatch(&gpu.device, pass, &buffers, [n_tiles as u32, n_views as u32]);
+        }
+        gpu.queue.submit([encoder.finish()]);
+        // The following groups of the same call find the parts where they are.
+        stage.moved.replace(std::iter::empty());
+        gpu.check()?;
+        Ok(pictures.clone())
+    }
+}

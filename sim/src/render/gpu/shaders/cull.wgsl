@@ -1,0 +1,151 @@
+// Kernel 2, once per view: which parts it may show, front to back, and where. The twin of `cpu/cull.rs`.
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> drawings: array<Drawing>;
+@group(0) @binding(2) var<storage, read> parts: array<Part>;
+@group(0) @binding(3) var<storage, read> views: array<View>;
+@group(0) @binding(4) var<storage, read_write> sort_keys: array<f32>;
+@group(0) @binding(5) var<storage, read_write> view_parts: array<ViewPart>;
+@group(0) @binding(6) var<storage, read_write> n_view_parts: array<u32>;
+
+const LANES = 64u;
+const EVERYWHERE = vec2f(-MISS, MISS);
+// Sort keys: something without a centre comes last, and what is not seen after it.
+const LAST = 3e38;
+const UNSEEN = 3.2e38;
+
+var<workgroup> n_seen: atomic<u32>;
+
+// Where a bound lies in the picture: in camera-plane units at depth one, and in depth.
+struct Extent {
+    x: vec2f,
+    y: vec2f,
+    nearest: f32,
+    sort_key: f32,
+}
+
+fn joined(a: vec2f, b: vec2f) -> vec2f {
+    return vec2f(min(a.x, b.x), max(a.y, b.y));
+}
+
+// The slopes of the two lines through the eye that touch a circle.
+fn tangents(offset: f32, depth: f32, radius: f32) -> vec2f {
+    let distance_squared = offset * offset + depth * depth;
+    let reach = radius * sqrt(max(distance_squared - radius * radius, 0.0));
+    let inv = 1.0 / (depth * depth - radius * radius);
+    return vec2f((offset * depth - reach) * inv, (offset * depth + reach) * inv);
+}
+
+fn camera_vector(view: View, v: vec3f) -> vec3f {
+    return vec3f(dot(v, view.right), dot(v, view.up), dot(v, view.forward));
+}
+
+fn extent_of(part: Part, view: View) -> Extent {
+    var extent = Extent(EVERYWHERE, EVERYWHERE, 0.0, UNSEEN);
+    if (part.bound == BOUND_NOWHERE) {
+        return extent;
+    }
+    if (part.bound == BOUND_EVERYWHERE) {
+        extent.sort_key = LAST;
+        return extent;
+    }
+    let a = camera_vector(view, part.bound_a - view.eye);
+    var farthest: f32;
+    if (part.bound == BOUND_CAPSULE) {
+        let b = camera_vector(view, part.bound_b - view.eye);
+        let radius = part.bound_radius;
+        extent.nearest = min(a.z, b.z) - radius;
+        farthest = max(a.z, b.z) + radius;
+        if (NEAR < extent.nearest) {
+            extent.x = joined(tangents(a.x, a.z, radius), tangents(b.x, b.z, radius));
+            extent.y = joined(tangents(a.y, a.z, radius), tangents(b.y, b.z, radius));
+        }
+    } else {
+        let axis_b = camera_vector(view, part.bound_b);
+        let axis_c = camera_vector(view, part.bound_c);
+        let axis_d = camera_vector(view, part.bound_d);
+        let reach = abs(axis_b.z) + abs(axis_c.z) + abs(axis_d.z);
+        extent.nearest = a.z - reach;
+        farthest = a.z + reach;
+        if (NEAR < extent.nearest) {
+            extent.x = vec2f(MISS, -MISS);
+            extent.y = vec2f(MISS, -MISS);
+            for (var corner = 0u; corner < 8u; corner++) {
+                let p = a + select(axis_b, -axis_b, (corner & 1u) != 0u) + select(axis_c, -axis_c, (corner & 2u) != 0u)
+                    + select(axis_d, -axis_d, (corner & 4u) != 0u);
+                extent.x = joined(extent.x, vec2f(p.x / p.z));
+                extent.y = joined(extent.y, vec2f(p.y / p.z));
+            }
+        }
+    }
+    if (NEAR < farthest) {
+        extent.sort_key = 0.5 * (extent.nearest + farthest);
+    }
+    return extent;
+}
+
+// The pixels whose centres may lie between two coordinates; one pixel of slack covers rounding and several samples.
+// Empty where the first is not below the last.
+fn pixels(a: f32, b: f32, n_pixels: u32) -> vec2f {
+    let first = max(floor(min(a, b) - 1.0), 0.0);
+    let last = min(ceil(max(a, b) + 1.0), f32(n_pixels));
+    return vec2f(first, last);
+}
+
+fn cols_of(extent: Extent, view: View) -> vec2f {
+    let middle = 0.5 * f32(params.width);
+    return pixels(middle + extent.x.x / view.pixel_size, middle + extent.x.y / view.pixel_size, params.width);
+}
+
+fn rows_of(extent: Extent, view: View) -> vec2f {
+    let middle = 0.5 * f32(params.height);
+    return pixels(middle - extent.y.x / view.pixel_size, middle - extent.y.y / view.pixel_size, params.height);
+}
+
+@compute @workgroup_size(LANES)
+fn cull(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let view = views[params.first_view + group.x];
+    let drawing = drawings[view.drawing];
+    let base = group.x * params.max_parts;
+    for (var k = lane; k < drawing.n_parts; k += LANES) {
+        let extent = extent_of(parts[drawing.first_part + k], view);
+        let cols = cols_of(extent, view);
+        let rows = rows_of(extent, view);
+        let is_seen = extent.sort_key < UNSEEN && cols.x < cols.y && rows.x < rows.y;
+        sort_keys[base + k] = select(UNSEEN, extent.sort_key, is_seen);
+        if (is_seen) {
+            atomicAdd(&n_seen, 1u);
+        }
+    }
+    storageBarrier();
+    workgroupBarrier();
+    for (var k = lane; k < drawing.n_parts; k += LANES) {
+        let key = sort_keys[base + k];
+        if (UNSEEN <= key) {
+            continue;
+        }
+        var rank = 0u;
+        for (var other = 0u; other < drawing.n_parts; other++) {
+            let its = sort_keys[base + other];
+            rank += select(0u, 1u, its < key || (its == key && other < k));
+        }
+        let part_idx = drawing.first_part + k;
+        let part = parts[part_idx];
+        let extent = extent_of(part, view);
+        let cols = vec2u(cols_of(extent, view));
+        let rows = vec2u(rows_of(extent, view));
+        var out: ViewPart;
+        out.origin = local_point(part, view.eye);
+        out.nearest = extent.nearest;
+        out.forward = local_vector(part, view.forward);
+        out.part = part_idx;
+        out.right = local_vector(part, view.right);
+        out.cols = cols.x | (cols.y << 16u);
+        out.up = local_vector(part, view.up);
+        out.rows = rows.x | (rows.y << 16u);
+        view_parts[base + rank] = out;
+    }
+    if (lane == 0u) {
+        n_view_parts[group.x] = atomicLoad(&n_seen);
+    }
+}

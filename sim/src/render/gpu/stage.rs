@@ -1,0 +1,191 @@
+//! What there is to see, on the device: the drawings of a batch and its views, as columns.
+
+use std::ops::Range;
+
+use super::column::{Column, Store};
+use super::device::Gpu;
+use super::library::{Library, Shelf};
+use super::rows::{CASTER_SIZE, DrawingRow, MaterialRow, MovedRow, PART_SIZE, ShapeRow, ViewRow};
+use crate::Result;
+use crate::math::Pose;
+use crate::render::{Drawing, RenderSpec, View};
+
+/// Words of a light grid before its sets, and its sets: those of `shaders/light_grid.wgsl`.
+const GRID_HEAD: usize = 4;
+const N_GRID_SETS: usize = 24 * 24 + 1;
+
+/// The columns of a batch.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub library: Library,
+    pub shapes: Column<ShapeRow>,
+    pub materials: Column<MaterialRow>,
+    pub drawings: Column<DrawingRow>,
+    pub views: Column<ViewRow>,
+    /// The parts that moved since the last call.
+    pub moved: Column<MovedRow>,
+    /// The drawings whose light grids are not up to date.
+    pub dirty: Column<u32>,
+    /// Written by the kernels.
+    pub parts: Store,
+    pub casters: Store,
+    pub grids: Store,
+    pub max_parts: usize,
+    poses: Vec<Pose>,
+    layout: Vec<Layout>,
+    is_dirty: Vec<bool>,
+    is_seen: Vec<bool>,
+}
+
+/// Where one drawing is in the columns.
+#[derive(Debug)]
+struct Layout {
+    parts: Range<usize>,
+    materials: Range<usize>,
+    shelf: Shelf,
+}
+
+impl Layout {
+    fn is_of(&self, drawing: &Drawing) -> bool {
+        self.parts.len() == drawing.instances.len()
+            && self.materials.len() == drawing.materials.len()
+            && self.shelf.is_of(drawing)
+    }
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        let written = wgpu::BufferUsages::empty();
+        Self {
+            library: Library::new(),
+            shapes: Column::new("instances"),
+            materials: Column::new("materials"),
+            drawings: Column::new("drawings"),
+            views: Column::new("views"),
+            moved: Column::new("new poses"),
+            dirty: Column::new("changed drawings"),
+            parts: Store::new("parts", written),
+            casters: Store::new("casters of shadows", written),
+            grids: Store::new("light grids", written),
+            max_parts: 0,
+            poses: Vec::new(),
+            layout: Vec::new(),
+            is_dirty: Vec::new(),
+            is_seen: Vec::new(),
+        }
+    }
+
+    /// Brings the host's copy of the columns up to date, and notes what changed.
+    pub fn update(&mut self, drawings: &[&Drawing], views: &[View], spec: &RenderSpec) {
+        for drawing in drawings {
+            assert_eq!(drawing.instances.len(), drawing.world_from_instance.len(), "one pose per instance");
+        }
+        let is_same_batch = self.layout.len() == drawings.len()
+            && self.layout.iter().zip(drawings).all(|(layout, drawing)| layout.is_of(drawing));
+        if !is_same_batch {
+            self.lay_out(drawings);
+        }
+        self.is_seen.clear();
+        self.is_seen.resize(drawings.len(), false);
+        for view in views {
+            self.is_seen[view.drawing_idx] = true;
+        }
+        let mut moved = Vec::new();
+        for (drawing_idx, drawing) in drawings.iter().enumerate() {
+            if self.is_seen[drawing_idx] {
+                self.update_drawing(drawing_idx, drawing, &mut moved);
+            }
+        }
+        self.moved.replace(moved.into_iter());
+        if self.views.len() != views.len() {
+            self.views.replace(views.iter().map(|view| ViewRow::new(view, spec)));
+        } else {
+            for (idx, view) in views.iter().enumerate() {
+                self.views.set(idx, ViewRow::new(view, spec));
+            }
+        }
+    }
+
+    /// Lists the drawings in sight whose light grids must be built; they count as built afterwards.
+    pub fn take_dirty(&mut self) -> usize {
+        let dirty = (0..self.is_dirty.len()).filter(|&k| self.is_dirty[k] && self.is_seen[k]);
+        self.dirty.replace(dirty.map(|k| k as u32));
+        for (is_dirty, is_seen) in self.is_dirty.iter_mut().zip(&self.is_seen) {
+            *is_dirty &= !is_seen;
+        }
+        self.dirty.len()
+    }
+
+    /// Words of a set of parts of one drawing.
+    pub fn set_words(&self) -> usize {
+        self.max_parts.div_ceil(32).max(1)
+    }
+
+    /// Makes room for what the kernels write. What was there is lost when the parts' room grows, which
+    /// only a new layout can cause: then all parts have moved.
+    pub fn reserve(&mut self, gpu: &Gpu) -> Result<()> {
+        let (n_parts, n_drawings) = (self.shapes.len() as u64, self.drawings.len() as u64);
+        let grid = (GRID_HEAD + N_GRID_SETS * self.set_words()) as u64 * 4;
+        self.parts.reserve(gpu, n_parts * PART_SIZE)?;
+        self.casters.reserve(gpu, n_parts * CASTER_SIZE)?;
+        self.grids.reserve(gpu, n_drawings * grid)?;
+        Ok(())
+    }
+
+    /// Bytes on the device.
+    pub fn size(&self) -> u64 {
+        let columns = self.shapes.size() + self.materials.size() + self.drawings.size() + self.views.size();
+        let moving = self.moved.size() + self.dirty.size();
+        let written = self.parts.size() + self.casters.size() + self.grids.size();
+        self.library.size() + columns + moving + written
+    }
+
+    /// Forgets what the device has, so that the next update sends everything.
+    pub fn forget(&mut self) {
+        self.layout.clear();
+    }
+
+    fn lay_out(&mut self, drawings: &[&Drawing]) {
+        let shelves = self.library.fill(drawings);
+        self.layout.clear();
+        let (mut n_parts, mut n_materials) = (0, 0);
+        for (drawing, shelf) in drawings.iter().zip(shelves) {
+            let parts = n_parts..n_parts + drawing.instances.len();
+            let materials = n_materials..n_materials + drawing.materials.len();
+            (n_parts, n_materials) = (parts.end, materials.end);
+            self.layout.push(Layout { parts, materials, shelf });
+        }
+        self.max_parts = self.layout.iter().map(|layout| layout.parts.len()).max().unwrap_or(0);
+        // No row is like these, so that all will be written.
+        let nowhere = Pose::from_translation(crate::math::Vec3::NAN);
+        self.poses.clear();
+        self.poses.resize(n_parts, nowhere);
+        self.shapes.replace(std::iter::repeat_n(ShapeRow::default(), n_parts));
+        self.materials.replace(std::iter::repeat_n(MaterialRow::default(), n_materials));
+        self.drawings.replace(std::iter::repeat_n(DrawingRow::default(), drawings.len()));
+        self.is_dirty.clear();
+        self.is_dirty.resize(drawings.len(), true);
+    }
+
+    fn update_drawing(&mut self, drawing_idx: usize, drawing: &Drawing, moved: &mut Vec<MovedRow>) {
+        let Layout { parts, materials, shelf } = &self.layout[drawing_idx];
+        let mut is_changed = false;
+        for (part_idx, (instance, pose)) in
+            parts.clone().zip(drawing.instances.iter().zip(&drawing.world_from_instance))
+        {
+            let shape = ShapeRow::new(instance, materials.start, &shelf.roots);
+            let is_reshaped = self.shapes.set(part_idx, shape);
+            if is_reshaped || self.poses[part_idx] != *pose {
+                self.poses[part_idx] = *pose;
+                moved.push(MovedRow::new(part_idx, pose));
+                is_changed = true;
+            }
+        }
+        for (idx, material) in materials.clone().zip(&drawing.materials) {
+            self.materials.set(idx, MaterialRow::new(material, &shelf.texture_rows));
+        }
+        let row = DrawingRow::new(&drawing.light, parts.start, parts.len());
+        is_changed |= self.drawings.set(drawing_idx, row);
+        self.is_dirty[drawing_idx] |= is_changed;
+    }
+}

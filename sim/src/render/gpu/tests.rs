@@ -1,0 +1,46 @@
+//! What can be checked without a device: that the kernels are valid, and that their rows are ours.
+
+use super::kernel::SOURCES;
+
+#[test]
+fn every_kernel_is_valid() {
+    for (name, source) in SOURCES {
+        let source = source.concat();
+        let module = naga::front::wgsl::parse_str(&source)
+            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&source)));
+        let flags = naga::valid::ValidationFlags::all();
+        naga::valid::Validator::new(flags, naga::valid::Capabilities::empty())
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&source)));
+    }
+}
+
+/// The size of a struct as the kernels lay it out.
+fn size_in_wgsl(name: &str) -> u32 {
+    let module = naga::front::wgsl::parse_str(include_str!("shaders/rows.wgsl")).unwrap();
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).unwrap();
+    let (handle, _) = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some(name)).unwrap();
+    layouter[handle].to_stride()
+}
+
+#[test]
+fn rows_have_the_size_that_the_kernels_expect() {
+    use super::rows::*;
+    let sizes = [
+        ("Params", size_of::<ParamsRow>() as u64),
+        ("Shape", size_of::<ShapeRow>() as u64),
+        ("Moved", size_of::<MovedRow>() as u64),
+        ("Part", PART_SIZE),
+        ("Drawing", size_of::<DrawingRow>() as u64),
+        ("Material", size_of::<MaterialRow>() as u64),
+        ("View", size_of::<ViewRow>() as u64),
+        ("ViewPart", VIEW_PART_SIZE),
+        ("Caster", CASTER_SIZE),
+        ("MeshNode", size_of::<NodeRow>() as u64),
+        ("Triangle", size_of::<TriangleRow>() as u64),
+    ];
+    for (name, size) in sizes {
+        assert_eq!(u64::from(size_in_wgsl(name)), size, "{name}");
+    }
+}

@@ -1,0 +1,121 @@
+//! `sayso bench`: how fast this machine draws, embeds and steps.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+use sayso::bench::{Figure, Plan, Tower, measure};
+use sayso::run_folder;
+use sayso::sim::render::DrawOn;
+
+use super::Outcome;
+use super::tables::table;
+
+/// Measure how fast this machine draws, embeds and steps
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Gpu(GpuArgs),
+}
+
+/// Drawing, image towers with random weights, and the whole step, on one device
+///
+/// Every figure is a median over five windows, each begun and ended with an idle device, after a warm-up. What a device
+/// cannot hold is reported as skipped. Figures go to stderr as they come, and all together into a JSON file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+struct GpuArgs {
+    /// What draws: `auto`, `cpu`, `gpu`, `gpu:1` or a PCI bus id, see `sayso doctor`
+    #[arg(long, value_name = "DEVICE", default_value = "gpu")]
+    device: DrawOn,
+    /// Rows and columns of pictures
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "64,128,224", value_parser = side)]
+    sizes: Vec<usize>,
+    /// Views of a batch
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "256,1024,4096,8192", value_parser = count)]
+    views: Vec<usize>,
+    /// Image towers: b32, l14, h14
+    #[arg(long, value_name = "T,T", value_delimiter = ',', default_value = "b32,l14,h14")]
+    towers: Vec<Tower>,
+    /// Pictures of a batch for the towers
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "32", value_parser = count)]
+    images: Vec<usize>,
+    /// Envs of the whole step
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "64,1024", value_parser = count)]
+    envs: Vec<usize>,
+    /// How long a window is
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    window: Duration,
+    /// Where the figures go
+    #[arg(long, value_name = "FILE.json", default_value = "bench-gpu.json")]
+    out: PathBuf,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sayso bench gpu
+  sayso bench gpu --device cpu --views 64 --sizes 64 --towers b32 --envs 64 --window 0.2
+  sayso bench gpu --device gpu:1 --out card-1.json";
+
+/// Runs the command.
+pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
+    let What::Gpu(args) = &args.what;
+    let plan = Plan {
+        device: args.device.clone(),
+        sizes: args.sizes.clone(),
+        n_views: args.views.clone(),
+        towers: args.towers.clone(),
+        n_images: args.images.clone(),
+        n_envs: args.envs.clone(),
+        window: args.window,
+    };
+    let report = measure(&plan, |figure| {
+        if !is_quiet {
+            eprintln!("{}: {}", figure.what, told(figure));
+        }
+    })?;
+    let json = serde_json::to_vec_pretty(&report).context("cannot encode the figures")?;
+    run_folder::write_atomically(&args.out, &json)?;
+    let mut figures = table(["What", "Rate"]);
+    for figure in &report.figures {
+        figures.add_row([figure.what.clone(), told(figure)]);
+    }
+    println!(
+        "{figures}\nDrawn on {}, embedded on {}. Written: {}",
+        report.device,
+        report.tensor_device,
+        args.out.display()
+    );
+    Ok(Outcome::Done)
+}
+
+fn told(figure: &Figure) -> String {
+    match (figure.rate, &figure.skipped) {
+        (Some(rate), _) => format!("{rate:.0} {}", figure.unit),
+        (None, reason) => format!("skipped: {}", reason.as_deref().unwrap_or("no reason")),
+    }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    in_range(text, 1, 1_000_000)
+}
+
+fn side(text: &str) -> Result<usize, String> {
+    in_range(text, 1, 4096)
+}
+
+fn in_range(text: &str, low: usize, high: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|n| (low..=high).contains(n));
+    number.ok_or_else(|| format!("expected a number from {low} to {high}"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|s: &f64| (0.001..=600.0).contains(s));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds from 0.001 to 600".into())
+}

@@ -1,0 +1,27 @@
+//! What happens when a device is not there, is asked for too much, or stops answering.
+
+use sayso_sim::SimError;
+use sayso_sim::render::{Backend, DeviceChoice, DrawOn, Gpu, GpuRenderer, RenderTarget, adapters};
+
+use crate::scenes::{assorted, spec};
+use crate::worlds::around;
+
+pub fn failures() {
+    let absent = Gpu::open(&DeviceChoice::Index(99)).unwrap_err();
+    assert!(matches!(absent, SimError::NoGpu { .. }));
+    assert!(absent.to_string().contains(&adapters()[0].name), "{absent}");
+    assert!(Backend::open(&DrawOn::Gpu(DeviceChoice::PciBus("ffff:ff:1f.7".into()))).is_err());
+
+    let renderer = &mut GpuRenderer::new(Gpu::open(&DeviceChoice::First).unwrap()).unwrap();
+    let (drawing, mut target) = (assorted(1), RenderTarget::default());
+    let too_wide = renderer.render(&[&drawing], &around(1, 1.4), &spec(1, 70_000), &mut target);
+    assert!(matches!(too_wide, Err(SimError::OutOfRange { .. })), "{too_wide:?}");
+    let too_large = renderer.render(&[&drawing], &around(1, 1.4), &spec(60_000, 60_000), &mut target);
+    assert!(matches!(too_large, Err(SimError::GpuLimit { .. })), "{too_large:?}");
+
+    // The renderer is as good as new.
+    renderer.render(&[&drawing], &around(2, 1.4), &spec(32, 32), &mut target).unwrap();
+    renderer.gpu().lose();
+    let lost = renderer.render(&[&drawing], &around(2, 1.4), &spec(32, 32), &mut target);
+    assert!(matches!(lost, Err(SimError::GpuLost { .. })), "{lost:?}");
+}
