@@ -25,8 +25,7 @@ pub fn facts() -> Vec<Fact> {
 fn graphics() -> Vec<Fact> {
     let adapters = sayso_sim::render::adapters().into_iter().enumerate();
     let fact = adapters.map(|(k, adapter)| {
-        let bus =
-            if adapter.pci_bus_id.is_empty() { String::new() } else { format!(", {}", adapter.pci_bus_id) };
+        let bus = adapter.pci_bus_id.map(|id| format!(", {id}")).unwrap_or_default();
         (format!("gpu:{k}"), format!("{} ({}{bus}), {}", adapter.name, adapter.kind, adapter.driver))
     });
     fact.collect()

@@ -13,7 +13,7 @@ results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 for _ in $(seq "$rounds"); do
   cargo bench --quiet --workspace --bench rates >>"$results"
-  for peer in fetch_reach sb3_ppo clip_torch; do
+  for peer in fetch_reach sb3_ppo clip_torch clip_onnx; do
     "$venv/bin/python" "benches/peers/$peer.py" >>"$results"
   done
 done

@@ -7,7 +7,7 @@ use bevy::ecs::schedule::IntoScheduleConfigs;
 use bevy::ecs::system::{Query, Res, ResMut};
 use bevy::ecs::world::World;
 use sayso_sim::SimWorld;
-use sayso_sim::app::{IsStepping, Renderer, Sensors, Slot, Step, StepSet, par_each};
+use sayso_sim::app::{IsStepping, Renderer, Sensors, Slot, Step, StepSet, par_each, pictures_are_there};
 use sayso_sim::seed;
 
 use crate::EnvError;
@@ -105,9 +105,9 @@ impl Plugin for StepPlugin {
                 (choose_sensors, act).chain().in_set(StepSet::Act),
                 after_physics.in_set(StepSet::Simulate).after(sayso_sim::app::simulate),
                 observe.in_set(StepSet::Observe),
-                judge.in_set(StepSet::Judge),
-                conclude.in_set(StepSet::Conclude),
-                restart.in_set(StepSet::Reset),
+                judge.in_set(StepSet::Judge).run_if(pictures_are_there),
+                conclude.in_set(StepSet::Conclude).run_if(pictures_are_there),
+                restart.in_set(StepSet::Reset).run_if(pictures_are_there),
             ),
         );
     }

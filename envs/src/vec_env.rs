@@ -153,7 +153,7 @@ impl VecEnv {
     /// Draws one camera of every env as it is now, `[n_envs, height, width, 3]`, four rays a pixel.
     ///
     /// # Errors
-    /// If the scene has no camera of that name.
+    /// If the scene has no camera of that name, or a graphics processor fails.
     pub fn render(&mut self, camera: &str, height: usize, width: usize) -> Result<Frames> {
         let spec = RenderSpec { height, width, samples: Samples::Four, shadows: true, outputs: Outputs::RGB };
         let world = &mut self.world;
@@ -299,10 +299,11 @@ impl VectorEnv for VecEnv {
         }
         world.resource_mut::<PendingActions>().0.clone_from(actions);
         world.run_schedule(Step);
+        // Without pictures the step ended early; that explains whatever else went wrong.
+        take_failure(world)?;
         if let Some(error) = world.resource_mut::<Batch>().error.take() {
             return Err(error);
         }
-        take_failure(world)?;
         crate::engine::hand_over(world, out);
         Ok(())
     }

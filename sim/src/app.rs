@@ -126,7 +126,7 @@ pub fn in_slot_order<'a>(envs: &'a Query<(&Slot, &SimWorld)>) -> Vec<&'a SimWorl
     worlds.into_iter().map(|(_, world)| world).collect()
 }
 
-/// Whether any sensor draws in this step; a run condition for systems that read pictures.
-pub fn any_sensor_draws(sensors: Res<Sensors>) -> bool {
-    sensors.0.iter().any(|sensor| sensor.is_enabled)
+/// Whether nothing failed while this step was drawn; a run condition for all that follows.
+pub fn pictures_are_there(renderer: Res<Renderer>) -> bool {
+    renderer.failure.is_none()
 }

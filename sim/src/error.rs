@@ -79,14 +79,14 @@ pub enum SimError {
         hint: String,
     },
     /// A graphics processor has not enough memory left.
-    #[error("{device} is out of memory: {what} needs {need} more bytes; use fewer envs, or smaller pictures")]
+    #[error("{device} is out of memory: {what} needs {}; use fewer envs, or smaller pictures", need.map_or_else(|| "more than is left".to_owned(), |need| format!("{need} more bytes")))]
     GpuMemory {
         /// The device.
         device: String,
         /// What the memory was for.
         what: String,
-        /// Bytes that it needs; 0 if the driver does not say.
-        need: u64,
+        /// Bytes that it needs, where the driver says.
+        need: Option<u64>,
     },
     /// A graphics processor stopped answering. What was saved is intact.
     #[error("{device} was lost: {reason}; run again, or draw on the CPU")]

@@ -9,7 +9,7 @@ mod step;
 
 use std::time::{Duration, Instant};
 
-use sayso_sim::render::DrawOn;
+use sayso_sim::render::{Backend, DrawOn};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -79,15 +79,12 @@ pub fn measure(plan: &Plan, mut told: impl FnMut(&Figure)) -> Result<Report> {
         told(&figure);
         figures.push(figure);
     };
+    // Keeps the device open from figure to figure.
+    let backend = Backend::open(&plan.device).map_err(sayso_envs::EnvError::from)?;
     drawing::measure(plan, &mut add)?;
     encoder::measure(plan, &mut add)?;
     step::measure(plan, &mut add)?;
-    Ok(Report {
-        machine: machine::facts(),
-        device: plan.device.clone().resolve().to_string(),
-        tensor_device: "cpu",
-        figures,
-    })
+    Ok(Report { machine: machine::facts(), device: backend.name(), tensor_device: "cpu", figures })
 }
 
 /// Calls a second, times what a call does: the median over windows after a warm-up. A call returns when its work is done.

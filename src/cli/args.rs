@@ -69,7 +69,8 @@ pub enum Obs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct DeviceArgs {
     /// What draws the pictures: `auto`, `cpu`, `gpu`, `gpu:1` (a number that `sayso doctor` lists) or `gpu:0000:01:00.0` (a
-    /// PCI bus id) [default: the configuration's, which is `auto`: a graphics processor if there is one, else the CPU]
+    /// PCI bus id) [default: for a new run the first graphics processor that is not software, else the CPU; for an old one what it
+    /// was trained on]
     #[arg(long, value_name = "DEVICE", help_heading = "Where it runs")]
     pub device: Option<DrawOn>,
 }

@@ -104,6 +104,7 @@ fn class_of_sim(err: &SimError) -> Class {
         SimError::GpuMemory { .. } | SimError::GpuLimit { .. } => {
             ("use fewer --envs, or draw on the CPU with --device cpu", BAD_INPUT)
         }
+        SimError::Gpu(_) => return Class { hint: None, code: INTERNAL },
         _ => return Class { hint: None, code: BAD_INPUT },
     };
     Class { hint: Some(hint.into()), code }

@@ -116,7 +116,8 @@ fn config(args: &Args) -> Result<RunConfig> {
     }
     let observation = Value::try_from(trained.env.observation).map_err(anyhow::Error::from)?;
     let options = Value::Table(trained.env.options);
-    shared.resolve(&[("env.observation", observation), ("env.options", options)])
+    let device = trained.env.device.to_string().into();
+    shared.resolve(&[("env.observation", observation), ("env.options", options), ("env.device", device)])
 }
 
 fn policy(args: &Args, env: &VecEnv) -> Result<Box<dyn Policy>> {

@@ -74,7 +74,7 @@ struct Session {
     checkpoint: Option<Checkpoint>,
     elapsed_secs: f64,
     /// Keeps the device open between the envs of training and those of evaluation.
-    _backend: Backend,
+    backend: Backend,
 }
 
 impl Session {
@@ -90,7 +90,7 @@ impl Session {
             None => run_folder::next_free(Path::new("runs"), &config.env.id)?,
         };
         let folder = RunFolder::create(&root, &config.to_toml()?)?;
-        Ok(Self { config, folder, judge, checkpoint: None, elapsed_secs: 0.0, _backend: backend })
+        Ok(Self { config, folder, judge, checkpoint: None, elapsed_secs: 0.0, backend })
     }
 
     fn resume(root: &Path, steps: Option<i64>, device: &DeviceArgs) -> Result<Self> {
@@ -116,7 +116,7 @@ impl Session {
             folder.write_config(&config.to_toml()?)?;
         }
         let elapsed_secs = folder.rows()?.last().map_or(0.0, |row| row.elapsed_secs);
-        Ok(Self { config, folder, judge, checkpoint: Some(checkpoint), elapsed_secs, _backend: backend })
+        Ok(Self { config, folder, judge, checkpoint: Some(checkpoint), elapsed_secs, backend })
     }
 
     fn run(mut self, is_quiet: bool) -> Result<Outcome> {
@@ -126,6 +126,7 @@ impl Session {
             }
         };
         say(format!("{}: \"{}\"", self.config.env.id, self.config.sentence()));
+        say(format!("Drawn on {}", self.backend.name()));
         say(format!("Everything goes to {}", self.folder.root().display()));
 
         let before = measure::untrained(&self.config, self.judge.as_ref(), is_quiet)?;

@@ -10,7 +10,7 @@ pub fn failures() {
     let absent = Gpu::open(&DeviceChoice::Index(99)).unwrap_err();
     assert!(matches!(absent, SimError::NoGpu { .. }));
     assert!(absent.to_string().contains(&adapters()[0].name), "{absent}");
-    assert!(Backend::open(&DrawOn::Gpu(DeviceChoice::PciBus("ffff:ff:1f.7".into()))).is_err());
+    assert!(Backend::open(&DrawOn::Gpu("ffff:ff:1f.7".parse().unwrap())).is_err());
 
     let renderer = &mut GpuRenderer::new(Gpu::open(&DeviceChoice::First).unwrap()).unwrap();
     let (drawing, mut target) = (assorted(1), RenderTarget::default());
@@ -19,6 +19,8 @@ pub fn failures() {
     let too_large = renderer.render(&[&drawing], &around(1, 1.4), &spec(60_000, 60_000), &mut target);
     assert!(matches!(too_large, Err(SimError::GpuLimit { .. })), "{too_large:?}");
 
+    // One view may be as large as the buffers allow.
+    renderer.render(&[&drawing], &around(1, 1.4), &spec(2100, 2100), &mut target).unwrap();
     // The renderer is as good as new.
     renderer.render(&[&drawing], &around(2, 1.4), &spec(32, 32), &mut target).unwrap();
     renderer.gpu().lose();

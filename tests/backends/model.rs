@@ -27,7 +27,7 @@ pub fn inputs() {
                     let input = ModelInput { image, layout, dtype };
                     let drawings: Vec<_> = drawings.iter().collect();
                     renderer.draw_for_model(&drawings, &views, &input, samples, true).unwrap();
-                    let got = renderer.read_model_input(views.len(), &input).unwrap();
+                    let got = renderer.read_model_input().unwrap();
                     assert!(got == on_cpu(&frames, &input), "{height} x {width}: {layout:?} {dtype:?}");
                 }
             }

@@ -86,6 +86,23 @@ pub fn batches() {
         assert!(single.depth == whole.depth[pixels.clone()], "depths of view {k}");
         assert!(single.segmentation == whole.segmentation[pixels], "labels of view {k}");
     }
+    // Several submits a call, with parts that moved since the last one.
+    let (mut drawings, mut views) = (drawings, views);
+    views.reverse();
+    for (k, max_views) in [1, 4, 100].into_iter().enumerate() {
+        for drawing in &mut drawings {
+            drawing.world_from_instance[5].translation.x += 0.03 * (k + 1) as f32;
+        }
+        renderer.limit_groups(max_views * 27 * 41 * 24);
+        let split = on_gpu(renderer, &drawings, &views, &spec);
+        assert_equal("split", &split, &on_gpu(&mut gpu(), &drawings, &views, &spec));
+    }
+    // What failed was not drawn, and what follows does not rely on it.
+    let by_reference: Vec<&Drawing> = drawings.iter().collect();
+    let renderer = &mut gpu();
+    assert!(renderer.draw(&by_reference, &views, &RenderSpec { width: 70_000, ..spec }).is_err());
+    let after = on_gpu(renderer, &drawings, &views, &spec);
+    assert_equal("after a failure", &after, &on_gpu(&mut gpu(), &drawings, &views, &spec));
     let nothing = on_gpu(renderer, &drawings, &[], &spec);
     assert_eq!((nothing.rgb.n_views(), nothing.depth.len()), (0, 0));
 }

@@ -13,7 +13,7 @@ use crate::{Result, SimError};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DrawOn {
-    /// A graphics processor if there is one that is not software, else the CPU.
+    /// The first graphics processor, if that is not software; else the CPU.
     Auto,
     /// The CPU.
     #[default]
@@ -105,6 +105,18 @@ impl Default for Backend {
 }
 
 impl Backend {
+    /// What draws, for people.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Cpu(_) => "the CPU".into(),
+            Self::Gpu(renderer) => {
+                let adapter = renderer.gpu().adapter();
+                let bus = adapter.pci_bus_id.map(|id| format!(", {id}")).unwrap_or_default();
+                format!("{} ({}{bus})", adapter.name, adapter.kind)
+            }
+        }
+    }
+
     /// A backend that is ready to draw. Backends on the same graphics processor share it.
     ///
     /// # Errors

@@ -13,7 +13,9 @@ mod texture;
 
 pub use backend::{Backend, DrawOn};
 pub use cpu::CpuRenderer;
-pub use gpu::{Adapter, DeviceChoice, Gpu, GpuRenderer, ModelInput, PixelLayout, PixelType, adapters};
+pub use gpu::{
+    Adapter, DeviceChoice, Gpu, GpuRenderer, ModelInput, PciBusId, PixelLayout, PixelType, adapters,
+};
 pub use mesh::Mesh;
 pub use texture::Texture;
 

@@ -1,5 +1,7 @@
 //! Graphics processors: which there are, which one is taken, and what it says when something goes wrong.
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -21,8 +23,39 @@ pub enum DeviceChoice {
     First,
     /// By its place in [`adapters`].
     Index(usize),
-    /// By its PCI bus id, `0000:01:00.0`.
-    PciBus(String),
+    /// By where it sits on the PCI bus.
+    PciBus(PciBusId),
+}
+
+/// Where a card sits on the PCI bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PciBusId {
+    /// Usually 0.
+    pub domain: u32,
+    /// The bus.
+    pub bus: u8,
+    /// The slot.
+    pub device: u8,
+    /// The function of the slot.
+    pub function: u8,
+}
+
+impl PciBusId {
+    /// Reads `0000:01:00.0`, with a domain of any length or none.
+    fn parse(text: &str) -> Option<Self> {
+        let (rest, function) = text.rsplit_once('.')?;
+        let (rest, device) = rest.rsplit_once(':')?;
+        let (domain, bus) = rest.rsplit_once(':').unwrap_or(("0", rest));
+        let byte = |digits: &str| u8::from_str_radix(digits, 16).ok();
+        let domain = u32::from_str_radix(domain, 16).ok()?;
+        Some(Self { domain, bus: byte(bus)?, device: byte(device)?, function: byte(function)? })
+    }
+}
+
+impl fmt::Display for PciBusId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04x}:{:02x}:{:02x}.{:x}", self.domain, self.bus, self.device, self.function)
+    }
 }
 
 impl FromStr for DeviceChoice {
@@ -36,10 +69,8 @@ impl FromStr for DeviceChoice {
         if let Ok(index) = text.parse() {
             return Ok(Self::Index(index));
         }
-        let is_bus_id =
-            text.contains(':') && text.chars().all(|c| c.is_ascii_hexdigit() || c == ':' || c == '.');
-        if is_bus_id {
-            return Ok(Self::PciBus(text.to_ascii_lowercase()));
+        if let Some(bus_id) = PciBusId::parse(text) {
+            return Ok(Self::PciBus(bus_id));
         }
         let expected = "'first', the number of a device, or a PCI bus id like 0000:01:00.0".into();
         Err(SimError::OutOfRange { field: "gpu".into(), got: format!("'{text}'"), expected })
@@ -55,8 +86,8 @@ pub struct Adapter {
     pub kind: &'static str,
     /// The interface and the driver.
     pub driver: String,
-    /// Where it sits, `0000:01:00.0`; empty if unknown.
-    pub pci_bus_id: String,
+    /// Where it sits, if that is known.
+    pub pci_bus_id: Option<PciBusId>,
 }
 
 impl Adapter {
@@ -69,7 +100,7 @@ impl Adapter {
             wgpu::DeviceType::Other => "other",
         };
         let driver = format!("{} {} {}", info.backend, info.driver, info.driver_info).trim().to_owned();
-        let pci_bus_id = info.device_pci_bus_id.to_ascii_lowercase();
+        let pci_bus_id = PciBusId::parse(&info.device_pci_bus_id);
         Self { name: info.name.clone(), kind, driver, pci_bus_id }
     }
 }
@@ -106,13 +137,15 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) limits: wgpu::Limits,
     adapter: Adapter,
+    /// Its place among [`adapters`].
+    index: usize,
     kernels: OnceLock<Kernels>,
     /// The first thing that went wrong.
     failure: Arc<Mutex<Option<Failure>>>,
 }
 
 /// The devices that are open in this process, for those who share.
-static SHARED: Mutex<Vec<(DeviceChoice, Weak<Gpu>)>> = Mutex::new(Vec::new());
+static SHARED: Mutex<Vec<Weak<Gpu>>> = Mutex::new(Vec::new());
 
 #[derive(Clone, Debug)]
 enum Failure {
@@ -128,15 +161,12 @@ impl Gpu {
     /// If there is no such device (the message lists those that there are), it lacks what the kernels need, or its
     /// driver refuses.
     pub fn open(choice: &DeviceChoice) -> Result<Arc<Self>> {
-        let found = found();
-        let infos: Vec<Adapter> = found.iter().map(|adapter| Adapter::new(&adapter.get_info())).collect();
-        let position = match choice {
-            DeviceChoice::First => (!found.is_empty()).then_some(0),
-            DeviceChoice::Index(index) => (*index < found.len()).then_some(*index),
-            DeviceChoice::PciBus(bus_id) => infos.iter().position(|info| info.pci_bus_id.ends_with(bus_id)),
-        };
-        let Some(position) = position else { return Err(no_device(choice, &infos)) };
-        let (adapter, info) = (&found[position], infos[position].clone());
+        let (adapter, index) = find(choice)?;
+        Self::open_adapter(&adapter, index)
+    }
+
+    fn open_adapter(adapter: &wgpu::Adapter, index: usize) -> Result<Arc<Self>> {
+        let info = Adapter::new(&adapter.get_info());
         let limits = adapter.limits();
         let buffers = limits.max_storage_buffers_per_shader_stage;
         if buffers < N_STORAGE_BUFFERS {
@@ -163,7 +193,7 @@ impl Gpu {
             wgpu::Error::OutOfMemory { .. } => note(&uncaptured, Failure::Memory),
             error => note(&uncaptured, Failure::Other(error.to_string())),
         }));
-        Ok(Arc::new(Self { device, queue, limits, adapter: info, kernels: OnceLock::new(), failure }))
+        Ok(Arc::new(Self { device, queue, limits, adapter: info, index, kernels: OnceLock::new(), failure }))
     }
 
     /// The device that this process has open already, if it works; else opens it. Renderers that share a device
@@ -173,13 +203,13 @@ impl Gpu {
     /// Those of [`Self::open`].
     pub fn shared(choice: &DeviceChoice) -> Result<Arc<Self>> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.retain(|(_, gpu)| gpu.upgrade().is_some_and(|gpu| gpu.check().is_ok()));
-        let known = shared.iter().find(|(other, _)| other == choice);
-        if let Some(gpu) = known.and_then(|(_, gpu)| gpu.upgrade()) {
+        shared.retain(|gpu| gpu.upgrade().is_some_and(|gpu| gpu.check().is_ok()));
+        let (adapter, index) = find(choice)?;
+        if let Some(gpu) = shared.iter().filter_map(Weak::upgrade).find(|gpu| gpu.index == index) {
             return Ok(gpu);
         }
-        let gpu = Self::open(choice)?;
-        shared.push((choice.clone(), Arc::downgrade(&gpu)));
+        let gpu = Self::open_adapter(&adapter, index)?;
+        shared.push(Arc::downgrade(&gpu));
         Ok(gpu)
     }
 
@@ -222,34 +252,48 @@ impl Gpu {
         let buffer = self.device.create_buffer(&descriptor);
         match pollster::block_on(scope.pop()) {
             None => Ok(buffer),
-            Some(_) => {
-                Err(SimError::GpuMemory { device: self.adapter.name.clone(), what: what.into(), need: size })
-            }
+            Some(_) => Err(SimError::GpuMemory {
+                device: self.adapter.name.clone(),
+                what: what.into(),
+                need: Some(size),
+            }),
         }
     }
 
-    /// Whether the device still works.
+    /// Whether the device still works. A lost one never does again; other failures are told once.
     pub(super) fn check(&self) -> Result<()> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         let device = self.adapter.name.clone();
-        match &*failure {
+        if let Some(Failure::Lost(reason)) = &*failure {
+            return Err(SimError::GpuLost { device, reason: reason.clone() });
+        }
+        match failure.take() {
             None => Ok(()),
-            Some(Failure::Lost(reason)) => Err(SimError::GpuLost { device, reason: reason.clone() }),
             Some(Failure::Memory) => {
-                Err(SimError::GpuMemory { device, what: "a batch of pictures".into(), need: 0 })
+                Err(SimError::GpuMemory { device, what: "a batch of pictures".into(), need: None })
             }
-            Some(Failure::Other(message)) => Err(SimError::Gpu(format!("{device}: {message}"))),
+            Some(Failure::Lost(message) | Failure::Other(message)) => {
+                Err(SimError::Gpu(format!("{device}: {message}")))
+            }
         }
     }
 
     /// Waits for what was submitted.
+    ///
+    /// wgpu panics when a device is lost while it waits; that is caught, because whoever draws wants to end in good order.
     pub(super) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(PATIENCE) };
-        if let Err(error) = self.device.poll(wait) {
-            self.check()?;
-            let reason = format!("no answer within {} s: {error}", PATIENCE.as_secs());
-            return Err(SimError::GpuLost { device: self.adapter.name.clone(), reason });
-        }
+        let reason = match catch_unwind(AssertUnwindSafe(|| self.device.poll(wait))) {
+            Ok(Ok(_)) => return self.check(),
+            Ok(Err(wgpu::PollError::Timeout)) => {
+                // To close a device that hangs would wait for it without an end: it is left as it is.
+                std::mem::forget((self.device.clone(), self.queue.clone()));
+                format!("no answer within {} s", PATIENCE.as_secs())
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it failed while it was waited for".to_owned(),
+        };
+        note(&self.failure, Failure::Lost(reason));
         self.check()
     }
 }
@@ -257,9 +301,22 @@ impl Gpu {
 /// Keeps the first failure: those that follow are its consequences. A lost device matters more than what it says.
 fn note(slot: &Mutex<Option<Failure>>, failure: Failure) {
     let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-    if slot.is_none() || matches!((&*slot, &failure), (Some(Failure::Other(_)), Failure::Lost(_))) {
+    if matches!((&*slot, &failure), (None, _) | (Some(Failure::Other(_) | Failure::Memory), Failure::Lost(_)))
+    {
         *slot = Some(failure);
     }
+}
+
+/// The device that is meant, and its place among [`adapters`].
+fn find(choice: &DeviceChoice) -> Result<(wgpu::Adapter, usize)> {
+    let mut found = found();
+    let infos: Vec<Adapter> = found.iter().map(|adapter| Adapter::new(&adapter.get_info())).collect();
+    let index = match choice {
+        DeviceChoice::First => (!found.is_empty()).then_some(0),
+        DeviceChoice::Index(index) => (*index < found.len()).then_some(*index),
+        DeviceChoice::PciBus(bus_id) => infos.iter().position(|info| info.pci_bus_id == Some(*bus_id)),
+    };
+    index.map(|index| (found.swap_remove(index), index)).ok_or_else(|| no_device(choice, &infos))
 }
 
 fn no_device(choice: &DeviceChoice, found: &[Adapter]) -> SimError {
@@ -270,4 +327,22 @@ fn no_device(choice: &DeviceChoice, found: &[Adapter]) -> SimError {
     };
     let found = found.iter().enumerate().map(|(k, info)| format!("{k}: {} ({})", info.name, info.kind));
     SimError::NoGpu { wanted, found: found.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bus_id_is_read_as_tools_write_it_and_not_by_halves() {
+        let id = PciBusId { domain: 0, bus: 0x0a, device: 0, function: 1 };
+        for text in ["0000:0a:00.1", "00000000:0A:00.1", "0a:00.1"] {
+            assert_eq!(text.parse::<DeviceChoice>().ok(), Some(DeviceChoice::PciBus(id)), "{text}");
+        }
+        assert_eq!(id.to_string(), "0000:0a:00.1");
+        assert_eq!("2".parse::<DeviceChoice>().ok(), Some(DeviceChoice::Index(2)));
+        for text in [":00.1", "0a:00", "0a.1", "card", "-1", ""] {
+            assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
+        }
+    }
 }

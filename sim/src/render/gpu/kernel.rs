@@ -1,32 +1,70 @@
 //! The kernels: their sources, and how they are dispatched.
 
-/// The sources of the kernels, by name: each is one module.
-pub(super) const SOURCES: [(&str, &[&str]); 4] = [
-    ("prepare", &[include_str!("shaders/rows.wgsl"), include_str!("shaders/prepare.wgsl")]),
-    (
-        "light",
-        &[
-            include_str!("shaders/rows.wgsl"),
-            include_str!("shaders/light_grid.wgsl"),
-            include_str!("shaders/light.wgsl"),
-        ],
-    ),
-    ("cull", &[include_str!("shaders/rows.wgsl"), include_str!("shaders/cull.wgsl")]),
-    (
-        "draw",
-        &[
-            include_str!("shaders/rows.wgsl"),
-            include_str!("shaders/light_grid.wgsl"),
-            include_str!("shaders/draw.wgsl"),
-            include_str!("shaders/cast.wgsl"),
-            include_str!("shaders/mesh.wgsl"),
-            include_str!("shaders/occlusion.wgsl"),
-            include_str!("shaders/pattern.wgsl"),
-        ],
-    ),
-];
+const ROWS: &str = include_str!("shaders/rows.wgsl");
+const LIGHT_GRID: &str = include_str!("shaders/light_grid.wgsl");
 
-/// A compiled kernel. Its bindings are those of its source, in their order: the parameters, then storage buffers.
+/// What a kernel is made of: one module of several files, with an entry point, a uniform for the parameters at binding 0 and
+/// storage buffers at those that follow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub entry: &'static str,
+    pub files: &'static [&'static str],
+    /// Storage buffers; those from `first_written` on are written.
+    pub n_buffers: u32,
+    pub first_written: u32,
+}
+
+pub(super) const PREPARE: Source = Source {
+    entry: "prepare",
+    files: &[ROWS, include_str!("shaders/prepare.wgsl")],
+    n_buffers: 4,
+    first_written: 4,
+};
+
+pub(super) const LIGHT: Source = Source {
+    entry: "light",
+    files: &[ROWS, LIGHT_GRID, include_str!("shaders/light.wgsl")],
+    n_buffers: 5,
+    first_written: 4,
+};
+
+pub(super) const CULL: Source = Source {
+    entry: "cull",
+    files: &[ROWS, include_str!("shaders/cull.wgsl")],
+    n_buffers: 6,
+    first_written: 4,
+};
+
+pub(super) const DRAW: Source = Source {
+    entry: "draw",
+    files: &[
+        ROWS,
+        LIGHT_GRID,
+        include_str!("shaders/draw.wgsl"),
+        include_str!("shaders/cast.wgsl"),
+        include_str!("shaders/mesh.wgsl"),
+        include_str!("shaders/occlusion.wgsl"),
+        include_str!("shaders/pattern.wgsl"),
+    ],
+    n_buffers: 16,
+    first_written: 15,
+};
+
+/// The same for scenes without meshes, whose traversal costs every lane the room for its stacks.
+pub(super) const DRAW_SHAPES: Source = Source {
+    files: &[
+        ROWS,
+        LIGHT_GRID,
+        include_str!("shaders/draw.wgsl"),
+        include_str!("shaders/cast.wgsl"),
+        include_str!("shaders/no_mesh.wgsl"),
+        include_str!("shaders/occlusion.wgsl"),
+        include_str!("shaders/pattern.wgsl"),
+    ],
+    ..DRAW
+};
+
+/// A compiled kernel.
 #[derive(Debug)]
 pub(super) struct Kernel {
     pipeline: wgpu::ComputePipeline,
@@ -34,18 +72,40 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    fn new(device: &wgpu::Device, name: &str, source: &[&str]) -> Self {
-        let source = wgpu::ShaderSource::Wgsl(source.concat().into());
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(name), source });
+    fn new(device: &wgpu::Device, source: &Source) -> Self {
+        let label = Some(source.entry);
+        let entries: Vec<_> = (0..=source.n_buffers)
+            .map(|binding| wgpu::BindGroupLayoutEntry {
+                binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: match binding {
+                        0 => wgpu::BufferBindingType::Uniform,
+                        _ => wgpu::BufferBindingType::Storage { read_only: binding < source.first_written },
+                    },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let layout =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&layout)],
+            ..Default::default()
+        });
+        let text = wgpu::ShaderSource::Wgsl(source.files.concat().into());
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source: text });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(name),
-            layout: None,
+            label,
+            layout: Some(&pipeline_layout),
             module: &module,
-            entry_point: Some(name),
+            entry_point: label,
             compilation_options: wgpu::PipelineCompilationOptions::default(),
             cache: None,
         });
-        let layout = pipeline.get_bind_group_layout(0);
         Self { pipeline, layout }
     }
 
@@ -55,7 +115,7 @@ impl Kernel {
         device: &wgpu::Device,
         pass: &mut wgpu::ComputePass,
         buffers: &[&wgpu::Buffer],
-        groups: [u32; 2],
+        groups: [u32; 3],
     ) {
         let entries: Vec<_> = (0u32..)
             .zip(buffers)
@@ -64,7 +124,7 @@ impl Kernel {
         let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &self.layout, entries: &entries };
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &device.create_bind_group(&descriptor), &[]);
-        pass.dispatch_workgroups(groups[0], groups[1], 1);
+        pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
     }
 }
 
@@ -75,11 +135,13 @@ pub(super) struct Kernels {
     pub light: Kernel,
     pub cull: Kernel,
     pub draw: Kernel,
+    pub draw_shapes: Kernel,
 }
 
 impl Kernels {
     pub fn new(device: &wgpu::Device) -> Self {
-        let [prepare, light, cull, draw] = SOURCES.map(|(name, source)| Kernel::new(device, name, source));
-        Self { prepare, light, cull, draw }
+        let [prepare, light, cull, draw, draw_shapes] =
+            [PREPARE, LIGHT, CULL, DRAW, DRAW_SHAPES].map(|source| Kernel::new(device, &source));
+        Self { prepare, light, cull, draw, draw_shapes }
     }
 }

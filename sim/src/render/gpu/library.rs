@@ -97,6 +97,11 @@ impl Library {
         shelves
     }
 
+    /// Whether anything is made of triangles.
+    pub fn has_meshes(&self) -> bool {
+        !self.meshes.is_empty()
+    }
+
     /// Bytes on the device.
     pub fn size(&self) -> u64 {
         self.nodes.size() + self.triangles.size() + self.texels.size() + self.tables.size()

@@ -16,7 +16,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-pub use device::{Adapter, DeviceChoice, Gpu, adapters};
+pub use device::{Adapter, DeviceChoice, Gpu, PciBusId, adapters};
 pub use model_input::{ModelInput, PixelLayout, PixelType};
 
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const MAX_GROUPS: usize = 65_535;
 /// Longest side of a picture: pixel ranges are kept in halves of a word.
 const MAX_SIDE: usize = 65_535;
 
-/// The most bytes of pictures that one submit writes when they are read back.
+/// The most bytes of pictures that one submit writes when they are read back, unless somebody asks for another limit.
 const READ_BACK_BYTES: u64 = 256 << 20;
 
 /// Draws whole batches of views on a graphics processor.
@@ -55,6 +55,9 @@ pub struct GpuRenderer {
     pictures: Store,
     pixel_values: Column<u32>,
     model_input: Store,
+    /// Bytes of the last input; 0 if there is none.
+    n_model_bytes: usize,
+    max_group_bytes: u64,
     read_back: ReadBack,
 }
 
@@ -78,6 +81,8 @@ impl GpuRenderer {
             pictures: Store::new("pictures", wgpu::BufferUsages::COPY_SRC),
             pixel_values: Column::new("values of a model's input"),
             model_input: Store::new("a model's input", wgpu::BufferUsages::COPY_SRC),
+            n_model_bytes: 0,
+            max_group_bytes: READ_BACK_BYTES,
             read_back: ReadBack::default(),
         })
     }
@@ -85,6 +90,12 @@ impl GpuRenderer {
     /// The device that it draws on.
     pub fn gpu(&self) -> &Arc<Gpu> {
         &self.gpu
+    }
+
+    /// Sets how many bytes of pictures a submit of [`Self::render`] may write: less needs less memory, and takes more
+    /// submits. A group has one view at least.
+    pub fn limit_groups(&mut self, n_bytes: u64) {
+        self.max_group_bytes = n_bytes;
     }
 
     /// Bytes that it holds on the device.
@@ -99,7 +110,7 @@ impl GpuRenderer {
     ///
     /// # Errors
     /// If the device is lost or out of memory, or one view is larger than its buffers. The renderer may be used again
-    /// after the latter two.
+    /// unless the device is lost.
     ///
     /// # Panics
     /// If a view names a drawing that is not there, or a drawing does not hold together: see [`Drawing::check`].
@@ -131,7 +142,7 @@ impl GpuRenderer {
     ) -> Result<()> {
         self.gpu.check()?;
         self.stage.update(drawings, views, spec);
-        let max_views = self.views_per_group(spec, READ_BACK_BYTES.min(self.gpu.max_buffer()))?;
+        let max_views = self.views_per_group(spec, self.max_group_bytes.min(self.gpu.max_buffer()))?;
         target.reshape(views.len(), spec);
         for first in (0..views.len()).step_by(max_views) {
             let n_views = max_views.min(views.len() - first);
@@ -163,19 +174,26 @@ impl GpuRenderer {
         shadows: bool,
     ) -> Result<()> {
         input.check()?;
+        self.n_model_bytes = 0;
         let outputs = Outputs { rgb: false, depth: false, segmentation: false, normals: false };
         let (height, width) = (input.image.height, input.image.width);
         let spec = RenderSpec { height, width, samples, shadows, outputs };
-        self.draw_whole(drawings, views, &spec, Some(input))
+        self.draw_whole(drawings, views, &spec, Some(input))?;
+        self.n_model_bytes = views.len() * input.n_bytes();
+        Ok(())
     }
 
-    /// The input of `n_views` views that [`Self::draw_for_model`] left on the device, as bytes in the machine's order. For
-    /// models that do not live there.
+    /// The input that the last [`Self::draw_for_model`] left on the device, as bytes in the machine's order. For models
+    /// that do not live there.
     ///
     /// # Errors
-    /// If the device is lost or out of memory.
-    pub fn read_model_input(&mut self, n_views: usize, input: &ModelInput) -> Result<Vec<u8>> {
-        let n_bytes = n_views * input.n_bytes();
+    /// If nothing was drawn for a model yet, or the device is lost or out of memory.
+    pub fn read_model_input(&mut self) -> Result<Vec<u8>> {
+        let n_bytes = self.n_model_bytes;
+        if n_bytes == 0 {
+            let (expected, got) = (1, 0);
+            return Err(SimError::WrongLength { what: "a model's input", expected, got });
+        }
         let buffer = self.model_input.get(&self.gpu)?;
         self.read_back
             .bytes(&self.gpu, &buffer, n_bytes.next_multiple_of(4) as u64, |bytes| bytes[..n_bytes].to_vec())
@@ -191,25 +209,36 @@ impl GpuRenderer {
         if views.is_empty() || spec.height * spec.width == 0 {
             return Ok(());
         }
+        let drawn = self.draw_group(drawings, views, spec, model);
+        if drawn.is_err() {
+            self.stage.forget();
+        }
+        drawn
+    }
+
+    fn draw_group(
+        &mut self,
+        drawings: &[&Drawing],
+        views: &[View],
+        spec: &RenderSpec,
+        model: Option<&ModelInput>,
+    ) -> Result<()> {
         self.gpu.check()?;
         self.stage.update(drawings, views, spec);
         let max_bytes = self.gpu.max_buffer();
         let by_model = model.map_or(u64::MAX, |input| max_bytes / input.n_bytes().max(1) as u64);
         let max_views = (self.views_per_group(spec, max_bytes)? as u64).min(by_model);
-        let drawn = if max_views < views.len() as u64 {
-            let what = format!("{}: views of one batch", self.gpu.adapter().name);
-            let hint = "draw smaller batches".into();
-            Err(SimError::GpuLimit { what, need: views.len() as u64, limit: max_views, hint })
-        } else {
-            self.submit(0, views.len(), spec, model).and_then(|_| {
-                let submission = self.gpu.queue.submit([]);
-                self.gpu.wait(submission)
-            })
-        };
-        if drawn.is_err() {
-            self.stage.forget();
+        if max_views < views.len() as u64 {
+            let hint = "draw smaller batches";
+            return Err(self.limit("views of one batch", views.len() as u64, max_views, hint));
         }
-        drawn
+        self.submit(0, views.len(), spec, model)?;
+        self.gpu.wait(self.gpu.queue.submit([]))
+    }
+
+    fn limit(&self, what: &str, need: u64, limit: u64, hint: &str) -> SimError {
+        let what = format!("{}: {what}", self.gpu.adapter().name);
+        SimError::GpuLimit { what, need, limit, hint: hint.into() }
     }
 
     /// How many views one submit can draw when their pictures may take so many bytes.
@@ -220,15 +249,19 @@ impl GpuRenderer {
                 return Err(SimError::OutOfRange { field: field.into(), got: side.to_string(), expected });
             }
         }
-        let n_tiles = spec.width.div_ceil(TILE) * spec.height.div_ceil(TILE);
-        let per_view = Layout::new(1, spec).n_words as u64 * 4;
-        let by_pictures = max_bytes / per_view.max(1);
-        let by_parts = self.gpu.max_buffer() / (VIEW_PART_SIZE * self.stage.max_parts.max(1) as u64);
-        if MAX_GROUPS < n_tiles || by_pictures == 0 || by_parts == 0 {
-            let what = format!("{}: bytes of one picture", self.gpu.adapter().name);
-            let hint = "draw smaller pictures or fewer outputs".into();
-            return Err(SimError::GpuLimit { what, need: per_view, limit: max_bytes, hint });
+        let picture = (Layout::new(1, spec).n_words as u64 * 4).max(1);
+        if self.gpu.max_buffer() < picture {
+            let hint = "draw smaller pictures or fewer outputs";
+            return Err(self.limit("bytes of one picture", picture, self.gpu.max_buffer(), hint));
         }
+        let parts = VIEW_PART_SIZE * self.stage.max_parts.max(1) as u64;
+        let by_parts = self.gpu.max_buffer() / parts;
+        if by_parts == 0 {
+            let hint = "use fewer bodies";
+            return Err(self.limit("bytes of one view's parts", parts, self.gpu.max_buffer(), hint));
+        }
+        // A wish for small groups never forbids one view.
+        let by_pictures = (max_bytes / picture).max(1);
         Ok(by_pictures.min(by_parts).min(MAX_GROUPS as u64) as usize)
     }
 
@@ -246,13 +279,6 @@ impl GpuRenderer {
         let has_shadows = spec.shadows && (spec.outputs.rgb || model.is_some());
         stage.reserve(gpu)?;
         let n_dirty = if has_shadows { stage.take_dirty() } else { 0 };
-        if MAX_GROUPS < n_dirty {
-            let what = format!("{}: envs of one batch", gpu.adapter().name);
-            let hint = "use fewer envs".into();
-            return Err(SimError::GpuLimit { what, need: n_dirty as u64, limit: MAX_GROUPS as u64, hint });
-        }
-        let n_tile_cols = spec.width.div_ceil(TILE);
-        let n_tiles = n_tile_cols * spec.height.div_ceil(TILE);
         let params = ParamsRow {
             height: spec.height as u32,
             width: spec.width as u32,
@@ -268,8 +294,8 @@ impl GpuRenderer {
             depth_at: layout.depth_at as u32,
             segmentation_at: layout.segmentation_at as u32,
             normals_at: layout.normals_at as u32,
-            n_tile_cols: n_tile_cols as u32,
             patch_size: model.map_or(0, ModelInput::patch_size) as u32,
+            unused: 0,
         };
         gpu.queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&params));
 
@@ -298,18 +324,16 @@ impl GpuRenderer {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let pass = &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            let n_moved_groups = stage.moved.len().div_ceil(64);
-            if 0 < n_moved_groups {
-                let columns = n_moved_groups.min(MAX_GROUPS);
-                let groups = [columns as u32, n_moved_groups.div_ceil(columns) as u32];
+            if 0 < stage.moved.len() {
+                let groups = line_of_groups(stage.moved.len().div_ceil(64));
                 kernels.prepare.dispatch(&gpu.device, pass, &[params, shapes, moved, nodes, parts], groups);
             }
             if 0 < n_dirty {
                 let buffers = [params, drawings, parts, dirty, casters, grids];
-                kernels.light.dispatch(&gpu.device, pass, &buffers, [n_dirty as u32, 1]);
+                kernels.light.dispatch(&gpu.device, pass, &buffers, line_of_groups(n_dirty));
             }
             let buffers = [params, drawings, parts, views, sort_keys, view_parts, n_view_parts];
-            kernels.cull.dispatch(&gpu.device, pass, &buffers, [n_views as u32, 1]);
+            kernels.cull.dispatch(&gpu.device, pass, &buffers, line_of_groups(n_views));
             let buffers = [
                 params,
                 drawings,
@@ -325,11 +349,13 @@ impl GpuRenderer {
                 triangles,
                 texels,
                 tables,
-                pictures,
                 pixel_values,
+                pictures,
                 model_input,
             ];
-            kernels.draw.dispatch(&gpu.device, pass, &buffers, [n_tiles as u32, n_views as u32]);
+            let draw = if stage.library.has_meshes() { &kernels.draw } else { &kernels.draw_shapes };
+            let tiles = [spec.width, spec.height].map(|side| side.div_ceil(TILE) as u32);
+            draw.dispatch(&gpu.device, pass, &buffers, [tiles[0], tiles[1], n_views as u32]);
         }
         gpu.queue.submit([encoder.finish()]);
         // The following groups of the same call find the parts where they are.
@@ -337,4 +363,10 @@ impl GpuRenderer {
         gpu.check()?;
         Ok(pictures.clone())
     }
+}
+
+/// So many workgroups in as many rows as the limit of a dimension makes necessary; the last row may have some too many.
+fn line_of_groups(n: usize) -> [u32; 3] {
+    let columns = n.clamp(1, MAX_GROUPS);
+    [columns as u32, n.div_ceil(columns) as u32, 1]
 }

@@ -44,6 +44,7 @@ impl ModelInput {
         let ImageSpec { height, width, .. } = self.image;
         match self.layout {
             PixelLayout::Planes => 3 * height * width,
+            PixelLayout::Patches { size: 0 } => 0,
             PixelLayout::Patches { size } => (height / size) * (width / size) * 3 * size * size,
         }
     }

@@ -24,8 +24,8 @@ pub(super) struct ParamsRow {
     pub depth_at: u32,
     pub segmentation_at: u32,
     pub normals_at: u32,
-    pub n_tile_cols: u32,
     pub patch_size: u32,
+    pub unused: u32,
 }
 
 #[repr(C)]

@@ -32,6 +32,8 @@ pub(super) struct Stage {
     pub grids: Store,
     pub max_parts: usize,
     poses: Vec<Pose>,
+    /// Scratch.
+    newly_moved: Vec<MovedRow>,
     layout: Vec<Layout>,
     is_dirty: Vec<bool>,
     is_seen: Vec<bool>,
@@ -69,6 +71,7 @@ impl Stage {
             grids: Store::new("light grids", written),
             max_parts: 0,
             poses: Vec::new(),
+            newly_moved: Vec::new(),
             layout: Vec::new(),
             is_dirty: Vec::new(),
             is_seen: Vec::new(),
@@ -90,13 +93,15 @@ impl Stage {
         for view in views {
             self.is_seen[view.drawing_idx] = true;
         }
-        let mut moved = Vec::new();
+        let mut moved = std::mem::take(&mut self.newly_moved);
+        moved.clear();
         for (drawing_idx, drawing) in drawings.iter().enumerate() {
             if self.is_seen[drawing_idx] {
                 self.update_drawing(drawing_idx, drawing, &mut moved);
             }
         }
-        self.moved.replace(moved.into_iter());
+        self.moved.replace(moved.iter().copied());
+        self.newly_moved = moved;
         if self.views.len() != views.len() {
             self.views.replace(views.iter().map(|view| ViewRow::new(view, spec)));
         } else {
@@ -173,6 +178,7 @@ impl Stage {
         for (part_idx, (instance, pose)) in
             parts.clone().zip(drawing.instances.iter().zip(&drawing.world_from_instance))
         {
+            assert!((instance.material_idx as usize) < materials.len(), "a material of the drawing's own");
             let shape = ShapeRow::new(instance, materials.start, &shelf.roots);
             let is_reshaped = self.shapes.set(part_idx, shape);
             if is_reshaped || self.poses[part_idx] != *pose {

@@ -17,9 +17,9 @@
 // The sRGB codes of radiances, four a word; then a row for each texture: the number of its levels, and for each level
 // its first texel, its width and its height.
 @group(0) @binding(13) var<storage, read> tables: array<u32>;
-@group(0) @binding(14) var<storage, read_write> pictures: array<u32>;
-// The values of a model's input for each channel and code, and that input.
-@group(0) @binding(15) var<storage, read> pixel_values: array<u32>;
+// The values of a model's input for each channel and code.
+@group(0) @binding(14) var<storage, read> pixel_values: array<u32>;
+@group(0) @binding(15) var<storage, read_write> pictures: array<u32>;
 @group(0) @binding(16) var<storage, read_write> model_input: array<u32>;
 
 const RGB = 1u;
@@ -305,9 +305,9 @@ fn draw(
     @builtin(local_invocation_id) local: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let view_idx = group.y;
+    let view_idx = group.z;
     let view = views[params.first_view + view_idx];
-    let tile = vec2u(group.x % params.n_tile_cols, group.x / params.n_tile_cols) * 8u;
+    let tile = group.xy * 8u;
     let pixel = tile + local.xy;
     let is_inside = pixel.x < params.width && pixel.y < params.height;
     let pixel_idx = (view_idx * params.height + pixel.y) * params.width + pixel.x;

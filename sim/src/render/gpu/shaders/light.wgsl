@@ -46,8 +46,16 @@ fn overlaps(extent: vec2f, origin: f32, scale: f32, cell: u32) -> bool {
 }
 
 @compute @workgroup_size(LANES)
-fn light(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let drawing_idx = dirty[group.x];
+fn light(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = group.x + group.y * groups.x;
+    if (params.n_dirty <= row) {
+        return;
+    }
+    let drawing_idx = dirty[row];
     let drawing = drawings[drawing_idx];
     let first = drawing.first_part;
     let n_parts = drawing.n_parts;

@@ -33,9 +33,9 @@ struct Params {
     depth_at: u32,
     segmentation_at: u32,
     normals_at: u32,
-    n_tile_cols: u32,
     // Rows and columns of a patch of a model's input; 0 for whole planes.
     patch_size: u32,
+    unused: u32,
 }
 
 // An instance: what does not move.
