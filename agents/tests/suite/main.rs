@@ -1,4 +1,4 @@
-//! Contracts of the learners, on a toy env that is solved in seconds.
+//! Contracts of the learners, most of them on a toy env that is solved in seconds.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
@@ -10,5 +10,7 @@ mod learning;
 mod checkpoints;
 // The judge's thread.
 mod scoring;
+// Scripted policies in the registered environments.
+mod experts;
 // A reward model in the making.
 mod pretraining;

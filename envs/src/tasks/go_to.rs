@@ -25,6 +25,8 @@ const ROOM: f32 = 1.7;
 /// Radius of the robot, metres.
 const ROBOT_RADIUS: f32 = 0.20;
 const WHEEL_RADIUS: f32 = 0.07;
+/// The casters end this much above the floor, so that the wheels carry the robot; it leans on one of them.
+const CASTER_CLEARANCE: f32 = 0.004;
 /// Half of the distance between the wheels, metres.
 const HALF_TRACK: f32 = 0.15;
 /// Fastest turn of a wheel, rad/s; 0.9 m/s of travel.
@@ -254,7 +256,11 @@ fn add_robot(scene: &mut SceneSpec) {
     let caster = ShapeSpec::Sphere { radius: 0.04 };
     let slippery = |x: f32| PartSpec {
         friction: 0.0,
-        ..PartSpec::new(caster.clone(), "robot").at(PoseSpec::at(x, 0.0, 0.04 - WHEEL_RADIUS))
+        ..PartSpec::new(caster.clone(), "robot").at(PoseSpec::at(
+            x,
+            0.0,
+            0.04 - WHEEL_RADIUS + CASTER_CLEARANCE,
+        ))
     };
     scene.bodies.push(BodySpec {
         name: "robot".to_owned(),

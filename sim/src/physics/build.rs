@@ -3,8 +3,8 @@
 use std::f32::consts::FRAC_PI_2;
 
 use rapier3d::dynamics::{
-    GenericJoint, JointAxesMask, JointAxis, MassProperties, MotorModel, MultibodyDofCoupling,
-    MultibodyJointHandle, RigidBodyBuilder, RigidBodyHandle,
+    CoefficientCombineRule, GenericJoint, JointAxesMask, JointAxis, MassProperties, MotorModel,
+    MultibodyDofCoupling, MultibodyJointHandle, RigidBodyBuilder, RigidBodyHandle,
 };
 use rapier3d::geometry::{ColliderBuilder, SharedShape};
 use rapier3d::pipeline::PhysicsWorld;
@@ -70,6 +70,10 @@ fn insert_body(world: &mut PhysicsWorld, body: &BodySpec) -> Result<RigidBodyHan
                 .position(part.pose.to_pose() * shape_pose)
                 .density(0.0)
                 .friction(part.friction)
+                .friction_combine_rule(match part.friction {
+                    0.0 => CoefficientCombineRule::Min,
+                    _ => CoefficientCombineRule::Average,
+                })
                 .restitution(part.restitution);
             world.insert_collider(collider, Some(handle));
         }

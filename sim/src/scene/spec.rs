@@ -160,7 +160,7 @@ pub struct PartSpec {
     /// Mass, kg; only dynamic bodies use it.
     #[serde(default)]
     pub mass: f32,
-    /// Coefficient of friction.
+    /// Coefficient of friction. A contact has the mean of its two parts', and none if one of them has none.
     #[serde(default = "default_friction")]
     pub friction: f32,
     /// Coefficient of restitution.

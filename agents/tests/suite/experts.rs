@@ -1,0 +1,28 @@
+//! Every registered environment can be solved: its scripted policy does so from the observations alone, chance does not.
+
+use std::ops::ControlFlow;
+
+use sayso_agents::{EvalConfig, Expert, Policy, RandomPolicy, evaluate};
+use sayso_envs::{EnvConfig, RewardSource, VecEnv, VectorEnv as _, registry};
+
+fn success(env: &mut VecEnv, policy: &mut dyn Policy, goal_idx: usize) -> f64 {
+    let config = EvalConfig { n_episodes: 40, seed: 11 };
+    let report = evaluate(env, policy, &config, &mut |_| ControlFlow::Continue(())).unwrap();
+    report.goals[goal_idx].at_end.rate
+}
+
+#[test]
+fn experts_reach_every_goal_of_every_environment_and_chance_does_not() {
+    for id in registry::ids() {
+        let config = EnvConfig { id: id.to_string(), n_envs: 20, ..EnvConfig::default() };
+        let mut env = VecEnv::new(&config, RewardSource::None).unwrap();
+        for goal_idx in 0..env.goal_names().len() {
+            let mut expert = Expert::new(env.task_spec(), goal_idx).unwrap();
+            let by_script = success(&mut env, &mut expert, goal_idx);
+            let mut random = RandomPolicy::new(&env);
+            let by_chance = success(&mut env, &mut random, goal_idx);
+            // The robot of GoTo-v0 drives straight ahead, and sometimes furniture stands in its way.
+            assert!(0.75 <= by_script && by_chance <= 0.3, "{id}, goal {goal_idx}: {by_script}, {by_chance}");
+        }
+    }
+}
