@@ -5,10 +5,10 @@ use std::fs;
 /// Label and value, for a table.
 pub type Fact = (String, String);
 
-/// Version, processor, threads, SIMD, memory, system and graphics processors.
+/// Version, processor, threads, SIMD, memory and system.
 pub fn facts() -> Vec<Fact> {
     let fact = |label: &str, value: String| (label.to_owned(), value);
-    [
+    vec![
         fact("Sayso", env!("CARGO_PKG_VERSION").to_owned()),
         fact("Processor", processor()),
         fact("Threads", n_threads().to_string()),
@@ -16,13 +16,10 @@ pub fn facts() -> Vec<Fact> {
         fact("Memory", memory()),
         fact("System", system()),
     ]
-    .into_iter()
-    .chain(graphics())
-    .collect()
 }
 
-/// What could draw beside the processor, by the numbers that `--device gpu:N` takes.
-fn graphics() -> Vec<Fact> {
+/// What could draw beside the processor, by the numbers that `--device gpu:N` takes. Asks the drivers, which takes a moment.
+pub fn graphics() -> Vec<Fact> {
     let adapters = sayso_sim::render::adapters().into_iter().enumerate();
     let fact = adapters.map(|(k, adapter)| {
         let bus = adapter.pci_bus_id.map(|id| format!(", {id}")).unwrap_or_default();

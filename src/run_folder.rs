@@ -18,6 +18,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use sayso_rewards::whole_file::write_whole;
+
 use crate::error::{Error, Result};
 use crate::metrics::{self, MetricsRow};
 use crate::tensorboard::EventWriter;
@@ -182,31 +184,7 @@ pub fn read_config(root: &Path) -> Result<String> {
 /// # Errors
 /// If the folder is missing or read-only, or the disk is full.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        set_usual_permissions(file.as_file())?;
-        file.persist(path).map_err(|err| err.error)?;
-        Ok(())
-    };
-    write().map_err(Error::file("write", path))
-}
-
-/// A temporary file is private to its owner; what it becomes is an ordinary file.
-#[cfg(unix)]
-fn set_usual_permissions(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn set_usual_permissions(_: &File) -> std::io::Result<()> {
-    Ok(())
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    write_whole(path, bytes).map_err(Error::file("write", path))
 }
 
 fn is_occupied(root: &Path) -> Result<bool> {

@@ -12,6 +12,7 @@ mod hub;
 pub mod preprocess;
 pub mod resize;
 pub mod tokens;
+pub mod whole_file;
 
 pub mod ops;
 pub mod towers;

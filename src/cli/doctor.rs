@@ -21,7 +21,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Outcome> {
     let mut machine_table = table(["Machine", ""]);
-    for (label, value) in machine::facts() {
+    for (label, value) in machine::facts().into_iter().chain(machine::graphics()) {
         machine_table.add_row([label, value]);
     }
     println!("{machine_table}\n");

@@ -174,6 +174,7 @@ fn facts(config: &RunConfig, n_steps: u64, elapsed_secs: f64) -> Vec<(String, St
         fact("Training time", format!("{minutes:.0} min {:.0} s", elapsed_secs - minutes * 60.0)),
         fact("Steps a second", format!("{:.0}", n_steps as f64 / elapsed_secs.max(1e-9))),
         fact("Environments", config.env.n_envs.to_string()),
+        fact("Drawn on", config.env.device.to_string()),
         fact("Seed", config.train.seed.to_string()),
     ]
 }

@@ -11,13 +11,13 @@ pub use data::TensorData;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use safetensors::SafeTensors;
+use sayso_rewards::whole_file::write_whole;
 use sayso_sim::Frames;
 use serde::{Deserialize, Serialize};
 
@@ -112,15 +112,7 @@ impl Checkpoint {
         };
         std::fs::create_dir_all(folder).map_err(io)?;
         let bytes = self.to_bytes().map_err(failed)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
-        file.write_all(&bytes).map_err(io)?;
-        file.as_file().sync_all().map_err(io)?;
-        file.persist(path).map_err(|error| io(error.error))?;
-        // The new name is safe once the folder itself is on the disk; some file systems cannot be asked for that.
-        if let Ok(folder) = std::fs::File::open(folder) {
-            let _ = folder.sync_all();
-        }
-        Ok(())
+        write_whole(path, &bytes).map_err(io)
     }
 
     /// Reads a file that [`Self::save`] wrote, and checks every part of it.

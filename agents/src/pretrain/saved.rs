@@ -1,10 +1,10 @@
 //! The file from which a pretraining resumes: one safetensors file, its configuration in the header.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use sayso_rewards::whole_file::write_whole;
 
 use super::config::PretrainConfig;
 use crate::{AgentError, Result};
@@ -33,11 +33,7 @@ impl Saved {
         let bytes = safetensors::serialize(&self.tensors, Some(header)).map_err(|e| error(&e))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(|e| error(&e))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| error(&e))?;
-        file.write_all(&bytes).map_err(|e| error(&e))?;
-        file.as_file().sync_all().map_err(|e| error(&e))?;
-        file.persist(path).map_err(|e| error(&e))?;
-        Ok(())
+        write_whole(path, &bytes).map_err(|e| error(&e))
     }
 
     /// Reads a file that [`Self::save`] wrote.

@@ -6,10 +6,11 @@ use std::sync::PoisonError;
 
 use candle_core::Tensor;
 use candle_nn::VarMap;
-use safetensors::tensor::serialize_to_file;
+use safetensors::tensor::serialize;
 
 use crate::preprocess::Preprocess;
 use crate::towers::ClipConfig;
+use crate::whole_file::write_whole;
 use crate::{Result, RewardError};
 
 /// Writes `config.json`, `preprocessor_config.json`, `tokenizer.json` and `model.safetensors` into `folder`, which is made if it
@@ -34,7 +35,7 @@ pub fn save_clip(
     ];
     for (name, text) in texts {
         let path = folder.join(name);
-        std::fs::write(&path, text).map_err(|error| failed(&path, &error))?;
+        write_whole(&path, text.as_bytes()).map_err(|error| failed(&path, &error))?;
     }
     save_weights(vars, &folder.join("model.safetensors"))
 }
@@ -55,11 +56,10 @@ pub fn save_weights(vars: &VarMap, path: &Path) -> Result<()> {
         .filter(|(name, _)| KEYS.iter().any(|key| name.starts_with(key)))
         .map(|(name, var)| (name.clone(), var.as_detached_tensor()))
         .collect();
-    let part = path.with_extension("safetensors.part");
     // `transformers` refuses a file that does not say this.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    serialize_to_file(tensors, Some(metadata), &part).map_err(|error| failed(&part, &error))?;
-    std::fs::rename(&part, path).map_err(|error| failed(path, &error))
+    let bytes = serialize(tensors, Some(metadata)).map_err(|error| failed(path, &error))?;
+    write_whole(path, &bytes).map_err(|error| failed(path, &error))
 }
 
 fn failed(path: &Path, reason: &dyn std::fmt::Display) -> RewardError {
