@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bevy::app::App;
+use bevy::ecs::change_detection::Mut;
 use bevy::ecs::world::World;
 use sayso_sim::app::{Renderer, Sensors, SimPlugin, Slot, Step, in_slot_order};
 use sayso_sim::render::{Backend, Outputs, RenderSpec, Samples};
@@ -157,18 +158,15 @@ impl VecEnv {
     pub fn render(&mut self, camera: &str, height: usize, width: usize) -> Result<Frames> {
         let spec = RenderSpec { height, width, samples: Samples::Four, shadows: true, outputs: Outputs::RGB };
         let world = &mut self.world;
-        let mut renderer = world.remove_resource::<Renderer>().unwrap_or_default();
-        let mut envs = world.query::<(&Slot, &SimWorld)>();
-        let envs = envs.query(world);
-        let worlds = in_slot_order(&envs);
-        let camera = worlds.first().map(|w| w.camera(camera)).transpose();
-        let frames = camera.map_err(EnvError::from).and_then(|camera| {
+        world.resource_scope(|world, mut renderer: Mut<Renderer>| {
+            let mut envs = world.query::<(&Slot, &SimWorld)>();
+            let envs = envs.query(world);
+            let worlds = in_slot_order(&envs);
+            let camera = worlds.first().map(|w| w.camera(camera)).transpose()?;
             let mut sensor = Sensor::new(camera.into_iter().collect(), spec);
             sensor.draw(&mut renderer.backend, &worlds)?;
             Ok(sensor.target.rgb)
-        });
-        world.insert_resource(renderer);
-        frames
+        })
     }
 
     /// Ground truth of every env as it is now.

@@ -10,9 +10,10 @@ use crate::Result;
 use crate::math::Pose;
 use crate::render::{Drawing, RenderSpec, View};
 
-/// Words of a light grid before its sets, and its sets: those of `shaders/light_grid.wgsl`.
-const GRID_HEAD: usize = 4;
-const N_GRID_SETS: usize = 24 * 24 + 1;
+/// Words of a light grid before its sets, and cells along its sides: those of `shaders/light_grid.wgsl`.
+pub(super) const GRID_HEAD: usize = 4;
+pub(super) const N_CELLS: usize = 24;
+const N_GRID_SETS: usize = N_CELLS * N_CELLS + 1;
 
 /// The columns of a batch.
 #[derive(Debug)]

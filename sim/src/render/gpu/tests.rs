@@ -44,3 +44,26 @@ fn rows_have_the_size_that_the_kernels_expect() {
         assert_eq!(u64::from(size_in_wgsl(name)), size, "{name}");
     }
 }
+
+/// The value of a constant of a kernel.
+fn constant_in_wgsl(source: &str, name: &str) -> f64 {
+    let module = naga::front::wgsl::parse_str(source).unwrap();
+    let (_, constant) = module.constants.iter().find(|(_, c)| c.name.as_deref() == Some(name)).unwrap();
+    match module.global_expressions[constant.init] {
+        naga::Expression::Literal(naga::Literal::U32(value)) => value.into(),
+        naga::Expression::Literal(naga::Literal::F32(value)) => value.into(),
+        ref other => panic!("{name} is {other:?}"),
+    }
+}
+
+#[test]
+fn numbers_that_stand_twice_are_the_same() {
+    use super::stage::{GRID_HEAD, N_CELLS};
+    use crate::render::codes;
+    let grid = include_str!("shaders/light_grid.wgsl");
+    assert_eq!(constant_in_wgsl(grid, "N_CELLS"), N_CELLS as f64);
+    assert_eq!(constant_in_wgsl(grid, "GRID_HEAD"), GRID_HEAD as f64);
+    let draw = DRAW.files.concat();
+    assert_eq!(constant_in_wgsl(&draw, "N_CODES"), codes::LEN as f64);
+    assert_eq!(constant_in_wgsl(&draw, "CODES_PER_UNIT"), codes::PER_UNIT as f64);
+}

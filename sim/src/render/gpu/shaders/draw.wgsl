@@ -32,8 +32,8 @@ const GEOMETRY = DEPTH | SEGMENTATION | NORMALS;
 const COLOUR = RGB | MODEL_F32 | MODEL_F16;
 
 // Entries of the code table, and entries per unit of radiance: those of `codes.rs`.
-const N_CODES = 16384.0;
-const CODES_PER_UNIT = 4096.0;
+const N_CODES: f32 = 16384.0;
+const CODES_PER_UNIT: f32 = 4096.0;
 
 // Reflectance of a dielectric at normal incidence.
 const F0 = 0.04;
