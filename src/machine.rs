@@ -21,11 +21,7 @@ pub fn facts() -> Vec<Fact> {
 /// What could draw beside the processor, by the numbers that `--device gpu:N` takes. Asks the drivers, which takes a moment.
 pub fn graphics() -> Vec<Fact> {
     let adapters = sayso_sim::render::adapters().into_iter().enumerate();
-    let fact = adapters.map(|(k, adapter)| {
-        let bus = adapter.pci_bus_id.map(|id| format!(", {id}")).unwrap_or_default();
-        (format!("gpu:{k}"), format!("{} ({}{bus}), {}", adapter.name, adapter.kind, adapter.driver))
-    });
-    fact.collect()
+    adapters.map(|(k, adapter)| (format!("gpu:{k}"), format!("{adapter}, {}", adapter.driver))).collect()
 }
 
 /// Threads that the program may use: what the system grants, or `RAYON_NUM_THREADS`.

@@ -109,11 +109,7 @@ impl Backend {
     pub fn name(&self) -> String {
         match self {
             Self::Cpu(_) => "the CPU".into(),
-            Self::Gpu(renderer) => {
-                let adapter = renderer.gpu().adapter();
-                let bus = adapter.pci_bus_id.map(|id| format!(", {id}")).unwrap_or_default();
-                format!("{} ({}{bus})", adapter.name, adapter.kind)
-            }
+            Self::Gpu(renderer) => renderer.gpu().adapter().to_string(),
         }
     }
 

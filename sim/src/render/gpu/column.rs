@@ -23,25 +23,22 @@ impl Store {
         Self { what, usage: usage | wgpu::BufferUsages::STORAGE, buffer: None }
     }
 
-    /// Makes room for so many bytes; a buffer that grew is empty. Returns whether it did.
-    pub fn reserve(&mut self, gpu: &Gpu, size: u64) -> Result<bool> {
-        if self.buffer.as_ref().is_some_and(|buffer| size <= buffer.size()) {
-            return Ok(false);
+    /// Makes room for so many bytes, and says whether the buffer is a new one, which is empty.
+    pub fn reserve(&mut self, gpu: &Gpu, size: u64) -> Result<(wgpu::Buffer, bool)> {
+        if let Some(buffer) = self.buffer.as_ref().filter(|buffer| size <= buffer.size()) {
+            return Ok((buffer.clone(), false));
         }
         // A quarter more, so that a slowly growing batch does not move its columns at each step.
         let roomy = (size + size / 4).next_multiple_of(256).min(gpu.max_buffer()).max(size);
         self.buffer = None;
-        self.buffer = Some(gpu.buffer(self.what, roomy.max(256), self.usage)?);
-        Ok(true)
+        let buffer = gpu.buffer(self.what, roomy.max(256), self.usage)?;
+        self.buffer = Some(buffer.clone());
+        Ok((buffer, true))
     }
 
     /// The buffer; a small one if nothing was reserved.
     pub fn get(&mut self, gpu: &Gpu) -> Result<wgpu::Buffer> {
-        self.reserve(gpu, 256)?;
-        match &self.buffer {
-            Some(buffer) => Ok(buffer.clone()),
-            None => gpu.buffer(self.what, 256, self.usage),
-        }
+        Ok(self.reserve(gpu, 256)?.0)
     }
 
     /// Bytes on the device.
@@ -94,11 +91,11 @@ impl<T: Pod + PartialEq> Column<T> {
     /// Sends what changed, and returns the buffer.
     pub fn upload(&mut self, gpu: &Gpu) -> Result<wgpu::Buffer> {
         let size = std::mem::size_of_val(self.rows.as_slice()) as u64;
-        if self.store.reserve(gpu, size)? {
+        let (buffer, is_new) = self.store.reserve(gpu, size)?;
+        if is_new {
             self.changed.clear();
             self.changed.push(0..self.rows.len());
         }
-        let buffer = self.store.get(gpu)?;
         for range in self.changed.drain(..).filter(|range| !range.is_empty()) {
             let bytes: &[u8] = bytemuck::cast_slice(&self.rows[range.clone()]);
             gpu.queue.write_buffer(&buffer, (range.start * size_of::<T>()) as u64, bytes);

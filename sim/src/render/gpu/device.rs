@@ -105,6 +105,17 @@ impl Adapter {
     }
 }
 
+impl fmt::Display for Adapter {
+    /// `name (kind, bus)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}", self.name, self.kind)?;
+        match self.pci_bus_id {
+            Some(bus_id) => write!(f, ", {bus_id})"),
+            None => f.write_str(")"),
+        }
+    }
+}
+
 /// The graphics processors of this machine, in the order that [`DeviceChoice::Index`] counts in.
 pub fn adapters() -> Vec<Adapter> {
     found().iter().map(|adapter| Adapter::new(&adapter.get_info())).collect()
@@ -325,7 +336,7 @@ fn no_device(choice: &DeviceChoice, found: &[Adapter]) -> SimError {
         DeviceChoice::Index(index) => format!("device {index}"),
         DeviceChoice::PciBus(bus_id) => format!("a device at PCI bus {bus_id}"),
     };
-    let found = found.iter().enumerate().map(|(k, info)| format!("{k}: {} ({})", info.name, info.kind));
+    let found = found.iter().enumerate().map(|(k, info)| format!("{k}: {info}"));
     SimError::NoGpu { wanted, found: found.collect() }
 }
 

@@ -125,12 +125,13 @@ impl GpuRenderer {
             target.reshape(views.len(), spec);
             return Ok(());
         }
-        let done = self.render_groups(drawings, views, spec, target);
-        if done.is_err() {
-            // Some of what was noted as sent may never have arrived.
-            self.stage.forget();
-        }
-        done
+        let drawn = self.render_groups(drawings, views, spec, target);
+        self.forget_failed(drawn)
+    }
+
+    /// After a failure, some of what was noted as sent may never have arrived.
+    fn forget_failed(&mut self, drawn: Result<()>) -> Result<()> {
+        drawn.inspect_err(|_| self.stage.forget())
     }
 
     fn render_groups(
@@ -210,10 +211,7 @@ impl GpuRenderer {
             return Ok(());
         }
         let drawn = self.draw_group(drawings, views, spec, model);
-        if drawn.is_err() {
-            self.stage.forget();
-        }
-        drawn
+        self.forget_failed(drawn)
     }
 
     fn draw_group(

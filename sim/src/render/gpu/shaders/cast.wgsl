@@ -74,8 +74,14 @@ fn hit_cylinder(radius: f32, half_length: f32, o: vec3f, d: vec3f) -> f32 {
     return accept(side.is_met && t <= min(side.exit, middle + reach), t);
 }
 
-// With `w = z - half_length`, the distance above the apex, the side is `x² + y² = k² w²`.
-fn hit_cone(radius: f32, half_length: f32, o: vec3f, d: vec3f) -> f32 {
+struct ConeSide {
+    is_met: bool,
+    entry: f32,
+}
+
+// Where a ray goes in through the side. With `w = z - half_length`, the distance above the apex, that is
+// `x² + y² = k² w²`.
+fn cone_side(radius: f32, half_length: f32, o: vec3f, d: vec3f) -> ConeSide {
     let slope = radius / (2.0 * half_length);
     let k = slope * slope;
     let ow = o.z - half_length;
@@ -87,10 +93,14 @@ fn hit_cone(radius: f32, half_length: f32, o: vec3f, d: vec3f) -> f32 {
     let discriminant = fma(k, fma(cx, cx, cy * cy), -(cz * cz));
     let t = (-b - sqrt(max(discriminant, 0.0))) / a;
     let w = fma(t, d.z, ow);
-    let side = accept(0.0 <= discriminant && w <= 0.0 && -2.0 * half_length <= w, t);
+    return ConeSide(0.0 <= discriminant && w <= 0.0 && -2.0 * half_length <= w, t);
+}
+
+fn hit_cone(radius: f32, half_length: f32, o: vec3f, d: vec3f) -> f32 {
+    let side = cone_side(radius, half_length, o, d);
     let t_base = (-half_length - o.z) / d.z;
     let is_in_base = 0.0 < d.z && radius_squared_at(o, d, t_base) <= radius * radius;
-    return min(side, accept(is_in_base, t_base));
+    return min(accept(side.is_met, side.entry), accept(is_in_base, t_base));
 }
 
 fn up_or_down(sign: f32) -> vec3f {

@@ -45,18 +45,8 @@ fn cylinder_blocks(radius: f32, half_length: f32, o: vec3f, d: vec3f, inv_z: f32
 }
 
 fn cone_blocks(radius: f32, half_length: f32, o: vec3f, d: vec3f, inv_z: f32) -> bool {
-    let slope = radius / (2.0 * half_length);
-    let k = slope * slope;
-    let ow = o.z - half_length;
-    let a = dot(d.xy, d.xy) - k * d.z * d.z;
-    let b = dot(o.xy, d.xy) - k * ow * d.z;
-    let cx = fma(o.x, d.z, -(ow * d.x));
-    let cy = fma(o.y, d.z, -(ow * d.y));
-    let cz = fma(o.x, d.y, -(o.y * d.x));
-    let discriminant = fma(k, fma(cx, cx, cy * cy), -(cz * cz));
-    let t = (-b - sqrt(max(discriminant, 0.0))) / a;
-    let w = fma(t, d.z, ow);
-    if (0.0 <= discriminant && 0.0 < t && w <= 0.0 && -2.0 * half_length <= w) {
+    let side = cone_side(radius, half_length, o, d);
+    if (side.is_met && 0.0 < side.entry) {
         return true;
     }
     let t_base = (-half_length - o.z) * inv_z;
