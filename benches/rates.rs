@@ -125,7 +125,7 @@ fn clip_images() -> anyhow::Result<f64> {
     const BATCH: usize = 32;
     let device = Device::Cpu;
     let config = ClipConfig::default();
-    let clip = Clip::with_random_weights(&config, 0, &device)?;
+    let clip = Clip::with_random_weights(&config, 0, DType::F32, &device)?;
     let vision = &config.vision_config;
     let size = vision.image_size;
     let spec = ImageSpec { height: size, width: size, mean: [0.5; 3], std: [0.25; 3] };

@@ -10,7 +10,7 @@ use sayso_envs::{
     AutoresetMode, EnvConfig, JudgeConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv,
     VectorEnv,
 };
-use sayso_rewards::{FrameReward, ImageTextModel as _};
+use sayso_rewards::{FrameReward, ImageTextModel as _, JudgeDevice};
 use sayso_sim::{Frames, seed};
 
 const N_ENVS: usize = 64;
@@ -23,7 +23,8 @@ fn stepping(criterion: &mut Criterion) {
         baselines: vec!["the gripper far from the red ball".to_owned()],
         alpha: 0.5,
     };
-    let judge: Arc<dyn FrameReward> = Arc::new(models::language_reward(&config).expect("the bundled model"));
+    let judge: Arc<dyn FrameReward> =
+        Arc::new(models::language_reward(&config, &JudgeDevice::cpu()).expect("the bundled model"));
     let language = RewardSource::Language(judge, JudgeConfig::default());
     let cases = [
         ("Reach-v0", "state", ObservationMode::State, RewardSource::GroundTruth),
@@ -59,7 +60,7 @@ fn stepping(criterion: &mut Criterion) {
 }
 
 fn judging(criterion: &mut Criterion) {
-    let model = models::load("bundled").expect("the bundled model");
+    let model = models::load("bundled", &JudgeDevice::cpu()).expect("the bundled model");
     let spec = model.image_spec().clone();
     let mut group = criterion.benchmark_group("judging");
     group.sample_size(20);

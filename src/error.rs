@@ -74,6 +74,14 @@ pub enum Error {
         /// The prompt.
         prompt: String,
     },
+    /// Pictures went through the host where they should not have.
+    #[error("{what}: pictures were read back {n} times, and frames should have stayed on the card")]
+    ReadBack {
+        /// What was measured.
+        what: String,
+        /// How often.
+        n: u64,
+    },
     /// A field of a configuration is out of its range.
     #[error("{field} = {got} is out of range; expected {expected}")]
     OutOfRange {
@@ -140,6 +148,7 @@ impl Error {
             | Self::OutOfRange { .. }
             | Self::Video(_)
             | Self::Chart(_)
+            | Self::ReadBack { .. }
             | Self::Agent(_) => None,
         }
     }
@@ -150,6 +159,7 @@ impl Error {
             self,
             Self::Video(_)
                 | Self::Chart(_)
+                | Self::ReadBack { .. }
                 | Self::Reward(RewardError::Tensor(_))
                 | Self::Env(EnvError::Reward(RewardError::Tensor(_)))
                 | Self::Agent(AgentError::Tensor(_) | AgentError::ScorerStopped(_))
@@ -179,6 +189,9 @@ fn hint_of_reward(err: &RewardError) -> Option<String> {
             Some("`sayso doctor` lists the models that are on this machine".into())
         }
         RewardError::PromptTooLong { .. } => Some("say it in fewer words".into()),
+        RewardError::Cuda { .. } => {
+            Some("draw and judge on the CPU with --device cpu; `sayso doctor` says what works".into())
+        }
         _ => None,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sayso_rewards::{
-    CheckpointModel, Device, GoalBaselineConfig, ImageTextModel, LanguageReward, ModelFiles, load_model,
+    CheckpointModel, GoalBaselineConfig, ImageTextModel, JudgeDevice, LanguageReward, ModelFiles, load_model,
 };
 use sayso_sim::Frames;
 
@@ -48,16 +48,16 @@ pub fn frames_per_sec(model: &dyn ImageTextModel) -> Result<f64> {
 ///
 /// # Errors
 /// If the name leads nowhere, or the checkpoint is damaged.
-pub fn load(name: &str) -> Result<Arc<CheckpointModel>> {
-    Ok(Arc::new(load_model(name, &bundled(), &Device::Cpu)?))
+pub fn load(name: &str, device: &JudgeDevice) -> Result<Arc<CheckpointModel>> {
+    Ok(Arc::new(load_model(name, &bundled(), device)?))
 }
 
 /// The judge that a configuration describes.
 ///
 /// # Errors
 /// As [`load`], or if the model cannot read a prompt.
-pub fn language_reward(config: &RewardConfig) -> Result<LanguageReward> {
-    let model = load(&config.model)?;
+pub fn language_reward(config: &RewardConfig, device: &JudgeDevice) -> Result<LanguageReward> {
+    let model = load(&config.model, device)?;
     let prompts = GoalBaselineConfig {
         goal: config.prompts.clone(),
         baseline: config.baselines.clone(),

@@ -4,7 +4,7 @@ use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use sayso_agents::Policy;
 use sayso_envs::{ResetOptions, StepBatch, VecEnv, VectorEnv as _};
-use sayso_sim::Frames;
+use sayso_sim::{FrameBatch, Frames};
 
 use crate::error::Result;
 use crate::report::ScoredFrame;
@@ -52,7 +52,7 @@ pub fn record(env: &mut VecEnv, policy: &mut dyn Policy, seed: u64) -> Result<Re
     let goal_names = env.goal_names().to_vec();
     let camera = env.task_spec().video_camera;
     let mut rng = Pcg64::seed_from_u64(seed);
-    let (mut batch, mut judged) = (StepBatch::default(), Frames::default());
+    let (mut batch, mut judged) = (StepBatch::default(), FrameBatch::default());
     let mut episodes: Vec<Vec<Moment>> = vec![Vec::new(); n_envs];
     let mut is_over = vec![false; n_envs];
 
@@ -63,14 +63,17 @@ pub fn record(env: &mut VecEnv, policy: &mut dyn Policy, seed: u64) -> Result<Re
         env.step(&actions, &mut batch)?;
         let views = env.render(camera, VIEW_SIDE, VIEW_SIDE)?;
         env.swap_judge_frames(&mut judged);
-        let n_judged = judged.n_views() / n_envs;
+        let seen_by_judge = judged.on_host();
+        let n_judged = seen_by_judge.map_or(0, Frames::n_views) / n_envs;
         for env_idx in (0..n_envs).filter(|&env_idx| !is_over[env_idx]) {
             let seen = env_idx * n_judged..(env_idx + 1) * n_judged;
             episodes[env_idx].push(Moment {
                 episode_idx: env_idx,
                 step: batch.info.episode_steps[env_idx],
                 view: Picture::from_view(&views, env_idx),
-                judged: seen.map(|view_idx| Picture::from_view(&judged, view_idx)).collect(),
+                judged: seen_by_judge
+                    .map(|frames| seen.map(|view_idx| Picture::from_view(frames, view_idx)).collect())
+                    .unwrap_or_default(),
                 score: batch.rewards[env_idx],
                 success: batch.info.success[env_idx * goal_names.len()..][..goal_names.len()].to_vec(),
             });

@@ -6,20 +6,34 @@ use std::sync::Arc;
 use sayso_agents::scoring::RewardScorer;
 use sayso_agents::{Checkpoint, FrameScorer, TrainedPolicy};
 use sayso_envs::{AutoresetMode, EnvConfig, RewardSource, VecEnv};
-use sayso_rewards::FrameReward;
+use sayso_rewards::{FrameReward, JudgeDevice};
+use sayso_sim::render::{DrawOn, Gpu};
+use sayso_sim::{FrameBatch, ImageSpec};
 
 use crate::config::{RewardConfig, RewardKind, RunConfig};
 use crate::error::{Error, Result};
 use crate::models;
 
-/// The judge that a configuration asks for; `None` if it asks for the task's own reward.
+/// Where a judge computes best when `device` draws.
+///
+/// # Errors
+/// If there is no such device, or CUDA should work beside it and does not.
+pub fn judge_device(device: &DrawOn) -> Result<JudgeDevice> {
+    let gpu = match device.clone().resolve() {
+        DrawOn::Gpu(choice) => Some(Gpu::shared(&choice).map_err(sayso_envs::EnvError::from)?),
+        DrawOn::Cpu | DrawOn::Auto => None,
+    };
+    Ok(JudgeDevice::beside(gpu.as_deref())?)
+}
+
+/// The judge that a configuration asks for, on `device`; `None` if it asks for the task's own reward.
 ///
 /// # Errors
 /// If the model is missing or damaged, or a prompt does not fit it.
-pub fn judge(config: &RewardConfig) -> Result<Option<Arc<dyn FrameReward>>> {
+pub fn judge(config: &RewardConfig, device: &JudgeDevice) -> Result<Option<Arc<dyn FrameReward>>> {
     match config.source {
         RewardKind::GroundTruth => Ok(None),
-        RewardKind::Language => Ok(Some(Arc::new(models::language_reward(config)?))),
+        RewardKind::Language => Ok(Some(Arc::new(models::language_reward(config, device)?))),
     }
 }
 
@@ -34,7 +48,7 @@ pub fn training_env(
     let Some(judge) = judge else {
         return Ok((VecEnv::new(&config.env, RewardSource::GroundTruth)?, None));
     };
-    let source = RewardSource::Deferred(judge.image_spec().clone(), config.judge.clone());
+    let source = RewardSource::Deferred(judge.frame_request(), config.judge.clone());
     let env = VecEnv::new(&config.env, source)?;
     let scorer = RewardScorer { reward: Arc::clone(judge), n_views_per_env: n_judge_views(config, &env) };
     Ok((env, Some(Box::new(scorer))))
@@ -57,12 +71,30 @@ pub fn recording_env(
     n_envs: usize,
     judge: Option<&Arc<dyn FrameReward>>,
 ) -> Result<VecEnv> {
-    let env = EnvConfig { autoreset: AutoresetMode::NextStep, ..config.evaluation_env(n_envs) };
+    let env = EnvConfig { autoreset: AutoresetMode::NextStep, n_groups: 1, ..config.evaluation_env(n_envs) };
     let source = match judge {
-        Some(judge) => RewardSource::Language(Arc::clone(judge), config.judge.clone()),
+        Some(judge) => RewardSource::Language(Arc::new(OnHost(Arc::clone(judge))), config.judge.clone()),
         None => RewardSource::GroundTruth,
     };
     Ok(VecEnv::new(&env, source)?)
+}
+
+/// A judge whose frames are drawn to the host, so that they can be shown.
+struct OnHost(Arc<dyn FrameReward>);
+
+impl FrameReward for OnHost {
+    fn image_spec(&self) -> &ImageSpec {
+        self.0.image_spec()
+    }
+
+    fn score(
+        &self,
+        frames: &FrameBatch,
+        n_views_per_env: usize,
+        out: &mut Vec<f32>,
+    ) -> sayso_rewards::Result<()> {
+        self.0.score(frames, n_views_per_env, out)
+    }
 }
 
 /// The newest checkpoint of a run.

@@ -5,19 +5,19 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use sayso_rewards::FrameReward;
-use sayso_sim::Frames;
+use sayso_sim::FrameBatch;
 use serde::{Deserialize, Serialize};
 
 use crate::{AgentError, Result};
 
 /// A judge of frames; it sees nothing else, so that no ground truth can reach a reward.
 pub trait FrameScorer: Send {
-    /// Scores a step. `frames` is `[n_envs * n_judge_cameras, height, width, 3]`, env-major; `rewards` becomes
+    /// Scores a step. `frames` holds `n_envs * n_judge_cameras` views, env-major; `rewards` becomes
     /// `[n_envs]`. What one call answers must not depend on earlier calls.
     ///
     /// # Errors
     /// If the frames cannot be scored; training stops with this error.
-    fn score(&mut self, frames: &Frames, rewards: &mut Vec<f32>) -> Result<()>;
+    fn score(&mut self, frames: &FrameBatch, rewards: &mut Vec<f32>) -> Result<()>;
 }
 
 /// A judge that is a reward model.
@@ -29,7 +29,7 @@ pub struct RewardScorer {
 }
 
 impl FrameScorer for RewardScorer {
-    fn score(&mut self, frames: &Frames, rewards: &mut Vec<f32>) -> Result<()> {
+    fn score(&mut self, frames: &FrameBatch, rewards: &mut Vec<f32>) -> Result<()> {
         Ok(self.reward.score(frames, self.n_views_per_env, rewards)?)
     }
 }
@@ -53,16 +53,16 @@ const N_IN_FLIGHT: usize = 3;
 #[derive(Debug)]
 pub struct ScoringThread {
     /// `None` once the thread has been told to end.
-    to_score: Option<Sender<Frames>>,
+    to_score: Option<Sender<FrameBatch>>,
     scored: Receiver<Scored>,
-    spare: Vec<Frames>,
+    spare: Vec<FrameBatch>,
     n_waiting: usize,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Scored {
-    frames: Frames,
+    frames: FrameBatch,
     rewards: Result<Vec<f32>>,
 }
 
@@ -73,12 +73,13 @@ impl ScoringThread {
     /// If the system refuses another thread.
     pub fn spawn(mut scorer: Box<dyn FrameScorer>) -> Result<Self> {
         // The answers have room for everything in flight, so that the judge never waits for its reader.
-        let (to_score, frames_in) = bounded::<Frames>(N_IN_FLIGHT);
+        let (to_score, frames_in) = bounded::<FrameBatch>(N_IN_FLIGHT);
         let (answers, scored) = bounded(N_IN_FLIGHT);
         let work = move || {
-            for frames in frames_in {
+            for mut frames in frames_in {
                 let mut rewards = Vec::new();
                 let rewards = scorer.score(&frames, &mut rewards).map(|()| rewards);
+                frames.release();
                 if answers.send(Scored { frames, rewards }).is_err() {
                     return;
                 }
@@ -88,7 +89,7 @@ impl ScoringThread {
             .name("sayso-scorer".to_owned())
             .spawn(work)
             .map_err(|error| AgentError::ScorerStopped(format!("no thread for it: {error}")))?;
-        let spare = vec![Frames::default(); N_IN_FLIGHT];
+        let spare = (0..N_IN_FLIGHT).map(|_| FrameBatch::default()).collect();
         Ok(Self { to_score: Some(to_score), scored, spare, n_waiting: 0, thread: Some(thread) })
     }
 
@@ -97,7 +98,7 @@ impl ScoringThread {
     ///
     /// # Errors
     /// If the judge failed.
-    pub fn buffer(&mut self, on_score: &mut dyn FnMut(Vec<f32>) -> Result<()>) -> Result<Frames> {
+    pub fn buffer(&mut self, on_score: &mut dyn FnMut(Vec<f32>) -> Result<()>) -> Result<FrameBatch> {
         if self.spare.is_empty() {
             on_score(self.receive()?)?;
         }
@@ -105,7 +106,7 @@ impl ScoringThread {
     }
 
     /// Gives back a buffer from [`Self::buffer`] that the env did not fill.
-    pub fn return_buffer(&mut self, frames: Frames) {
+    pub fn return_buffer(&mut self, frames: FrameBatch) {
         self.spare.push(frames);
     }
 
@@ -113,7 +114,7 @@ impl ScoringThread {
     ///
     /// # Errors
     /// If the judge's thread ended.
-    pub fn send(&mut self, frames: Frames) -> Result<()> {
+    pub fn send(&mut self, frames: FrameBatch) -> Result<()> {
         let sent = self.to_score.as_ref().is_some_and(|to_score| to_score.send(frames).is_ok());
         if !sent {
             return Err(self.reason_of_end());

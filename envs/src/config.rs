@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sayso_rewards::FrameReward;
+use sayso_sim::FrameRequest;
 use sayso_sim::render::DrawOn;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,9 @@ pub struct EnvConfig {
     pub max_episode_steps: Option<u32>,
     /// Where pictures are drawn.
     pub device: DrawOn,
+    /// Groups of envs that step at the same time: the physics of one runs while another waits for its pictures or its
+    /// scores. Results do not depend on it. 0 chooses: two where a graphics processor draws, else one.
+    pub n_groups: usize,
     /// Options of the task.
     pub options: toml::Table,
 }
@@ -49,7 +53,19 @@ impl Default for EnvConfig {
             autoreset: AutoresetMode::NextStep,
             max_episode_steps: None,
             device: DrawOn::default(),
+            n_groups: 0,
             options: toml::Table::new(),
+        }
+    }
+}
+
+impl EnvConfig {
+    /// The number of groups, chosen if it was left open.
+    pub(crate) fn n_groups(&self) -> usize {
+        match (self.n_groups, &self.device) {
+            (0, DrawOn::Gpu(_)) => 2,
+            (0, _) => 1,
+            (n_groups, _) => n_groups,
         }
     }
 }
@@ -90,7 +106,7 @@ pub enum RewardSource {
     Language(Arc<dyn FrameReward>, JudgeConfig),
     /// As above, but the frames are handed out ([`crate::VectorEnv::swap_judge_frames`]) to be scored later, and the
     /// rewards of the step are 0.
-    Deferred(sayso_sim::ImageSpec, JudgeConfig),
+    Deferred(FrameRequest, JudgeConfig),
 }
 
 /// How frames are drawn for a reward model.

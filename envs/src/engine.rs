@@ -6,9 +6,8 @@ use bevy::ecs::resource::Resource;
 use bevy::ecs::schedule::IntoScheduleConfigs;
 use bevy::ecs::system::{Query, Res, ResMut};
 use bevy::ecs::world::World;
-use sayso_sim::SimWorld;
 use sayso_sim::app::{IsStepping, Renderer, Sensors, Slot, Step, StepSet, par_each, pictures_are_there};
-use sayso_sim::seed;
+use sayso_sim::{FrameBatch, SimWorld, seed};
 
 use crate::EnvError;
 use crate::config::{ObservationMode, RewardSource};
@@ -20,6 +19,8 @@ use crate::vector::{AutoresetMode, StepBatch};
 #[derive(Resource)]
 pub(crate) struct BatchConfig {
     pub spec: TaskSpec,
+    /// Where these envs begin in the batch: decides their random streams.
+    pub first_env: usize,
     pub n_envs: usize,
     pub seed: u64,
     pub goal_idx: usize,
@@ -39,6 +40,8 @@ pub(crate) struct Batch {
     pub scores: Vec<f32>,
     /// Steps of the batch so far, for judges that look at every n-th.
     pub n_steps: u64,
+    /// What the reward model looks at.
+    judged: FrameBatch,
     /// What went wrong in this step.
     pub error: Option<EnvError>,
 }
@@ -177,7 +180,7 @@ fn read_row(world: &SimWorld, task: &dyn TaskInstance, row: &mut Row) {
 /// Judge: the reward of the state after the action, from frames or from ground truth, as configured.
 fn judge(
     config: Res<BatchConfig>,
-    sensors: Res<Sensors>,
+    mut sensors: ResMut<Sensors>,
     envs: Query<(&Slot, &Row, &Episode)>,
     mut batch: ResMut<Batch>,
 ) {
@@ -195,12 +198,15 @@ fn judge(
             for (slot, ..) in envs.iter().filter(|(.., episode)| episode.n_steps <= 1) {
                 batch.scores[slot.0.0] = 0.0;
             }
-            let Some(sensor) = config.judge_sensor.map(|i| &sensors.0[i]).filter(|s| s.is_enabled) else {
-                return;
-            };
-            if let Err(error) = model.score(&sensor.target.rgb, sensor.cameras.len(), &mut batch.scores) {
+            let sensor = config.judge_sensor.map(|i| &mut sensors.0[i]).filter(|s| s.is_enabled);
+            let Some(sensor) = sensor else { return };
+            batch.judged.parts.resize_with(1, Default::default);
+            sensor.swap_frames(&mut batch.judged.parts[0]);
+            if let Err(error) = model.score(&batch.judged, sensor.cameras.len(), &mut batch.scores) {
                 batch.error = Some(error.into());
             }
+            // Back to where videos take them from.
+            sensor.swap_frames(&mut batch.judged.parts[0]);
         }
     }
 }
@@ -256,9 +262,9 @@ fn restart(
         let columns = &mut batch.columns;
         columns.final_observations.clone_from(&columns.observations);
     }
-    let seed = config.seed;
+    let (seed, first_env) = (config.seed, config.first_env);
     par_each(restarted.iter_mut(), |(slot, world, task, episode, row)| {
-        start_episode(seed, slot.0.0, world, &mut *task.0, episode);
+        start_episode(seed, first_env + slot.0.0, world, &mut *task.0, episode);
         // Until the next step begins, the end of the old episode is still to be told.
         episode.has_ended = !is_same_step;
         if is_same_step {
@@ -339,13 +345,6 @@ fn draw_pixels(world: &mut World) {
             let worlds = sayso_sim::app::in_slot_order(&envs);
             renderer.failure = sensors.0[sensor_idx].draw(&mut renderer.backend, &worlds).err();
         });
-    });
-}
-
-/// Gives the columns to the caller, and takes the caller's old buffers for the next step.
-pub(crate) fn hand_over(world: &mut World, out: &mut StepBatch) {
-    world.resource_scope(|_, mut batch: bevy::ecs::change_detection::Mut<Batch>| {
-        std::mem::swap(out, &mut batch.columns);
     });
 }
 

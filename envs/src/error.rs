@@ -40,6 +40,9 @@ pub enum EnvError {
     /// A call came in the wrong order.
     #[error("{0}")]
     WrongOrder(&'static str),
+    /// The system refuses another thread.
+    #[error("no thread for a group of envs: {0}; use n_groups = 1")]
+    NoThread(String),
     /// The simulator failed.
     #[error(transparent)]
     Sim(#[from] sayso_sim::SimError),

@@ -1,9 +1,9 @@
 //! Environments of Sayso: tasks, the gym interface and the vectorised stepping engine.
 //!
 //! ```text
-//! EnvConfig + RewardSource ─► VecEnv (one Bevy app) ─► StepBatch (columns over the envs)
-//!                               ▲
-//!            Task (one file an environment) ─► TaskInstance (one an env)
+//! EnvConfig + RewardSource ─► VecEnv ─► Group (one Bevy world each) ─► StepBatch (columns over the envs)
+//!                                        ▲
+//!                     Task (one file an environment) ─► TaskInstance (one an env)
 //! ```
 
 pub mod config;
@@ -16,7 +16,9 @@ pub mod tasks;
 pub mod vec_env;
 pub mod vector;
 
+mod crew;
 mod engine;
+mod group;
 mod snapshot;
 
 pub use config::{EnvConfig, JudgeConfig, ObservationMode, RewardSource};

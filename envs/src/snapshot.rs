@@ -1,11 +1,11 @@
-//! Saving and restoring a whole batch.
+//! Saving and restoring a whole batch, whatever the number of its groups.
 
-use bevy::ecs::world::World;
 use sayso_sim::SimWorld;
 use sayso_sim::app::Slot;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Batch, BatchConfig, Episode, TaskSlot};
+use crate::group::Group;
 use crate::{EnvError, Result};
 
 /// Everything about a batch that a step may change.
@@ -30,10 +30,27 @@ struct EnvSnapshot {
     is_fresh: bool,
 }
 
-pub(crate) fn save(world: &World) -> Result<Vec<u8>> {
-    let (config, batch) = (world.resource::<BatchConfig>(), world.resource::<Batch>());
-    let mut envs = Vec::with_capacity(config.n_envs);
-    for entity in world.iter_entities() {
+pub(crate) fn save(groups: &[Box<Group>]) -> Result<Vec<u8>> {
+    let (config, batch) =
+        (groups[0].world().resource::<BatchConfig>(), groups[0].world().resource::<Batch>());
+    let mut snapshot = Snapshot {
+        task_id: config.spec.id.to_owned(),
+        seed: config.seed,
+        n_batch_steps: batch.n_steps,
+        scores: Vec::new(),
+        envs: Vec::new(),
+    };
+    for group in groups {
+        snapshot.scores.extend_from_slice(&group.world().resource::<Batch>().scores);
+        save_envs(group, &mut snapshot.envs)?;
+    }
+    snapshot.envs.sort_by_key(|env| env.slot);
+    postcard::to_stdvec(&snapshot).map_err(|e| damaged(&e.to_string()))
+}
+
+fn save_envs(group: &Group, out: &mut Vec<EnvSnapshot>) -> Result<()> {
+    let first_env = group.envs().start;
+    for entity in group.world().iter_entities() {
         let (Some(slot), Some(sim_world), Some(task), Some(episode)) = (
             entity.get::<Slot>(),
             entity.get::<SimWorld>(),
@@ -42,8 +59,8 @@ pub(crate) fn save(world: &World) -> Result<Vec<u8>> {
         ) else {
             continue;
         };
-        envs.push(EnvSnapshot {
-            slot: slot.0.0,
+        out.push(EnvSnapshot {
+            slot: first_env + slot.0.0,
             world: sim_world.snapshot()?,
             task: task.0.save(),
             n_episodes_started: episode.n_started,
@@ -52,43 +69,38 @@ pub(crate) fn save(world: &World) -> Result<Vec<u8>> {
             is_fresh: episode.is_fresh,
         });
     }
-    envs.sort_by_key(|env| env.slot);
-    let snapshot = Snapshot {
-        task_id: config.spec.id.to_owned(),
-        seed: config.seed,
-        n_batch_steps: batch.n_steps,
-        scores: batch.scores.clone(),
-        envs,
-    };
-    postcard::to_stdvec(&snapshot).map_err(|e| damaged(&e.to_string()))
+    Ok(())
 }
 
-pub(crate) fn restore(world: &mut World, bytes: &[u8]) -> Result<()> {
+pub(crate) fn restore(groups: &mut [Box<Group>], bytes: &[u8]) -> Result<()> {
     let snapshot: Snapshot = postcard::from_bytes(bytes).map_err(|e| damaged(&e.to_string()))?;
-    let config = world.resource::<BatchConfig>();
-    if snapshot.task_id != config.spec.id || snapshot.envs.len() != config.n_envs {
+    let n_envs: usize = groups.iter().map(|group| group.envs().len()).sum();
+    let id = groups[0].world().resource::<BatchConfig>().spec.id;
+    if snapshot.task_id != id || snapshot.envs.len() != n_envs || snapshot.scores.len() != n_envs {
         let got = format!("{} of {}", snapshot.envs.len(), snapshot.task_id);
-        return Err(damaged(&format!(
-            "it holds {got} and this batch is {} of {}",
-            config.n_envs, config.spec.id
-        )));
+        return Err(damaged(&format!("it holds {got} and this batch is {n_envs} of {id}")));
     }
-    let mut envs = world.query::<(&Slot, &mut SimWorld, &mut TaskSlot, &mut Episode)>();
-    for (slot, mut sim_world, mut task, mut episode) in envs.iter_mut(world) {
-        let env = &snapshot.envs[slot.0.0];
-        sim_world.restore(&env.world)?;
-        task.0.load(&env.task);
-        *episode = Episode {
-            n_started: env.n_episodes_started,
-            n_steps: env.n_episode_steps,
-            has_ended: env.has_ended,
-            is_fresh: env.is_fresh,
-            is_idle: false,
-        };
+    for group in groups {
+        let range = group.envs();
+        let world = group.world_mut();
+        let mut envs = world.query::<(&Slot, &mut SimWorld, &mut TaskSlot, &mut Episode)>();
+        for (slot, mut sim_world, mut task, mut episode) in envs.iter_mut(world) {
+            let env = &snapshot.envs[range.start + slot.0.0];
+            sim_world.restore(&env.world)?;
+            task.0.load(&env.task);
+            *episode = Episode {
+                n_started: env.n_episodes_started,
+                n_steps: env.n_episode_steps,
+                has_ended: env.has_ended,
+                is_fresh: env.is_fresh,
+                is_idle: false,
+            };
+        }
+        world.resource_mut::<BatchConfig>().seed = snapshot.seed;
+        let mut batch = world.resource_mut::<Batch>();
+        batch.n_steps = snapshot.n_batch_steps;
+        batch.scores.copy_from_slice(&snapshot.scores[range]);
     }
-    world.resource_mut::<BatchConfig>().seed = snapshot.seed;
-    let mut batch = world.resource_mut::<Batch>();
-    (batch.n_steps, batch.scores) = (snapshot.n_batch_steps, snapshot.scores);
     Ok(())
 }
 

@@ -80,3 +80,23 @@ pub enum Actions {
     /// `[n_envs]`, for [`Space::Discrete`].
     Discrete(Vec<u32>),
 }
+
+impl Actions {
+    /// Becomes some rows of `all`, of `dim` values each.
+    pub(crate) fn copy_rows(&mut self, all: &Self, rows: std::ops::Range<usize>, dim: usize) {
+        match (self, all) {
+            (Self::Continuous(own), Self::Continuous(all)) => {
+                own.clear();
+                own.extend_from_slice(&all[rows.start * dim..rows.end * dim]);
+            }
+            (Self::Discrete(own), Self::Discrete(all)) => {
+                own.clear();
+                own.extend_from_slice(&all[rows]);
+            }
+            (own @ Self::Discrete(_), Self::Continuous(all)) => {
+                *own = Self::Continuous(all[rows.start * dim..rows.end * dim].to_vec());
+            }
+            (own @ Self::Continuous(_), Self::Discrete(all)) => *own = Self::Discrete(all[rows].to_vec()),
+        }
+    }
+}

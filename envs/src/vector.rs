@@ -1,6 +1,6 @@
 //! The interface between environments and learners: a batch of environments that step together.
 
-use sayso_sim::Frames;
+use sayso_sim::{FrameBatch, Frames};
 use serde::{Deserialize, Serialize};
 
 use crate::space::{Actions, Space};
@@ -42,9 +42,9 @@ pub trait VectorEnv: Send {
     /// [`AutoresetMode::Disabled`], if a finished env was not reset.
     fn step(&mut self, actions: &Actions, out: &mut StepBatch) -> Result<()>;
 
-    /// Exchanges the frames that the last step drew for the reward model, `[n_envs * n_judge_cameras, h, w, 3]`
-    /// env-major, for a buffer that the next step may draw into. Empty if the env draws none.
-    fn swap_judge_frames(&mut self, frames: &mut Frames);
+    /// Exchanges the frames that the last step drew for the reward model, `n_envs * n_judge_cameras` views env-major, for
+    /// buffers that the next step may draw into. Empty if the env draws none.
+    fn swap_judge_frames(&mut self, frames: &mut FrameBatch);
 
     /// The complete state, from which [`Self::restore`] continues bit-exactly.
     ///
@@ -92,6 +92,18 @@ pub struct Observations {
     pub pixels: Frames,
 }
 
+impl Observations {
+    fn clear(&mut self) {
+        self.state.clear();
+        self.pixels.resize(0, 0, 0);
+    }
+
+    fn append(&mut self, more: &Self) {
+        self.state.extend_from_slice(&more.state);
+        self.pixels.append(&more.pixels);
+    }
+}
+
 /// What a reset or a step returns, as columns over the envs.
 #[derive(Clone, Debug, Default)]
 pub struct StepBatch {
@@ -111,6 +123,32 @@ pub struct StepBatch {
 }
 
 impl StepBatch {
+    /// Forgets all rows; the buffers stay.
+    pub(crate) fn clear(&mut self) {
+        let Self { observations, rewards, terminated, truncated, final_observations, info } = self;
+        observations.clear();
+        final_observations.clear();
+        rewards.clear();
+        terminated.clear();
+        truncated.clear();
+        info.clear();
+    }
+
+    /// Adds the rows of further envs. `has_final`: whether final observations are told at all.
+    pub(crate) fn append(&mut self, more: &Self, has_final: bool) {
+        self.observations.append(&more.observations);
+        if has_final {
+            // Rows of envs that go on say nothing; they only keep the others at their place.
+            let has_ended = more.terminated.iter().chain(&more.truncated).any(|&has_ended| has_ended);
+            let last = if has_ended { &more.final_observations } else { &more.observations };
+            self.final_observations.append(last);
+        }
+        self.rewards.extend_from_slice(&more.rewards);
+        self.terminated.extend_from_slice(&more.terminated);
+        self.truncated.extend_from_slice(&more.truncated);
+        self.info.append(&more.info);
+    }
+
     /// Whether an env's episode ended with this step.
     pub fn done(&self, env_idx: usize) -> bool {
         self.terminated[env_idx] || self.truncated[env_idx]
@@ -134,6 +172,27 @@ pub struct StepInfo {
     pub is_reset: Vec<bool>,
     /// `[n_envs]`: the physics became non-finite; the env was truncated and starts again.
     pub quarantined: Vec<bool>,
+}
+
+impl StepInfo {
+    fn clear(&mut self) {
+        let Self { success, ground_truth_reward, metrics, episode_steps, is_reset, quarantined } = self;
+        success.clear();
+        ground_truth_reward.clear();
+        metrics.clear();
+        episode_steps.clear();
+        is_reset.clear();
+        quarantined.clear();
+    }
+
+    fn append(&mut self, more: &Self) {
+        self.success.extend_from_slice(&more.success);
+        self.ground_truth_reward.extend_from_slice(&more.ground_truth_reward);
+        self.metrics.extend_from_slice(&more.metrics);
+        self.episode_steps.extend_from_slice(&more.episode_steps);
+        self.is_reset.extend_from_slice(&more.is_reset);
+        self.quarantined.extend_from_slice(&more.quarantined);
+    }
 }
 
 /// Checks that `values` has one entry per env.

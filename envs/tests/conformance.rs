@@ -10,7 +10,7 @@ use sayso_envs::{
     StepBatch, VecEnv, VectorEnv, registry,
 };
 use sayso_rewards::FrameReward;
-use sayso_sim::{Frames, ImageSpec};
+use sayso_sim::{FrameBatch, ImageSpec};
 
 /// A batch of an environment with short episodes.
 fn make(id: &str, n_envs: usize, autoreset: AutoresetMode, observation: ObservationMode) -> VecEnv {
@@ -257,6 +257,73 @@ fn a_restored_batch_goes_on_bit_by_bit() {
     }
 }
 
+/// Every row of a step, final observations where there are some.
+fn rows(batch: &StepBatch) -> impl PartialEq + std::fmt::Debug + use<> {
+    let n_envs = batch.rewards.len();
+    let width = batch.final_observations.state.len() / n_envs;
+    let last: Vec<Vec<f32>> = (0..n_envs)
+        .filter(|&env_idx| batch.done(env_idx) && 0 < width)
+        .map(|env_idx| batch.final_observations.state[env_idx * width..][..width].to_vec())
+        .collect();
+    let last_pixels: Vec<Vec<u8>> = (0..n_envs)
+        .filter(|&env_idx| batch.done(env_idx) && 0 < width)
+        .map(|env_idx| batch.final_observations.pixels.view(env_idx).to_vec())
+        .collect();
+    (
+        (
+            batch.observations.clone(),
+            batch.rewards.clone(),
+            batch.terminated.clone(),
+            batch.truncated.clone(),
+        ),
+        (batch.info.clone(), last, last_pixels),
+    )
+}
+
+#[test]
+fn groups_change_nothing() {
+    for id in registry::ids() {
+        for autoreset in [AutoresetMode::NextStep, AutoresetMode::SameStep] {
+            let [mut alone, mut grouped] = [1, 3].map(|n_groups| {
+                let config = EnvConfig {
+                    id: (*id).to_owned(),
+                    n_envs: 7,
+                    autoreset,
+                    observation: ObservationMode::Both,
+                    pixel_size: [12, 16],
+                    max_episode_steps: Some(4),
+                    n_groups,
+                    ..EnvConfig::default()
+                };
+                VecEnv::new(&config, RewardSource::GroundTruth).expect("a registered environment")
+            });
+            let (mut one, mut three) = (reset(&mut alone, 8), reset(&mut grouped, 8));
+            assert_eq!(rows(&one), rows(&three), "{id}: reset");
+            for step in 0..9 {
+                let actions = actions(&alone, step);
+                alone.step(&actions, &mut one).expect("step");
+                grouped.step(&actions, &mut three).expect("step");
+                assert_eq!(rows(&one), rows(&three), "{id}, {autoreset:?}: step {step}");
+                if step == 5 {
+                    let mask = Some((0..7).map(|env_idx| env_idx % 2 == 0).collect());
+                    let options = ResetOptions { seed: None, mask };
+                    alone.reset(&options, &mut one).expect("a partial reset");
+                    grouped.reset(&options, &mut three).expect("a partial reset");
+                    assert_eq!(rows(&one), rows(&three), "{id}: partial reset");
+                }
+            }
+            assert_eq!(alone.state_hashes(), grouped.state_hashes(), "{id}");
+            let snapshots = [&alone, &grouped].map(|env| env.snapshot().expect("a snapshot"));
+            assert!(snapshots[0] == snapshots[1], "{id}: snapshots");
+            grouped.restore(&snapshots[0]).expect("a snapshot of other groups");
+            let camera = alone.task_spec().video_camera;
+            let [one, three] =
+                [&mut alone, &mut grouped].map(|env| env.render(camera, 9, 9).expect("frames"));
+            assert_eq!(one, three, "{id}: pictures");
+        }
+    }
+}
+
 #[test]
 fn unknown_names_offer_the_nearest() {
     let config = EnvConfig { id: "Reach-v1".to_owned(), ..EnvConfig::default() };
@@ -286,7 +353,7 @@ impl FrameReward for Counting {
 
     fn score(
         &self,
-        frames: &Frames,
+        frames: &FrameBatch,
         n_views_per_env: usize,
         out: &mut Vec<f32>,
     ) -> sayso_rewards::Result<()> {

@@ -73,6 +73,17 @@ pub enum RewardError {
         /// Height and width that came.
         got: (usize, usize),
     },
+    /// A card draws and cannot judge.
+    #[error("{device} draws, and CUDA cannot judge beside it: {reason}")]
+    Cuda {
+        /// The card.
+        device: String,
+        /// What is in the way.
+        reason: String,
+    },
+    /// The device that drew the frames failed.
+    #[error(transparent)]
+    Sim(#[from] sayso_sim::SimError),
     /// The tensor library failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

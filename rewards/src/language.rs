@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sayso_sim::{Frames, ImageSpec};
+use sayso_sim::{FrameBatch, FrameRequest, ImageSpec};
 
 use crate::{Embeddings, FrameReward, GoalBaseline, GoalBaselineConfig, ImageTextModel, Result, RewardError};
 
@@ -33,8 +33,8 @@ impl LanguageReward {
     ///
     /// # Errors
     /// If the frames are not of the model's size.
-    pub fn embed(&self, frames: &Frames) -> Result<Embeddings> {
-        self.model.embed_frames(frames)
+    pub fn embed(&self, frames: &FrameBatch) -> Result<Embeddings> {
+        self.model.embed_batch(frames)
     }
 
     /// Replaces the content of `out` with one reward for each env, the mean over its views, from embeddings in the order of
@@ -71,13 +71,19 @@ impl FrameReward for LanguageReward {
         self.model.image_spec()
     }
 
-    fn score(&self, frames: &Frames, n_views_per_env: usize, out: &mut Vec<f32>) -> Result<()> {
+    fn frame_request(&self) -> FrameRequest {
+        self.model.frame_request()
+    }
+
+    fn score(&self, frames: &FrameBatch, n_views_per_env: usize, out: &mut Vec<f32>) -> Result<()> {
         self.score_embeddings(&self.embed(frames)?, n_views_per_env, out)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sayso_sim::Frames;
+
     use super::*;
 
     /// Embeds a picture by its first pixel, and the word "right" as the first axis.
@@ -108,7 +114,7 @@ mod tests {
         let config = GoalBaselineConfig { goal: vec!["right".into()], baseline: vec![], alpha: 0.0 };
         let reward = LanguageReward::new(Arc::new(FirstPixel(spec)), &config)?;
         let pixels = [255, 0, 51, 51].iter().flat_map(|&r| [r, 0, 0]).collect();
-        let frames = Frames::from_pixels(4, 1, 1, pixels).unwrap_or_default();
+        let frames = FrameBatch::from(Frames::from_pixels(4, 1, 1, pixels).unwrap_or_default());
         let mut out = Vec::new();
         reward.score(&frames, 2, &mut out)?;
         assert_eq!(out.len(), 2);

@@ -4,7 +4,9 @@ pub mod error;
 pub mod model;
 
 pub mod goal_baseline;
+pub mod judge_device;
 pub mod language;
+pub mod reader;
 
 pub mod checkpoint;
 pub mod files;
@@ -17,14 +19,16 @@ pub mod whole_file;
 pub mod ops;
 pub mod towers;
 
-pub use candle_core::{DType, Device};
+pub use candle_core::{DType, Device, Tensor};
 pub use checkpoint::{CheckpointModel, load_model, save_clip};
 pub use error::{Result, RewardError};
 pub use files::ModelFiles;
 pub use goal_baseline::{GoalBaseline, GoalBaselineConfig};
+pub use judge_device::{JudgeDevice, Route};
 pub use language::LanguageReward;
 pub use model::{Embeddings, FrameReward, ImageTextModel};
 pub use preprocess::{Fit, Preprocess};
+pub use reader::FrameReader;
 pub use tokens::PromptTokenizer;
 pub use towers::{Clip, ClipConfig};
 

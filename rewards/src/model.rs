@@ -1,10 +1,11 @@
 //! What every image-text model offers, whatever its towers look like.
 
 use image::RgbImage;
-use sayso_sim::{Frames, ImageSpec};
+use sayso_sim::render::DeviceFrames;
+use sayso_sim::{FrameBatch, FramePart, FrameRequest, Frames, ImageSpec};
 
-use crate::Result;
 use crate::preprocess::{Fit, Preprocess, stack};
+use crate::{Result, RewardError};
 
 /// An image tower and a text tower that embed into one space.
 pub trait ImageTextModel: Send + Sync {
@@ -19,6 +20,41 @@ pub trait ImageTextModel: Send + Sync {
     /// # Errors
     /// If the pictures are not of the size that [`Self::image_spec`] asks for.
     fn embed_frames(&self, frames: &Frames) -> Result<Embeddings>;
+
+    /// How frames should be drawn so that nothing is copied that need not be.
+    fn frame_request(&self) -> FrameRequest {
+        FrameRequest::on_host(self.image_spec().clone())
+    }
+
+    /// [`Self::embed_frames`] for pictures that were drawn as [`Self::frame_request`] asks and stayed on their device.
+    ///
+    /// # Errors
+    /// If the model reads none there, they were drawn for another one, or a device fails.
+    fn embed_device_frames(&self, frames: &DeviceFrames) -> Result<Embeddings> {
+        Err(RewardError::OutOfRange {
+            field: "frames".into(),
+            got: format!("{} views on {}", frames.n_views(), frames.gpu().adapter()),
+            expected: "frames on the host".into(),
+        })
+    }
+
+    /// Embeds every picture of a step, part by part.
+    ///
+    /// # Errors
+    /// Those of [`Self::embed_frames`] and [`Self::embed_device_frames`].
+    fn embed_batch(&self, frames: &FrameBatch) -> Result<Embeddings> {
+        let embed = |part: &FramePart| match part {
+            FramePart::Host(frames) => self.embed_frames(frames),
+            FramePart::Device(frames) => self.embed_device_frames(frames),
+        };
+        match frames.parts.as_slice() {
+            [part] => embed(part),
+            parts => {
+                let values = parts.iter().map(|part| Ok(embed(part)?.values)).collect::<Result<Vec<_>>>()?;
+                Ok(Embeddings::from_values(self.embed_dim(), values.concat()))
+            }
+        }
+    }
 
     /// Embeds every prompt; the rows have unit length.
     ///
@@ -74,10 +110,15 @@ pub trait FrameReward: Send + Sync {
     /// How pictures must be drawn for it.
     fn image_spec(&self) -> &ImageSpec;
 
+    /// How frames should be drawn so that nothing is copied that need not be.
+    fn frame_request(&self) -> FrameRequest {
+        FrameRequest::on_host(self.image_spec().clone())
+    }
+
     /// One reward per env: the mean over the env's views. `frames` are env-major, `n_views_per_env` each; `out` is
     /// resized.
     ///
     /// # Errors
     /// If the pictures have another size than [`Self::image_spec`] asks for.
-    fn score(&self, frames: &Frames, n_views_per_env: usize, out: &mut Vec<f32>) -> Result<()>;
+    fn score(&self, frames: &FrameBatch, n_views_per_env: usize, out: &mut Vec<f32>) -> Result<()>;
 }

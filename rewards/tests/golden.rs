@@ -7,8 +7,8 @@ use candle_core::{DType, Device};
 use image::RgbImage;
 use sayso_rewards::ops::patchify;
 use sayso_rewards::{
-    CheckpointModel, Embeddings, Fit, GoalBaseline, GoalBaselineConfig, ImageTextModel, ModelFiles,
-    load_model,
+    CheckpointModel, Embeddings, Fit, GoalBaseline, GoalBaselineConfig, ImageTextModel, JudgeDevice,
+    ModelFiles, load_model,
 };
 use serde::Deserialize;
 
@@ -43,7 +43,7 @@ fn pictures() -> Vec<RgbImage> {
 
 fn load(case: &str) -> (CheckpointModel, Golden) {
     let folder = golden_folder().join(case);
-    let model = CheckpointModel::load(&ModelFiles::folder(&folder), &Device::Cpu).unwrap();
+    let model = CheckpointModel::load(&ModelFiles::folder(&folder), &JudgeDevice::cpu()).unwrap();
     let golden = std::fs::read_to_string(folder.join("golden.json")).unwrap();
     (model, serde_json::from_str(&golden).unwrap())
 }
@@ -153,6 +153,6 @@ fn frames_of_another_size_are_an_error() {
 #[test]
 fn a_folder_is_a_model_name() {
     let folder = golden_folder().join("siglip");
-    let model = load_model(folder.to_str().unwrap(), &[], &Device::Cpu).unwrap();
+    let model = load_model(folder.to_str().unwrap(), &[], &JudgeDevice::cpu()).unwrap();
     assert_eq!(model.embed_dim(), 32);
 }

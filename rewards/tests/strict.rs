@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarMap;
-use sayso_rewards::{CheckpointModel, Clip, ClipConfig, ImageTextModel, ModelFiles, Preprocess, save_clip};
+use sayso_rewards::{
+    CheckpointModel, Clip, ClipConfig, ImageTextModel, JudgeDevice, ModelFiles, Preprocess, save_clip,
+};
 use sayso_sim::{Frames, ImageSpec};
 use tempfile::TempDir;
 
@@ -25,7 +27,8 @@ fn copy_of(case: &str) -> TempDir {
 }
 
 fn load(folder: &TempDir) -> Result<CheckpointModel, String> {
-    CheckpointModel::load(&ModelFiles::folder(folder.path()), &Device::Cpu).map_err(|error| error.to_string())
+    CheckpointModel::load(&ModelFiles::folder(folder.path()), &JudgeDevice::cpu())
+        .map_err(|error| error.to_string())
 }
 
 /// The error after the tensors were changed.

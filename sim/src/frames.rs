@@ -41,6 +41,16 @@ impl Frames {
         self.pixels.resize(n_views * self.view_len(), 0);
     }
 
+    /// Adds pictures of the same shape; pictures of any shape if there are none yet.
+    pub fn append(&mut self, more: &Self) {
+        if self.n_views == 0 {
+            (self.height, self.width) = (more.height, more.width);
+        }
+        debug_assert_eq!((self.height, self.width), (more.height, more.width), "pictures of one shape");
+        self.n_views += more.n_views;
+        self.pixels.extend_from_slice(&more.pixels);
+    }
+
     /// Number of pictures.
     pub fn n_views(&self) -> usize {
         self.n_views

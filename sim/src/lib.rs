@@ -1,11 +1,12 @@
 //! Physics worlds, cameras and the ray caster of Sayso, in a windowless Bevy app.
 //!
 //! ```text
-//! SceneSpec ─► SimWorld (rapier) ─► Drawing + View ─► Backend (CPU or GPU) ─► Frames
+//! SceneSpec ─► SimWorld (rapier) ─► Drawing + View ─► Backend (CPU or GPU) ─► Frames, or DeviceFrames
 //! ```
 
 pub mod app;
 pub mod error;
+pub mod frame_batch;
 pub mod frames;
 pub mod index;
 pub mod math;
@@ -16,6 +17,7 @@ pub mod seed;
 pub mod sensor;
 
 pub use error::{Result, SimError};
+pub use frame_batch::{FrameBatch, FramePart, FrameRequest};
 pub use frames::{Frames, ImageSpec};
 pub use index::{BodyIdx, CameraIdx, EnvIdx, JointIdx, MaterialIdx};
 pub use physics::SimWorld;

@@ -1,7 +1,8 @@
 //! Cameras that a batch of worlds shares: the same views of every env, drawn together.
 
+use crate::frame_batch::FramePart;
 use crate::index::CameraIdx;
-use crate::render::{Backend, Drawing, RenderSpec, RenderTarget, View};
+use crate::render::{Backend, DeviceFrames, Drawing, ModelInput, RenderSpec, RenderTarget, View};
 use crate::{Result, SimWorld};
 
 /// The same cameras in every env, and the pictures of the last draw.
@@ -14,6 +15,9 @@ pub struct Sensor {
     pub is_enabled: bool,
     /// `[n_envs * n_cameras, ..]`, the pictures of the last draw.
     pub target: RenderTarget,
+    /// If a GPU draws, pictures are drawn as this model reads them, stay there, and `target` stays as it is.
+    model_input: Option<ModelInput>,
+    device_frames: Option<DeviceFrames>,
     views: Vec<View>,
     patch: RenderTarget,
 }
@@ -21,19 +25,40 @@ pub struct Sensor {
 impl Sensor {
     /// A sensor that draws in every step.
     pub fn new(cameras: Vec<CameraIdx>, spec: RenderSpec) -> Self {
-        let (target, patch) = (RenderTarget::default(), RenderTarget::default());
-        Self { cameras, spec, is_enabled: true, target, views: Vec::new(), patch }
+        Self {
+            cameras,
+            spec,
+            is_enabled: true,
+            target: RenderTarget::default(),
+            model_input: None,
+            device_frames: None,
+            views: Vec::new(),
+            patch: RenderTarget::default(),
+        }
     }
 
-    /// Draws every env into [`Self::target`].
+    /// The same for a model on the device that draws: its pictures have the model's size, are drawn as it reads them, and
+    /// stay there. Only a GPU can do that.
+    pub fn for_model(self, model_input: Option<ModelInput>) -> Self {
+        Self { model_input, ..self }
+    }
+
+    /// Draws every env into [`Self::target`], or begins to draw what a model on the device will read.
     ///
     /// # Errors
     /// If a graphics processor fails.
     pub fn draw(&mut self, backend: &mut Backend, worlds: &[&SimWorld]) -> Result<()> {
-        self.views.clear();
-        self.collect_views(worlds, 0..worlds.len());
-        let drawings: Vec<&Drawing> = worlds.iter().map(|world| world.drawing()).collect();
-        backend.render(&drawings, &self.views, &self.spec, &mut self.target)
+        self.device_frames = None;
+        let drawings = self.look_at(worlds, 0..worlds.len());
+        match (&self.model_input, backend) {
+            (Some(input), Backend::Gpu(renderer)) => {
+                let RenderSpec { samples, shadows, .. } = self.spec;
+                let frames = renderer.draw_for_model(&drawings, &self.views, input, samples, shadows)?;
+                self.device_frames = Some(frames);
+                Ok(())
+            }
+            (_, backend) => backend.render(&drawings, &self.views, &self.spec, &mut self.target),
+        }
     }
 
     /// Draws some of the envs again; the pictures of the others stay. Only colour is kept.
@@ -41,9 +66,7 @@ impl Sensor {
     /// # Errors
     /// If a graphics processor fails.
     pub fn redraw(&mut self, backend: &mut Backend, worlds: &[&SimWorld], envs: &[usize]) -> Result<()> {
-        self.views.clear();
-        self.collect_views(worlds, envs.iter().copied());
-        let drawings: Vec<&Drawing> = worlds.iter().map(|world| world.drawing()).collect();
+        let drawings = self.look_at(worlds, envs.iter().copied());
         backend.render(&drawings, &self.views, &self.spec, &mut self.patch)?;
         let n_cameras = self.cameras.len();
         for (row, &env) in envs.iter().enumerate() {
@@ -55,9 +78,28 @@ impl Sensor {
         Ok(())
     }
 
-    fn collect_views(&mut self, worlds: &[&SimWorld], envs: impl Iterator<Item = usize>) {
+    /// Exchanges the pictures of the last draw, wherever they are, for a buffer that the next one may draw into.
+    pub fn swap_frames(&mut self, part: &mut FramePart) {
+        let drawn = match self.device_frames.take() {
+            Some(frames) => FramePart::Device(frames),
+            None => FramePart::Host(std::mem::take(&mut self.target.rgb)),
+        };
+        match std::mem::replace(part, drawn) {
+            FramePart::Device(frames) => self.device_frames = Some(frames),
+            FramePart::Host(frames) => self.target.rgb = frames,
+        }
+    }
+
+    /// Notes the views of some envs, and returns what there is to see in all of them.
+    fn look_at<'a>(
+        &mut self,
+        worlds: &[&'a SimWorld],
+        envs: impl Iterator<Item = usize>,
+    ) -> Vec<&'a Drawing> {
+        self.views.clear();
         for env in envs {
             self.views.extend(self.cameras.iter().map(|&camera| worlds[env].view(camera, env)));
         }
+        worlds.iter().map(|world| world.drawing()).collect()
     }
 }

@@ -49,7 +49,7 @@ fn figure(plan: &Plan, scene: &Scene, size: usize, n_views: usize, is_moving: bo
     let views = &scene.views[..n_views];
     let mut backend = Backend::open(&plan.device).map_err(EnvError::from)?;
     let (mut n_calls, mut target) = (0, RenderTarget::default());
-    let measured = rate(plan.window, n_views, || {
+    let measured = rate(plan.window, n_views, &mut || {
         n_calls += 1;
         let drawings = &drawings[if is_moving { n_calls % 2 } else { 0 }];
         match &mut backend {

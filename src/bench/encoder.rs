@@ -1,14 +1,15 @@
-//! Image towers with random weights: from pixels on the host to embeddings.
+//! Image towers with random weights, on patches that are where they compute.
 
 use std::fmt;
 use std::str::FromStr;
 
-use sayso_rewards::ops::{Activation, patchify};
+use sayso_rewards::ops::Activation;
 use sayso_rewards::towers::{ClipConfig, TextConfig, VisionConfig};
-use sayso_rewards::{Clip, DType, Device, RewardError};
-use sayso_sim::{Frames, ImageSpec};
+use sayso_rewards::{Clip, Embeddings, FrameReader, ImageTextModel, JudgeDevice, RewardError, Tensor};
+use sayso_sim::render::DeviceFrames;
+use sayso_sim::{FrameRequest, Frames, ImageSpec};
 
-use super::{Figure, Plan, rate};
+use super::{Figure, Plan, Rate, rate};
 use crate::error::Result;
 
 /// A published image tower.
@@ -74,26 +75,84 @@ impl Tower {
     }
 }
 
+/// A tower whose weights mean nothing: for measurements.
+pub(super) struct RandomTower {
+    clip: Clip,
+    reader: FrameReader,
+}
+
+impl RandomTower {
+    pub fn new(tower: Tower, judge: &JudgeDevice) -> Result<Self> {
+        let config = tower.config();
+        let clip = Clip::with_random_weights(&config, 0, judge.dtype(), judge.device())?;
+        let VisionConfig { image_size: side, patch_size, .. } = config.vision_config;
+        let spec = ImageSpec { height: side, width: side, mean: [0.5; 3], std: [0.25; 3] };
+        Ok(Self { clip, reader: FrameReader::new(spec, patch_size, judge.clone()) })
+    }
+
+    /// Random patches of so many pictures, where the tower is.
+    fn patches(&self, n_images: usize) -> Result<Tensor> {
+        let VisionConfig { image_size, patch_size, .. } = self.clip.config().vision_config;
+        let shape = (n_images, (image_size / patch_size).pow(2), 3 * patch_size * patch_size);
+        let judge = self.reader.judge();
+        let values = Tensor::randn(0f32, 1.0, shape, judge.device()).map_err(RewardError::from)?;
+        Ok(values.to_dtype(judge.dtype()).map_err(RewardError::from)?)
+    }
+
+    /// Images a second from patches that are where the tower is.
+    pub fn images_per_sec(&self, plan: &Plan, n_images: usize) -> Result<Rate> {
+        let patches = self.patches(n_images)?;
+        rate(plan.window, n_images, &mut || {
+            self.reader.embed_patches(&patches, |patches| self.clip.embed_images(patches))?;
+            Ok(())
+        })
+    }
+
+    fn embeddings(&self, values: Vec<f32>) -> Embeddings {
+        Embeddings::from_values(self.embed_dim(), values)
+    }
+}
+
+impl ImageTextModel for RandomTower {
+    fn image_spec(&self) -> &ImageSpec {
+        self.reader.spec()
+    }
+
+    fn embed_dim(&self) -> usize {
+        self.clip.config().projection_dim
+    }
+
+    fn embed_frames(&self, frames: &Frames) -> sayso_rewards::Result<Embeddings> {
+        Ok(self.embeddings(self.reader.embed(frames, |patches| self.clip.embed_images(patches))?))
+    }
+
+    fn frame_request(&self) -> FrameRequest {
+        self.reader.request()
+    }
+
+    fn embed_device_frames(&self, frames: &DeviceFrames) -> sayso_rewards::Result<Embeddings> {
+        let values = self.reader.embed_on_device(frames, |patches| self.clip.embed_images(patches))?;
+        Ok(self.embeddings(values))
+    }
+
+    /// Directions that mean nothing: the axes in turn.
+    fn embed_prompts(&self, prompts: &[String]) -> sayso_rewards::Result<Embeddings> {
+        let dim = self.embed_dim();
+        let axis = |k: usize| (0..dim).map(move |i| if i == k % dim { 1.0 } else { 0.0 });
+        Ok(self.embeddings((0..prompts.len()).flat_map(axis).collect()))
+    }
+}
+
 /// Every tower and batch of the plan.
-pub(super) fn measure(plan: &Plan, add: &mut impl FnMut(Figure)) -> Result<()> {
+pub(super) fn measure(plan: &Plan, judge: &JudgeDevice, add: &mut impl FnMut(Figure)) -> Result<()> {
     for &tower in &plan.towers {
-        let clip = Clip::with_random_weights(&tower.config(), 0, &Device::Cpu)?;
-        let vision = &clip.config().vision_config;
-        let size = vision.image_size;
-        let spec = ImageSpec { height: size, width: size, mean: [0.5; 3], std: [0.25; 3] };
+        let random = RandomTower::new(tower, judge)?;
         for &n_images in &plan.n_images {
-            let frames = Frames::new(n_images, size, size);
-            let measured = rate(plan.window, n_images, || {
-                let patches =
-                    patchify(&frames, 0..n_images, &spec, vision.patch_size, DType::F32, &Device::Cpu);
-                clip.embed_images(&patches.map_err(RewardError::from)?)?;
-                Ok(())
-            })?;
-            add(Figure::new(
-                format!("image tower {tower}, 224², f32, batch {n_images}"),
-                "images/s",
-                measured,
-            ));
+            let what = format!(
+                "image tower {tower}, 224², {}, batch {n_images}, patches there already",
+                judge.dtype().as_str()
+            );
+            add(Figure::new(what, "images/s", random.images_per_sec(plan, n_images)?));
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ mod step;
 
 use std::time::{Duration, Instant};
 
+use sayso_rewards::JudgeDevice;
 use sayso_sim::render::{Backend, DrawOn};
 use serde::Serialize;
 
@@ -35,6 +36,8 @@ pub struct Plan {
     pub n_images: Vec<usize>,
     /// Envs of the whole step.
     pub n_envs: Vec<usize>,
+    /// Towers that judge in the whole step, beside the bundled model.
+    pub step_towers: Vec<Tower>,
     /// How long a window is, at least.
     pub window: Duration,
 }
@@ -52,6 +55,10 @@ pub struct Figure {
     pub spread: Option<[f64; 2]>,
     /// Bytes on the device that are there for each view, where that is known.
     pub bytes_per_view: Option<u64>,
+    /// How often pictures were copied to the host meanwhile, where a graphics processor drew.
+    pub n_read_backs: Option<u64>,
+    /// Images a second of the whole step for those of its tower alone.
+    pub of_tower_alone: Option<f64>,
     /// Why there is no figure.
     pub skipped: Option<String>,
 }
@@ -64,7 +71,9 @@ pub struct Report {
     /// What drew.
     pub device: String,
     /// What embedded.
-    pub tensor_device: &'static str,
+    pub tensor_device: String,
+    /// How frames got there.
+    pub route: String,
     /// The figures, in the order in which they were taken.
     pub figures: Vec<Figure>,
 }
@@ -81,36 +90,77 @@ pub fn measure(plan: &Plan, mut told: impl FnMut(&Figure)) -> Result<Report> {
     };
     // Keeps the device open from figure to figure.
     let backend = Backend::open(&plan.device).map_err(sayso_envs::EnvError::from)?;
+    let judge = JudgeDevice::beside(backend.gpu().map(|gpu| &**gpu))?;
     drawing::measure(plan, &mut add)?;
-    encoder::measure(plan, &mut add)?;
-    step::measure(plan, &mut add)?;
-    Ok(Report { machine: machine::facts(), device: backend.name(), tensor_device: "cpu", figures })
+    encoder::measure(plan, &judge, &mut add)?;
+    step::measure(plan, &backend, &judge, &mut add)?;
+    Ok(Report {
+        machine: machine::facts(),
+        device: backend.name(),
+        tensor_device: judge.to_string(),
+        route: judge.route().to_string(),
+        figures,
+    })
 }
 
-/// Calls a second, times what a call does: the median over windows after a warm-up. A call returns when its work is done.
-fn rate(window: Duration, per_call: usize, mut call: impl FnMut() -> Result<()>) -> Result<(f64, [f64; 2])> {
-    for _ in 0..2 {
-        call()?;
+/// What is timed: called again and again, and finished at the end of a window, so that the next begins with an idle device.
+trait Work {
+    fn call(&mut self) -> Result<()>;
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
     }
+}
+
+impl<F: FnMut() -> Result<()>> Work for F {
+    fn call(&mut self) -> Result<()> {
+        self()
+    }
+}
+
+/// A second; the median over windows, the slowest and the fastest.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    median: f64,
+    spread: [f64; 2],
+}
+
+/// Calls a second, times what a call does, after a warm-up.
+fn rate(window: Duration, per_call: usize, work: &mut dyn Work) -> Result<Rate> {
+    for _ in 0..2 {
+        work.call()?;
+    }
+    work.finish()?;
     let mut rates = Vec::with_capacity(N_WINDOWS);
     for _ in 0..N_WINDOWS {
         let (started, mut n_calls) = (Instant::now(), 0);
         while n_calls == 0 || started.elapsed() < window {
-            call()?;
+            work.call()?;
             n_calls += 1;
         }
+        work.finish()?;
         rates.push((n_calls * per_call) as f64 / started.elapsed().as_secs_f64());
     }
     rates.sort_by(f64::total_cmp);
-    Ok((rates[N_WINDOWS / 2], [rates[0], rates[N_WINDOWS - 1]]))
+    Ok(Rate { median: rates[N_WINDOWS / 2], spread: [rates[0], rates[N_WINDOWS - 1]] })
 }
 
 impl Figure {
-    fn new(what: String, unit: &'static str, (rate, spread): (f64, [f64; 2])) -> Self {
-        Self { what, unit, rate: Some(rate), spread: Some(spread), bytes_per_view: None, skipped: None }
+    fn new(what: String, unit: &'static str, rate: Rate) -> Self {
+        let none = Self::skipped(what, unit, String::new());
+        Self { rate: Some(rate.median), spread: Some(rate.spread), skipped: None, ..none }
     }
 
     fn skipped(what: String, unit: &'static str, reason: String) -> Self {
-        Self { what, unit, rate: None, spread: None, bytes_per_view: None, skipped: Some(reason) }
+        Self {
+            what,
+            unit,
+            rate: None,
+            spread: None,
+            bytes_per_view: None,
+            n_read_backs: None,
+            of_tower_alone: None,
+            skipped: Some(reason),
+        }
     }
 }

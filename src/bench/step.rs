@@ -1,72 +1,151 @@
-//! The whole step: physics, drawing, the judge's embeddings, for `Reach-v0` with random actions.
+//! The whole step: physics, drawing, the judge's scores, for `Reach-v0` with random actions.
 
+use std::sync::Arc;
+
+use rand_pcg::Pcg64;
+use sayso_agents::scoring::{RewardScorer, ScoringThread};
 use sayso_envs::{
     AutoresetMode, EnvConfig, JudgeConfig, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _,
 };
-use sayso_rewards::ImageTextModel as _;
-use sayso_sim::{Frames, seed};
+use sayso_rewards::{FrameReward, GoalBaselineConfig, ImageTextModel, JudgeDevice, LanguageReward, Route};
+use sayso_sim::render::Backend;
+use sayso_sim::seed;
 
 use super::drawing::skip;
-use super::{Figure, Plan, rate};
-use crate::error::Result;
+use super::encoder::RandomTower;
+use super::{Figure, Plan, Rate, Work, rate};
+use crate::error::{Error, Result};
 use crate::models;
 
-/// Every batch of the plan: without pictures, with the judge's pictures, and with their embeddings by the bundled model.
-pub(super) fn measure(plan: &Plan, add: &mut impl FnMut(Figure)) -> Result<()> {
+/// Every batch of the plan: physics alone, with the judge's pictures, and with the scores of the bundled model and of every
+/// tower of the plan.
+pub(super) fn measure(
+    plan: &Plan,
+    backend: &Backend,
+    judge: &JudgeDevice,
+    add: &mut impl FnMut(Figure),
+) -> Result<()> {
+    let bundled = reward(models::load("bundled", judge)?)?;
     for &n_envs in &plan.n_envs {
-        for part in [Part::Physics, Part::Drawing, Part::Judging] {
-            let what = format!("Reach-v0, {n_envs} envs, {}", part.name());
-            match steps_per_sec(plan, n_envs, part) {
-                Ok(measured) => add(Figure::new(what, "env steps/s", measured)),
-                Err(error) => add(skip(what, "env steps/s", error)?),
-            }
+        let what = |part: &str| format!("Reach-v0, {n_envs} envs, {part}");
+        add(steps(plan, n_envs, what("physics"), RewardSource::None)?);
+        let drawn = RewardSource::Deferred(bundled.frame_request(), JudgeConfig::default());
+        add(steps(plan, n_envs, what("physics and drawing for the bundled judge"), drawn)?);
+        let judged = what("physics, drawing and scores of the bundled judge");
+        add(judged_steps(plan, n_envs, judged, backend, judge, &bundled, None)?);
+    }
+    for &tower in &plan.step_towers {
+        let random = Arc::new(RandomTower::new(tower, judge)?);
+        let scorer = reward(random.clone())?;
+        for &n_envs in &plan.n_envs {
+            let alone = random.images_per_sec(plan, n_envs)?;
+            let what = format!("Reach-v0, {n_envs} envs, physics, drawing and scores of {tower}");
+            add(judged_steps(plan, n_envs, what, backend, judge, &scorer, Some(alone))?);
         }
     }
     Ok(())
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Part {
-    Physics,
-    Drawing,
-    Judging,
+fn reward(model: Arc<dyn ImageTextModel>) -> Result<Arc<dyn FrameReward>> {
+    let goal = vec!["the gripper touching the red ball".to_owned()];
+    let baseline = vec!["the gripper far from the red ball".to_owned()];
+    Ok(Arc::new(LanguageReward::new(model, &GoalBaselineConfig { goal, baseline, alpha: 0.5 })?))
 }
 
-impl Part {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Physics => "physics",
-            Self::Drawing => "physics and drawing for the bundled judge, read back",
-            Self::Judging => "physics, drawing and the bundled judge's embeddings",
-        }
+/// Envs that take random actions.
+struct Stepping {
+    env: VecEnv,
+    batch: StepBatch,
+    rng: Pcg64,
+}
+
+impl Stepping {
+    fn new(plan: &Plan, n_envs: usize, source: RewardSource) -> Result<Self> {
+        let config = EnvConfig {
+            n_envs,
+            autoreset: AutoresetMode::SameStep,
+            device: plan.device.clone(),
+            ..EnvConfig::default()
+        };
+        let mut env = VecEnv::new(&config, source)?;
+        let mut batch = StepBatch::default();
+        env.reset(&ResetOptions { seed: Some(1), mask: None }, &mut batch)?;
+        Ok(Self { env, batch, rng: seed::stream(&[1]) })
     }
 }
 
-fn steps_per_sec(plan: &Plan, n_envs: usize, part: Part) -> Result<(f64, [f64; 2])> {
-    let model = models::load("bundled")?;
-    let config = EnvConfig {
-        n_envs,
-        autoreset: AutoresetMode::SameStep,
-        device: plan.device.clone(),
-        ..EnvConfig::default()
-    };
-    let source = match part {
-        Part::Physics => RewardSource::None,
-        _ => RewardSource::Deferred(model.image_spec().clone(), JudgeConfig::default()),
-    };
-    let mut env = VecEnv::new(&config, source)?;
-    let (mut batch, mut frames) = (StepBatch::default(), Frames::default());
-    env.reset(&ResetOptions { seed: Some(1), mask: None }, &mut batch)?;
-    let space = env.single_action_space().clone();
-    let mut rng = seed::stream(&[1]);
-    rate(plan.window, n_envs, || {
-        if let Some(actions) = space.sample_actions(n_envs, &mut rng) {
-            env.step(&actions, &mut batch)?;
-        }
-        if part == Part::Judging {
-            env.swap_judge_frames(&mut frames);
-            model.embed_frames(&frames)?;
+impl Work for Stepping {
+    fn call(&mut self) -> Result<()> {
+        let space = self.env.single_action_space();
+        if let Some(actions) = space.sample_actions(self.env.n_envs(), &mut self.rng) {
+            self.env.step(&actions, &mut self.batch)?;
         }
         Ok(())
-    })
+    }
+}
+
+fn steps(plan: &Plan, n_envs: usize, what: String, source: RewardSource) -> Result<Figure> {
+    let measured =
+        Stepping::new(plan, n_envs, source).and_then(|mut stepping| rate(plan.window, n_envs, &mut stepping));
+    match measured {
+        Ok(measured) => Ok(Figure::new(what, "env steps/s", measured)),
+        Err(error) => skip(what, "env steps/s", error),
+    }
+}
+
+/// Envs that step on while a judge scores their frames, as in training.
+struct Judged {
+    stepping: Stepping,
+    thread: ScoringThread,
+}
+
+impl Work for Judged {
+    fn call(&mut self) -> Result<()> {
+        self.stepping.call()?;
+        let mut frames = self.thread.buffer(&mut |_| Ok(()))?;
+        self.stepping.env.swap_judge_frames(&mut frames);
+        Ok(self.thread.send(frames)?)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(self.thread.drain(&mut |_| Ok(()))?)
+    }
+}
+
+/// `alone` is the rate of the judge's tower on patches that are there already.
+fn judged_steps(
+    plan: &Plan,
+    n_envs: usize,
+    what: String,
+    backend: &Backend,
+    judge: &JudgeDevice,
+    reward: &Arc<dyn FrameReward>,
+    alone: Option<Rate>,
+) -> Result<Figure> {
+    let n_read_backs = || backend.gpu().map_or(0, |gpu| gpu.n_read_backs());
+    let before = n_read_backs();
+    let work = || -> Result<Judged> {
+        let source = RewardSource::Deferred(reward.frame_request(), JudgeConfig::default());
+        let stepping = Stepping::new(plan, n_envs, source)?;
+        let n_views_per_env = stepping.env.task_spec().judge_cameras.len();
+        let scorer = RewardScorer { reward: Arc::clone(reward), n_views_per_env };
+        Ok(Judged { stepping, thread: ScoringThread::spawn(Box::new(scorer))? })
+    };
+    let measured = work().and_then(|mut judged| {
+        let n_views_per_env = judged.stepping.env.task_spec().judge_cameras.len();
+        Ok((rate(plan.window, n_envs, &mut judged)?, n_views_per_env))
+    });
+    let (measured, n_views_per_env) = match measured {
+        Ok(measured) => measured,
+        Err(error) => return skip(what, "env steps/s", error),
+    };
+    let n_read_backs = n_read_backs() - before;
+    if *judge.route() == Route::Cuda && 0 < n_read_backs {
+        return Err(Error::ReadBack { what, n: n_read_backs });
+    }
+    let images_per_sec = measured.median * n_views_per_env as f64;
+    let mut figure = Figure::new(what, "env steps/s", measured);
+    figure.n_read_backs = backend.gpu().is_some().then_some(n_read_backs);
+    figure.of_tower_alone = alone.map(|alone| images_per_sec / alone.median);
+    Ok(figure)
 }

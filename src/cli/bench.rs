@@ -49,6 +49,9 @@ struct GpuArgs {
     /// Envs of the whole step
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "64,1024", value_parser = count)]
     envs: Vec<usize>,
+    /// Image towers that judge in the whole step, beside the bundled model
+    #[arg(long, value_name = "T,T", value_delimiter = ',')]
+    step_towers: Vec<Tower>,
     /// How long a window is
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     window: Duration,
@@ -59,7 +62,7 @@ struct GpuArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  sayso bench gpu
+  sayso bench gpu --step-towers l14
   sayso bench gpu --device cpu --views 64 --sizes 64 --towers b32 --envs 64 --window 0.2
   sayso bench gpu --device gpu:1 --out card-1.json";
 
@@ -73,6 +76,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
         towers: args.towers.clone(),
         n_images: args.images.clone(),
         n_envs: args.envs.clone(),
+        step_towers: args.step_towers.clone(),
         window: args.window,
     };
     let report = measure(&plan, |figure| {
@@ -87,9 +91,10 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
         figures.add_row([figure.what.clone(), told(figure)]);
     }
     println!(
-        "{figures}\nDrawn on {}, embedded on {}. Written: {}",
+        "{figures}\nDrawn on {}, embedded on {}; {}.\nWritten: {}",
         report.device,
         report.tensor_device,
+        report.route,
         args.out.display()
     );
     Ok(Outcome::Done)
@@ -97,7 +102,14 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
 
 fn told(figure: &Figure) -> String {
     match (figure.rate, &figure.skipped) {
-        (Some(rate), _) => format!("{rate:.0} {}", figure.unit),
+        (Some(rate), _) => {
+            let part = figure.of_tower_alone;
+            let part =
+                part.map_or_else(String::new, |part| format!(", {:.0}% of its tower alone", 100.0 * part));
+            let n = figure.n_read_backs;
+            let n = n.map_or_else(String::new, |n| format!(", {n} read-backs"));
+            format!("{rate:.0} {}{part}{n}", figure.unit)
+        }
         (None, reason) => format!("skipped: {}", reason.as_deref().unwrap_or("no reason")),
     }
 }

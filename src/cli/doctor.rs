@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use sayso::rewards::ImageTextModel as _;
+use sayso::rewards::{ImageTextModel as _, JudgeDevice};
 use sayso::{machine, models};
 
 use super::Outcome;
@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
 }
 
 fn describe(name: &str) -> Result<[String; 4]> {
-    let model = models::load(name)?;
+    let model = models::load(name, &JudgeDevice::cpu())?;
     let spec = model.image_spec();
     let per_sec = models::frames_per_sec(&*model)?;
     Ok([

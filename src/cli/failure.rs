@@ -71,22 +71,32 @@ fn classify(err: &anyhow::Error) -> Option<Class> {
 
 /// The error of the simulator that another error passes on.
 fn sim_error<'a>(err: &'a (dyn std::error::Error + 'static)) -> Option<&'a SimError> {
+    let of_reward = |err: &'a RewardError| match err {
+        RewardError::Sim(err) => Some(err),
+        _ => None,
+    };
     let of_env = |err: &'a EnvError| match err {
         EnvError::Sim(err) => Some(err),
+        EnvError::Reward(err) => of_reward(err),
         _ => None,
     };
     let of_agent = |err: &'a AgentError| match err {
         AgentError::Env(err) => of_env(err),
+        AgentError::Reward(err) => of_reward(err),
         _ => None,
     };
     if let Some(err) = err.downcast_ref::<EnvError>() {
         return of_env(err);
+    }
+    if let Some(err) = err.downcast_ref::<RewardError>() {
+        return of_reward(err);
     }
     if let Some(err) = err.downcast_ref::<AgentError>() {
         return of_agent(err);
     }
     match err.downcast_ref::<Error>() {
         Some(Error::Env(err)) => of_env(err),
+        Some(Error::Reward(err)) => of_reward(err),
         Some(Error::Agent(err)) => of_agent(err),
         _ => err.downcast_ref::<SimError>(),
     }
@@ -127,7 +137,8 @@ mod tests {
     fn a_lost_device_has_an_exit_code_of_its_own_however_deep_it_is_told() {
         let lost = || SimError::GpuLost { device: "a card".into(), reason: "it fell off the bus".into() };
         let deep = Error::Agent(AgentError::Env(EnvError::Sim(lost())));
-        for err in [anyhow::Error::new(lost()), anyhow::Error::new(deep).context("training")] {
+        let judging = Error::Agent(AgentError::Reward(RewardError::Sim(lost())));
+        for err in [lost().into(), anyhow::Error::new(deep).context("training"), judging.into()] {
             let class = classify(&err).map(|class| (class.code, class.hint));
             let (code, hint) = class.unwrap_or_default();
             assert_eq!(code, DEVICE_LOST);

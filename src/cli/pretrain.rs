@@ -8,6 +8,7 @@ use sayso::agents::pretrain::{
     CHECKPOINT, ExamConfig, PretrainConfig, PretrainReport, Pretraining, examine, model_card,
 };
 use sayso::config::Layers;
+use sayso::rewards::JudgeDevice;
 use sayso::{Error, models, run_folder};
 
 use super::Outcome;
@@ -82,7 +83,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
 /// Examines the finished model on held-out scenes, prints what came out, and writes the model card.
 fn examine_and_describe(pretraining: &Pretraining, folder: &Path) -> Result<()> {
     let name = folder.display().to_string();
-    let model = models::load(&name)?;
+    let model = models::load(&name, &JudgeDevice::cpu())?;
     let mut exams = Vec::new();
     let mut table = table(["Task", "Goal", "Rank correlation with the truth", "AUC of the goal"]);
     for task in pretraining.tasks() {

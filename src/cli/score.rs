@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use image::RgbImage;
-use sayso::rewards::{Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _, LanguageReward};
+use sayso::rewards::{
+    Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _, JudgeDevice, LanguageReward,
+};
 use sayso::{Error, models};
 
 use super::Outcome;
@@ -55,13 +57,13 @@ pub fn run(args: &Args) -> Result<Outcome> {
         alpha: args.alpha.unwrap_or(default_alpha),
     };
     check(&prompts)?;
-    let model = models::load(&args.model)?;
+    let model = models::load(&args.model, &JudgeDevice::cpu())?;
     let reward = LanguageReward::new(model.clone(), &prompts).map_err(Error::from)?;
     let (mut scores, mut of_batch) = (Vec::with_capacity(args.images.len()), Vec::new());
     for paths in args.images.chunks(BATCH) {
         let pictures = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
         let frames = model.prepare(&pictures, Fit::Checkpoint);
-        reward.score(&frames, 1, &mut of_batch).map_err(Error::from)?;
+        reward.score(&frames.into(), 1, &mut of_batch).map_err(Error::from)?;
         scores.extend_from_slice(&of_batch);
     }
     print(args, &scores);

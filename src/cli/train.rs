@@ -8,9 +8,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use sayso::agents::evaluate::GoalSuccess;
 use sayso::agents::{Checkpoint, TrainObserver, UpdateReport, train};
-use sayso::config::{Layers, RunConfig};
+use sayso::config::{Layers, RewardKind, RunConfig};
 use sayso::metrics::MetricsRow;
-use sayso::rewards::FrameReward;
+use sayso::rewards::{FrameReward, JudgeDevice};
 use sayso::run_folder::{self, RunFolder};
 use sayso::setup;
 use sayso::sim::render::Backend;
@@ -66,11 +66,29 @@ pub fn run(args: Args, is_quiet: bool) -> Result<Outcome> {
     session.run(is_quiet)
 }
 
+/// Who judges, and where; nobody if the task's own reward is learnt.
+struct Judge {
+    reward: Option<Arc<dyn FrameReward>>,
+    device: JudgeDevice,
+}
+
+impl Judge {
+    fn open(config: &RunConfig, backend: &Backend) -> Result<Self> {
+        let device = match config.reward.source {
+            RewardKind::Language => {
+                JudgeDevice::beside(backend.gpu().map(|gpu| &**gpu)).map_err(sayso::Error::from)?
+            }
+            RewardKind::GroundTruth => JudgeDevice::cpu(),
+        };
+        Ok(Self { reward: setup::judge(&config.reward, &device)?, device })
+    }
+}
+
 /// One sitting of a run.
 struct Session {
     config: RunConfig,
     folder: RunFolder,
-    judge: Option<Arc<dyn FrameReward>>,
+    judge: Judge,
     checkpoint: Option<Checkpoint>,
     elapsed_secs: f64,
     /// Keeps the device open between the envs of training and those of evaluation.
@@ -84,7 +102,7 @@ impl Session {
             args.config.resolve(&steps.into_iter().chain(args.device.setting()).collect::<Vec<_>>())?;
         // Before anything is written; the envs that follow share what was opened.
         let backend = Backend::open(&config.env.device).map_err(sayso::envs::EnvError::from)?;
-        let judge = setup::judge(&config.reward)?;
+        let judge = Judge::open(&config, &backend)?;
         let root = match &args.out {
             Some(root) => root.clone(),
             None => run_folder::next_free(Path::new("runs"), &config.env.id)?,
@@ -110,7 +128,7 @@ impl Session {
             return Err(BadInput::refuse(message, format!("go further with --steps {}", 2 * done)));
         }
         let backend = Backend::open(&config.env.device).map_err(sayso::envs::EnvError::from)?;
-        let judge = setup::judge(&config.reward)?;
+        let judge = Judge::open(&config, &backend)?;
         let folder = RunFolder::resume(root, done)?;
         if steps.is_some() || device.device.is_some() {
             folder.write_config(&config.to_toml()?)?;
@@ -127,15 +145,18 @@ impl Session {
         };
         say(format!("{}: \"{}\"", self.config.env.id, self.config.sentence()));
         say(format!("Drawn on {}", self.backend.name()));
+        if self.judge.reward.is_some() {
+            say(format!("Judged on {}; {}", self.judge.device, self.judge.device.route()));
+        }
         say(format!("Everything goes to {}", self.folder.root().display()));
 
-        let before = measure::untrained(&self.config, self.judge.as_ref(), is_quiet)?;
+        let before = measure::untrained(&self.config, self.judge.reward.as_ref(), is_quiet)?;
         let Some(before) = before else { return Ok(self.not_begun()) };
         if self.train(is_quiet)? {
             eprintln!("Saved. Continue with: sayso train --resume {}", self.folder.root().display());
             return Ok(Outcome::Interrupted);
         }
-        let after = measure::trained(&self.config, &self.folder, self.judge.as_ref(), is_quiet)?;
+        let after = measure::trained(&self.config, &self.folder, self.judge.reward.as_ref(), is_quiet)?;
         let Some(after) = after else { return Ok(Outcome::Interrupted) };
         let report = measure::write_report(&self.config, &self.folder, &before, &after)?;
         print_table(&self.config, &before.goals, &after.goals);
@@ -150,7 +171,7 @@ impl Session {
 
     /// Whether Ctrl-C ended the training early.
     fn train(&mut self, is_quiet: bool) -> Result<bool> {
-        let (mut env, scorer) = setup::training_env(&self.config, self.judge.as_ref())?;
+        let (mut env, scorer) = setup::training_env(&self.config, self.judge.reward.as_ref())?;
         let mut config = self.config.train.clone();
         config.checkpoint_folder = Some(self.folder.checkpoints());
         let done = self.checkpoint.as_ref().map_or(0, Checkpoint::n_steps);

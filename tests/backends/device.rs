@@ -11,6 +11,14 @@ pub fn failures() {
     assert!(matches!(absent, SimError::NoGpu { .. }));
     assert!(absent.to_string().contains(&adapters()[0].name), "{absent}");
     assert!(Backend::open(&DrawOn::Gpu("ffff:ff:1f.7".parse().unwrap())).is_err());
+    let nobody = "GPU-00000000-0000-0000-0000-000000000000".parse().unwrap();
+    assert!(matches!(Gpu::open(&nobody), Err(SimError::NoGpu { .. })));
+    if let Some(uuid) = adapters()[0].uuid {
+        let by_uuid = Gpu::open(&DeviceChoice::Uuid(uuid)).unwrap();
+        assert_eq!(by_uuid.adapter(), &adapters()[0]);
+        let by_name = format!("gpu:{uuid}").parse::<DrawOn>().unwrap();
+        assert_eq!(by_name.to_string(), format!("gpu:{uuid}"));
+    }
 
     let renderer = &mut GpuRenderer::new(Gpu::open(&DeviceChoice::First).unwrap()).unwrap();
     let (drawing, mut target) = (assorted(1), RenderTarget::default());

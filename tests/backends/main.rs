@@ -6,6 +6,7 @@
 
 mod compare;
 mod device;
+mod device_frames;
 mod model;
 #[path = "../../sim/tests/render/scenes.rs"]
 #[allow(dead_code, reason = "shared with the tests of the CPU caster")]
@@ -20,7 +21,7 @@ use sayso_sim::render::adapters;
 fn main() {
     let arguments = Arguments::from_args();
     let has_device = !adapters().is_empty();
-    let tests: [(&str, fn()); 15] = [
+    let tests: [(&str, fn()); 19] = [
         ("every analytic shape with every pattern", worlds::assorted),
         ("one shape at a time, from all around", worlds::single_shapes),
         ("meshes, flat and smooth, scaled and mirrored", worlds::meshes),
@@ -35,6 +36,10 @@ fn main() {
         ("changes between calls arrive, and nothing else moves", steps::changes_between_calls),
         ("batches split and reordered", steps::batches),
         ("what a model reads, byte for byte", model::inputs),
+        ("frames on the device are drawn over only when nobody holds them", device_frames::buffers),
+        ("what is exported is what was drawn", device_frames::export),
+        ("rewards do not depend on how frames reach the judge", device_frames::judges),
+        ("frames for another model are refused", device_frames::mismatches),
         ("a device that is lost or absent is an error", device::failures),
     ];
     let trials = tests.map(|(name, test)| {

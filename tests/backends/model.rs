@@ -26,8 +26,8 @@ pub fn inputs() {
                     let image = ImageSpec { height, width, mean: MEAN, std: STD };
                     let input = ModelInput { image, layout, dtype };
                     let drawings: Vec<_> = drawings.iter().collect();
-                    renderer.draw_for_model(&drawings, &views, &input, samples, true).unwrap();
-                    let got = renderer.read_model_input().unwrap();
+                    let drawn = renderer.draw_for_model(&drawings, &views, &input, samples, true).unwrap();
+                    let got = drawn.read().unwrap();
                     assert!(got == on_cpu(&frames, &input), "{height} x {width}: {layout:?} {dtype:?}");
                 }
             }

@@ -25,7 +25,7 @@ fn env(id: &str, device: DrawOn, autoreset: AutoresetMode) -> VecEnv {
 }
 
 /// Actions that differ from env to env.
-fn actions(env: &VecEnv, step: usize) -> Actions {
+pub fn actions(env: &VecEnv, step: usize) -> Actions {
     let value = |k: usize| ((k * 7 + step * 3) % 11) as f32 / 5.5 - 1.0;
     match env.single_action_space() {
         Space::Discrete { n } => Actions::Discrete((0..6).map(|k| ((k + step) % n) as u32).collect()),
@@ -42,7 +42,7 @@ pub fn registered_environments() {
             env.step(&actions(&env, step), &mut out).unwrap();
         }
         let n_cameras = env.task().scene().cameras.len();
-        let world = env.world_mut();
+        let world = env.worlds_mut().next().unwrap();
         let mut envs = world.query::<(&Slot, &sayso_sim::SimWorld)>();
         let envs = envs.query(world);
         let worlds = in_slot_order(&envs);

@@ -6,7 +6,7 @@ use std::path::Path;
 use image::RgbImage;
 use sayso::envs::{EnvConfig, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _};
 use sayso::models;
-use sayso::rewards::{FrameReward as _, GoalBaselineConfig, LanguageReward};
+use sayso::rewards::{FrameReward as _, GoalBaselineConfig, JudgeDevice, LanguageReward};
 
 use crate::program::{sayso, stderr, stdout};
 
@@ -47,14 +47,14 @@ fn draw(folder: &Path, n_envs: usize, size: usize) -> (Vec<String>, sayso::sim::
 #[test]
 fn pictures_are_scored_as_training_scores_frames() {
     let dir = tempfile::tempdir().expect("temporary folder");
-    let model = models::load("bundled").expect("the bundled model");
+    let model = models::load("bundled", &JudgeDevice::cpu()).expect("the bundled model");
     let prompts =
         GoalBaselineConfig { goal: vec![GOAL.into()], baseline: vec![BASELINE.into()], alpha: 0.25 };
     let reward = LanguageReward::new(model, &prompts).expect("its prompts");
     let size = reward.image_spec().width;
     let (names, frames) = draw(dir.path(), 3, size);
     let mut expected = Vec::new();
-    reward.score(&frames, 1, &mut expected).expect("scores");
+    reward.score(&frames.into(), 1, &mut expected).expect("scores");
     let got = rewards(dir.path(), &names, &["--alpha", "0.25"]);
     assert_eq!(got.len(), expected.len());
     for (got, expected) in got.iter().zip(&expected) {

@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use sayso_agents::{FrameScorer, Result};
 use sayso_envs::{Actions, AutoresetMode, EnvError, Observations, ResetOptions, Space, StepBatch, VectorEnv};
-use sayso_sim::Frames;
+use sayso_sim::{FrameBatch, FramePart, Frames};
 
 const EPISODE_STEPS: u32 = 10;
 const OUTSIDE: f32 = 1.5;
@@ -180,8 +180,8 @@ impl VectorEnv for PointEnv {
         Ok(())
     }
 
-    fn swap_judge_frames(&mut self, frames: &mut Frames) {
-        std::mem::swap(&mut self.frames, frames);
+    fn swap_judge_frames(&mut self, frames: &mut FrameBatch) {
+        frames.parts = vec![FramePart::Host(std::mem::take(&mut self.frames))];
     }
 
     fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
@@ -224,11 +224,12 @@ pub struct Brightness {
 }
 
 impl FrameScorer for Brightness {
-    fn score(&mut self, frames: &Frames, rewards: &mut Vec<f32>) -> Result<()> {
+    fn score(&mut self, frames: &FrameBatch, rewards: &mut Vec<f32>) -> Result<()> {
         self.n_calls += 1;
         if self.n_calls.is_multiple_of(7) {
             std::thread::sleep(std::time::Duration::from_micros(300));
         }
+        let frames = frames.on_host().expect("frames on the host");
         rewards.extend((0..frames.n_views()).map(|view_idx| f32::from(frames.view(view_idx)[0]) / 255.0));
         Ok(())
     }

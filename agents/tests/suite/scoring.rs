@@ -1,5 +1,5 @@
 use sayso_agents::{AgentError, FrameScorer, Result, ScoreUse, TrainConfig, train};
-use sayso_sim::Frames;
+use sayso_sim::FrameBatch;
 
 use crate::learning::small_config;
 use crate::point_env::{Brightness, PointEnv};
@@ -11,7 +11,7 @@ struct Failing {
 }
 
 impl FrameScorer for Failing {
-    fn score(&mut self, frames: &Frames, rewards: &mut Vec<f32>) -> Result<()> {
+    fn score(&mut self, frames: &FrameBatch, rewards: &mut Vec<f32>) -> Result<()> {
         if self.n_good == 0 {
             return (self.then)(rewards);
         }

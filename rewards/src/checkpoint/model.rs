@@ -1,27 +1,20 @@
 //! A checkpoint as an image-text model.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
-use rayon::prelude::*;
-use sayso_sim::{Frames, ImageSpec};
+use sayso_sim::render::DeviceFrames;
+use sayso_sim::{FrameRequest, Frames, ImageSpec};
 use serde_json::Value;
 
 use super::open_clip::{OpenClipConfig, to_hugging_face};
 use super::weights::{self, Tensors};
 use crate::files::ModelFiles;
-use crate::ops::patchify;
 use crate::preprocess::{Fit, Preprocess, stack};
 use crate::tokens::{Ending, PromptTokenizer};
 use crate::towers::params::StrictTensors;
 use crate::towers::{Clip, ClipConfig, Siglip, SiglipConfig, unit_rows};
-use crate::{Embeddings, ImageTextModel, Result, RewardError};
-
-/// Pictures that go through the tower at once on an accelerator: enough to fill it, few enough to bound the memory.
-const BATCH: usize = 64;
-/// The same for a core of the CPU. Batches run side by side, which for small towers is faster by a quarter than to share
-/// out each of their operations.
-const CPU_BATCH: usize = 16;
+use crate::{Embeddings, FrameReader, ImageTextModel, JudgeDevice, Result, RewardError};
 
 /// A CLIP or SigLIP checkpoint with its tokenizer and its preprocessing.
 #[derive(Clone, Debug)]
@@ -29,10 +22,8 @@ pub struct CheckpointModel {
     towers: Towers,
     tokenizer: PromptTokenizer,
     preprocess: Preprocess,
-    patch_size: usize,
+    reader: FrameReader,
     embed_dim: usize,
-    device: Device,
-    dtype: DType,
 }
 
 #[derive(Clone, Debug)]
@@ -46,43 +37,44 @@ const OPEN_CLIP: [&str; 3] =
     ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"];
 
 impl CheckpointModel {
-    /// Reads a checkpoint in the form of Hugging Face (CLIP, SigLIP) or of `open_clip` (CLIP); f32 on the CPU, f16 elsewhere.
+    /// Reads a checkpoint in the form of Hugging Face (CLIP, SigLIP) or of `open_clip` (CLIP); towers live
+    /// where the judge does.
     ///
     /// # Errors
     /// Names the file, and the tensor or key, that is missing, left over, damaged, or does not fit the others.
-    pub fn load(files: &ModelFiles, device: &Device) -> Result<Self> {
+    pub fn load(files: &ModelFiles, judge: &JudgeDevice) -> Result<Self> {
         let config: Option<Value> = files.json("config.json")?;
         let model_type = config.as_ref().and_then(|c| c.get("model_type")).and_then(Value::as_str);
         match (&config, model_type) {
-            (Some(config), Some("clip")) => Self::load_clip(files, config, device),
-            (Some(config), Some("siglip")) => Self::load_siglip(files, config, device),
+            (Some(config), Some("clip")) => Self::load_clip(files, config, judge),
+            (Some(config), Some("siglip")) => Self::load_siglip(files, config, judge),
             (Some(_), Some(other)) => {
                 Err(files
                     .error("config.json", format!("model_type = '{other}'; expected 'clip' or 'siglip'")))
             }
             _ => match files.json::<OpenClipConfig>("open_clip_config.json")? {
-                Some(config) => Self::load_open_clip(files, &config, device),
+                Some(config) => Self::load_open_clip(files, &config, judge),
                 None if config.is_some() => Err(files.error("config.json", "model_type is missing")),
                 None => Err(files.error("config.json", "no such file, nor open_clip_config.json")),
             },
         }
     }
 
-    fn load_clip(files: &ModelFiles, config: &Value, device: &Device) -> Result<Self> {
+    fn load_clip(files: &ModelFiles, config: &Value, judge: &JudgeDevice) -> Result<Self> {
         let config: ClipConfig =
             serde_json::from_value(config.clone()).map_err(|error| files.error("config.json", error))?;
         let preprocess = hugging_face_preprocess(files, config.vision_config.image_size)?;
-        Self::from_clip(files, &config, preprocess, weights::load(files, &HUGGING_FACE)?, device)
+        Self::from_clip(files, &config, preprocess, weights::load(files, &HUGGING_FACE)?, judge)
     }
 
-    fn load_open_clip(files: &ModelFiles, config: &OpenClipConfig, device: &Device) -> Result<Self> {
+    fn load_open_clip(files: &ModelFiles, config: &OpenClipConfig, judge: &JudgeDevice) -> Result<Self> {
         let clip_config = config.clip_config();
         let image_size = clip_config.vision_config.image_size;
         let preprocess = Preprocess::from_open_clip(&config.preprocess_cfg, image_size)
             .map_err(|reason| files.error("open_clip_config.json", reason))?;
         let (file, tensors) = weights::load(files, &OPEN_CLIP)?;
         let tensors = to_hugging_face(tensors).map_err(|error| files.error(&file, error))?;
-        Self::from_clip(files, &clip_config, preprocess, (file, tensors), device)
+        Self::from_clip(files, &clip_config, preprocess, (file, tensors), judge)
     }
 
     fn from_clip(
@@ -90,38 +82,32 @@ impl CheckpointModel {
         config: &ClipConfig,
         preprocess: Preprocess,
         (file, tensors): (String, Tensors),
-        device: &Device,
+        judge: &JudgeDevice,
     ) -> Result<Self> {
         let text = &config.text_config;
         let ending = if text.eos_token_id == 2 { Ending::Highest } else { Ending::Mark(text.eos_token_id) };
         Ok(Self {
-            towers: Towers::Clip(Box::new(strict(files, &file, tensors, device, |vb| {
-                Clip::new(config, vb)
-            })?)),
+            towers: Towers::Clip(Box::new(strict(files, &file, tensors, judge, |vb| Clip::new(config, vb))?)),
             tokenizer: PromptTokenizer::load(files, text.vocab_size, text.max_position_embeddings, ending)?,
+            reader: FrameReader::new(preprocess.spec.clone(), config.vision_config.patch_size, judge.clone()),
             preprocess,
-            patch_size: config.vision_config.patch_size,
             embed_dim: config.projection_dim,
-            device: device.clone(),
-            dtype: dtype_on(device),
         })
     }
 
-    fn load_siglip(files: &ModelFiles, config: &Value, device: &Device) -> Result<Self> {
+    fn load_siglip(files: &ModelFiles, config: &Value, judge: &JudgeDevice) -> Result<Self> {
         let config = SiglipConfig::from_json(config).map_err(|reason| files.error("config.json", reason))?;
         let preprocess = hugging_face_preprocess(files, config.vision.image_size)?;
         let (file, tensors) = weights::load(files, &HUGGING_FACE)?;
-        let siglip = strict(files, &file, tensors, device, |vb| Siglip::new(&config, vb))?;
+        let siglip = strict(files, &file, tensors, judge, |vb| Siglip::new(&config, vb))?;
         let text = &config.text;
         let ending = Ending::Padding(config.pad_token_id);
         Ok(Self {
             towers: Towers::Siglip(Box::new(siglip)),
             tokenizer: PromptTokenizer::load(files, text.vocab_size, text.max_position_embeddings, ending)?,
+            reader: FrameReader::new(preprocess.spec.clone(), config.vision.patch_size, judge.clone()),
             preprocess,
-            patch_size: config.vision.patch_size,
             embed_dim: config.projection_size,
-            device: device.clone(),
-            dtype: dtype_on(device),
         })
     }
 
@@ -144,10 +130,16 @@ impl CheckpointModel {
 
     fn embed_tokens(&self, sequences: &[Vec<u32>]) -> Result<Tensor> {
         match &self.towers {
-            Towers::Clip(clip) => clip.embed_texts(&clip.token_batch(sequences, &self.device)?),
+            Towers::Clip(clip) => {
+                clip.embed_texts(&clip.token_batch(sequences, self.reader.judge().device())?)
+            }
             Towers::Siglip(siglip) => {
                 let ids = sequences.concat();
-                siglip.embed_texts(&Tensor::from_vec(ids, (sequences.len(), ()), &self.device)?)
+                siglip.embed_texts(&Tensor::from_vec(
+                    ids,
+                    (sequences.len(), ()),
+                    self.reader.judge().device(),
+                )?)
             }
         }
     }
@@ -163,23 +155,17 @@ impl ImageTextModel for CheckpointModel {
     }
 
     fn embed_frames(&self, frames: &Frames) -> Result<Embeddings> {
-        let spec = &self.preprocess.spec;
-        let (expected, got) = ((spec.height, spec.width), (frames.height(), frames.width()));
-        if expected != got {
-            return Err(RewardError::WrongImageSize { expected, got });
-        }
-        let batch = if self.device.is_cpu() { CPU_BATCH } else { BATCH };
-        let embed = |start: usize| {
-            let range = start..frames.n_views().min(start + batch);
-            let patches = patchify(frames, range, spec, self.patch_size, self.dtype, &self.device)?;
-            rows_of(&self.embed_patches(&patches)?)
-        };
-        let starts = (0..frames.n_views()).step_by(batch);
-        let batches: Vec<Vec<f32>> = match self.device.is_cpu() {
-            true => starts.collect::<Vec<_>>().into_par_iter().map(embed).collect::<Result<_>>()?,
-            false => starts.map(embed).collect::<Result<_>>()?,
-        };
-        Ok(Embeddings::from_values(self.embed_dim, batches.concat()))
+        let values = self.reader.embed(frames, |patches| self.embed_patches(patches))?;
+        Ok(Embeddings::from_values(self.embed_dim, values))
+    }
+
+    fn frame_request(&self) -> FrameRequest {
+        self.reader.request()
+    }
+
+    fn embed_device_frames(&self, frames: &DeviceFrames) -> Result<Embeddings> {
+        let values = self.reader.embed_on_device(frames, |patches| self.embed_patches(patches))?;
+        Ok(Embeddings::from_values(self.embed_dim, values))
     }
 
     fn embed_prompts(&self, prompts: &[String]) -> Result<Embeddings> {
@@ -201,20 +187,16 @@ fn rows_of(embeddings: &Tensor) -> Result<Vec<f32>> {
     Ok(unit_rows(&embeddings.to_dtype(DType::F32)?)?.flatten_all()?.to_vec1()?)
 }
 
-fn dtype_on(device: &Device) -> DType {
-    if device.is_cpu() { DType::F32 } else { DType::F16 }
-}
-
 /// Builds towers from tensors that must all be there and all be used.
 fn strict<T>(
     files: &ModelFiles,
     file: &str,
     tensors: Tensors,
-    device: &Device,
+    judge: &JudgeDevice,
     build: impl FnOnce(VarBuilder) -> Result<T>,
 ) -> Result<T> {
     let tensors = StrictTensors::new(tensors);
-    let vb = VarBuilder::from_backend(Box::new(tensors.clone()), dtype_on(device), device.clone());
+    let vb = VarBuilder::from_backend(Box::new(tensors.clone()), judge.dtype(), judge.device().clone());
     let towers = build(vb).map_err(|error| match error {
         RewardError::Tensor(error) => files.error(file, error),
         RewardError::OutOfRange { .. } => files.error("config.json", error),

@@ -2,28 +2,26 @@
 
 use std::path::Path;
 
-use candle_core::Device;
-
 use super::model::CheckpointModel;
 use crate::files::ModelFiles;
-use crate::{Result, RewardError};
+use crate::{JudgeDevice, Result, RewardError};
 
 /// Loads the model that `name` stands for: `bundled` (the first of `bundled`), the name of one of `bundled`, a folder, or a
 /// repository of the Hugging Face hub, `owner/name`. A folder that exists goes before the hub.
 ///
 /// # Errors
 /// If the name leads nowhere, which says where it was looked for and what is near it, or the checkpoint is not whole.
-pub fn load_model(name: &str, bundled: &[ModelFiles], device: &Device) -> Result<CheckpointModel> {
+pub fn load_model(name: &str, bundled: &[ModelFiles], judge: &JudgeDevice) -> Result<CheckpointModel> {
     let by_name = bundled.iter().find(|files| files.name() == name);
     let first = if name == "bundled" { bundled.first() } else { None };
     if let Some(files) = by_name.or(first) {
-        return CheckpointModel::load(files, device);
+        return CheckpointModel::load(files, judge);
     }
     if Path::new(name).is_dir() {
-        return CheckpointModel::load(&ModelFiles::folder(name), device);
+        return CheckpointModel::load(&ModelFiles::folder(name), judge);
     }
     if is_hub_name(name) {
-        return CheckpointModel::load(&ModelFiles::hub(name)?, device);
+        return CheckpointModel::load(&ModelFiles::hub(name)?, judge);
     }
     Err(RewardError::UnknownModel { name: name.into(), reason: advice(name, bundled) })
 }
@@ -59,7 +57,7 @@ mod tests {
 
     fn message(name: &str) -> String {
         let bundled = [ModelFiles::embedded("tiny-clip", &[])];
-        load_model(name, &bundled, &Device::Cpu).err().map(|e| e.to_string()).unwrap_or_default()
+        load_model(name, &bundled, &JudgeDevice::cpu()).err().map(|e| e.to_string()).unwrap_or_default()
     }
 
     #[test]

@@ -60,15 +60,20 @@ impl Clip {
     ///
     /// # Errors
     /// If the config is out of range, or the device fails.
-    pub fn with_random_weights(config: &ClipConfig, seed: u64, device: &Device) -> Result<Self> {
+    pub fn with_random_weights(
+        config: &ClipConfig,
+        seed: u64,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
         let vars = VarMap::new();
-        Self::trainable(config, &vars, seed, device)?;
+        Self::trainable(config, &vars, seed, &Device::Cpu)?;
         // Variables would keep what gradients need.
         let weights = {
             let vars = vars.data().lock().unwrap_or_else(PoisonError::into_inner);
             vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
         };
-        Self::new(config, VarBuilder::from_tensors(weights, DType::F32, device))
+        Self::new(config, VarBuilder::from_tensors(weights, dtype, device))
     }
 
     /// What the towers were built from.

@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{CpuRenderer, DeviceChoice, Drawing, Gpu, GpuRenderer, RenderSpec, RenderTarget, View, adapters};
 use crate::{Result, SimError};
 
-/// Where pictures are drawn, as a configuration says it: `auto`, `cpu`, `gpu`, `gpu:1` (the number of a device) or
-/// `gpu:0000:01:00.0` (its PCI bus id).
+/// Where pictures are drawn, as a configuration says it: `auto`, `cpu`, `gpu`, `gpu:1` (the number of a device),
+/// `gpu:0000:01:00.0` (its PCI bus id) or `gpu:GPU-…` (its UUID).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DrawOn {
@@ -54,9 +55,10 @@ impl FromStr for DrawOn {
                 _ => Err(SimError::OutOfRange {
                     field: "device".into(),
                     got: format!("'{text}'"),
-                    expected: "'auto', 'cpu', 'gpu', 'gpu:1' (the number of a device) or 'gpu:0000:01:00.0' (its PCI \
-                               bus id)"
-                        .into(),
+                    expected:
+                        "'auto', 'cpu', 'gpu', 'gpu:1' (the number of a device), 'gpu:0000:01:00.0' (its PCI \
+                               bus id) or 'gpu:GPU-…' (its UUID)"
+                            .into(),
                 }),
             },
         }
@@ -83,8 +85,7 @@ impl fmt::Display for DrawOn {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Gpu(DeviceChoice::First) => f.write_str("gpu"),
-            Self::Gpu(DeviceChoice::Index(index)) => write!(f, "gpu:{index}"),
-            Self::Gpu(DeviceChoice::PciBus(bus_id)) => write!(f, "gpu:{bus_id}"),
+            Self::Gpu(choice) => write!(f, "gpu:{choice}"),
         }
     }
 }
@@ -110,6 +111,14 @@ impl Backend {
         match self {
             Self::Cpu(_) => "the CPU".into(),
             Self::Gpu(renderer) => renderer.gpu().adapter().to_string(),
+        }
+    }
+
+    /// The graphics processor that draws; `None` on the CPU.
+    pub fn gpu(&self) -> Option<&Arc<Gpu>> {
+        match self {
+            Self::Cpu(_) => None,
+            Self::Gpu(renderer) => Some(renderer.gpu()),
         }
     }
 

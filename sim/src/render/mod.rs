@@ -13,8 +13,11 @@ mod texture;
 
 pub use backend::{Backend, DrawOn};
 pub use cpu::CpuRenderer;
+#[cfg(feature = "cuda")]
+pub use gpu::cuda;
 pub use gpu::{
-    Adapter, DeviceChoice, Gpu, GpuRenderer, ModelInput, PciBusId, PixelLayout, PixelType, adapters,
+    Adapter, DeviceChoice, DeviceFrames, DeviceUuid, Gpu, GpuRenderer, ModelInput, PciBusId, PixelLayout,
+    PixelType, adapters,
 };
 pub use mesh::Mesh;
 pub use texture::Texture;

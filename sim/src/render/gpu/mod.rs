@@ -4,8 +4,11 @@
 //! `prepare` (once per part that moved), `light` (once per drawing that changed), `cull` (once per view) and `draw` (once
 //! per tile). Pictures stay on the device until somebody asks for them.
 
+mod bridge;
+mod choice;
 mod column;
 mod device;
+mod device_frames;
 mod kernel;
 mod library;
 mod model_input;
@@ -16,12 +19,17 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-pub use device::{Adapter, DeviceChoice, Gpu, PciBusId, adapters};
+#[cfg(feature = "cuda")]
+pub use bridge::cuda;
+pub use choice::{Adapter, DeviceChoice, DeviceUuid, PciBusId, adapters};
+pub use device::Gpu;
+pub use device_frames::DeviceFrames;
 pub use model_input::{ModelInput, PixelLayout, PixelType};
 
 use std::sync::Arc;
 
 use self::column::{Column, Store};
+use self::device_frames::{Ring, Slot};
 use self::read_back::{Layout, ReadBack};
 use self::rows::{ParamsRow, VIEW_PART_SIZE};
 use self::stage::Stage;
@@ -54,9 +62,9 @@ pub struct GpuRenderer {
     n_view_parts: Store,
     pictures: Store,
     pixel_values: Column<u32>,
-    model_input: Store,
-    /// Bytes of the last input; 0 if there is none.
-    n_model_bytes: usize,
+    model_inputs: Ring,
+    /// Stands where no model's input is written.
+    no_model_input: Store,
     max_group_bytes: u64,
     read_back: ReadBack,
 }
@@ -80,8 +88,8 @@ impl GpuRenderer {
             n_view_parts: Store::new("numbers of parts of views", written),
             pictures: Store::new("pictures", wgpu::BufferUsages::COPY_SRC),
             pixel_values: Column::new("values of a model's input"),
-            model_input: Store::new("a model's input", wgpu::BufferUsages::COPY_SRC),
-            n_model_bytes: 0,
+            model_inputs: Ring::default(),
+            no_model_input: Store::new("no model's input", written),
             max_group_bytes: READ_BACK_BYTES,
             read_back: ReadBack::default(),
         })
@@ -101,7 +109,7 @@ impl GpuRenderer {
     /// Bytes that it holds on the device.
     pub fn device_bytes(&self) -> u64 {
         let scratch = self.sort_keys.size() + self.view_parts.size() + self.n_view_parts.size();
-        let written = self.pictures.size() + self.model_input.size() + self.pixel_values.size();
+        let written = self.pictures.size() + self.model_inputs.size() + self.pixel_values.size();
         self.stage.size() + scratch + written
     }
 
@@ -130,7 +138,7 @@ impl GpuRenderer {
     }
 
     /// After a failure, some of what was noted as sent may never have arrived.
-    fn forget_failed(&mut self, drawn: Result<()>) -> Result<()> {
+    fn forget_failed<T>(&mut self, drawn: Result<T>) -> Result<T> {
         drawn.inspect_err(|_| self.stage.forget())
     }
 
@@ -147,7 +155,7 @@ impl GpuRenderer {
         target.reshape(views.len(), spec);
         for first in (0..views.len()).step_by(max_views) {
             let n_views = max_views.min(views.len() - first);
-            let pictures = self.submit(first, n_views, spec, None)?;
+            let (pictures, _) = self.submit(first, n_views, spec, None)?;
             self.read_back.read(&self.gpu, &pictures, first, n_views, spec, target)?;
         }
         Ok(())
@@ -158,11 +166,12 @@ impl GpuRenderer {
     /// # Errors
     /// Those of [`Self::render`]; also if the batch is larger than the device's buffers.
     pub fn draw(&mut self, drawings: &[&Drawing], views: &[View], spec: &RenderSpec) -> Result<()> {
-        self.draw_whole(drawings, views, spec, None)
+        let drawn = self.draw_whole(drawings, views, spec, None)?;
+        self.gpu.wait(drawn)
     }
 
-    /// Draws every view at the size that a model reads and leaves its input on the device, normalised and in its order;
-    /// returns when it is done. `samples` and `shadows` are as in [`RenderSpec`].
+    /// Begins to draw every view at the size that a model reads, normalised and in its order; the pictures stay on the
+    /// device. Does not wait for them. `samples` and `shadows` are as in [`RenderSpec`].
     ///
     /// # Errors
     /// Those of [`Self::draw`]; also if the input has a shape that the kernel cannot write.
@@ -173,43 +182,24 @@ impl GpuRenderer {
         input: &ModelInput,
         samples: Samples,
         shadows: bool,
-    ) -> Result<()> {
+    ) -> Result<DeviceFrames> {
         input.check()?;
-        self.n_model_bytes = 0;
         let outputs = Outputs { rgb: false, depth: false, segmentation: false, normals: false };
         let (height, width) = (input.image.height, input.image.width);
         let spec = RenderSpec { height, width, samples, shadows, outputs };
-        self.draw_whole(drawings, views, &spec, Some(input))?;
-        self.n_model_bytes = views.len() * input.n_bytes();
-        Ok(())
+        let slot = self.model_inputs.take(&self.gpu, (views.len() * input.n_bytes()) as u64)?;
+        let drawn = self.draw_whole(drawings, views, &spec, Some((input, &slot)))?;
+        Ok(DeviceFrames::new(slot, self.gpu.clone(), input.clone(), views.len(), drawn))
     }
 
-    /// The input that the last [`Self::draw_for_model`] left on the device, as bytes in the machine's order. For models
-    /// that do not live there.
-    ///
-    /// # Errors
-    /// If nothing was drawn for a model yet, or the device is lost or out of memory.
-    pub fn read_model_input(&mut self) -> Result<Vec<u8>> {
-        let n_bytes = self.n_model_bytes;
-        if n_bytes == 0 {
-            let (expected, got) = (1, 0);
-            return Err(SimError::WrongLength { what: "a model's input", expected, got });
-        }
-        let buffer = self.model_input.get(&self.gpu)?;
-        self.read_back
-            .bytes(&self.gpu, &buffer, n_bytes.next_multiple_of(4) as u64, |bytes| bytes[..n_bytes].to_vec())
-    }
-
+    /// Begins to draw a whole batch in one submit.
     fn draw_whole(
         &mut self,
         drawings: &[&Drawing],
         views: &[View],
         spec: &RenderSpec,
-        model: Option<&ModelInput>,
-    ) -> Result<()> {
-        if views.is_empty() || spec.height * spec.width == 0 {
-            return Ok(());
-        }
+        model: Option<(&ModelInput, &Slot)>,
+    ) -> Result<wgpu::SubmissionIndex> {
         let drawn = self.draw_group(drawings, views, spec, model);
         self.forget_failed(drawn)
     }
@@ -219,19 +209,19 @@ impl GpuRenderer {
         drawings: &[&Drawing],
         views: &[View],
         spec: &RenderSpec,
-        model: Option<&ModelInput>,
-    ) -> Result<()> {
+        model: Option<(&ModelInput, &Slot)>,
+    ) -> Result<wgpu::SubmissionIndex> {
         self.gpu.check()?;
-        self.stage.update(drawings, views, spec);
-        let max_bytes = self.gpu.max_buffer();
-        let by_model = model.map_or(u64::MAX, |input| max_bytes / input.n_bytes().max(1) as u64);
-        let max_views = (self.views_per_group(spec, max_bytes)? as u64).min(by_model);
-        if max_views < views.len() as u64 {
-            let hint = "draw smaller batches";
-            return Err(self.limit("views of one batch", views.len() as u64, max_views, hint));
+        if views.is_empty() || spec.height * spec.width == 0 {
+            return Ok(self.gpu.submit(None, None));
         }
-        self.submit(0, views.len(), spec, model)?;
-        self.gpu.wait(self.gpu.queue.submit([]))
+        self.stage.update(drawings, views, spec);
+        let max_views = self.views_per_group(spec, self.gpu.max_buffer())?;
+        if max_views < views.len() {
+            let hint = "draw smaller batches";
+            return Err(self.limit("views of one batch", views.len() as u64, max_views as u64, hint));
+        }
+        Ok(self.submit(0, views.len(), spec, model)?.1)
     }
 
     fn limit(&self, what: &str, need: u64, limit: u64, hint: &str) -> SimError {
@@ -269,9 +259,10 @@ impl GpuRenderer {
         first_view: usize,
         n_views: usize,
         spec: &RenderSpec,
-        model: Option<&ModelInput>,
-    ) -> Result<wgpu::Buffer> {
+        model: Option<(&ModelInput, &Slot)>,
+    ) -> Result<(wgpu::Buffer, wgpu::SubmissionIndex)> {
         let Self { gpu, stage, .. } = self;
+        let (model, slot) = model.unzip();
         let kernels = gpu.kernels()?;
         let layout = Layout::new(n_views, spec);
         let has_shadows = spec.shadows && (spec.outputs.rgb || model.is_some());
@@ -304,7 +295,6 @@ impl GpuRenderer {
         self.pictures.reserve(gpu, layout.n_words as u64 * 4)?;
         if let Some(input) = model {
             self.pixel_values.replace(input.table());
-            self.model_input.reserve(gpu, (n_views * input.n_bytes()) as u64)?;
         }
 
         let params = &self.params;
@@ -317,7 +307,9 @@ impl GpuRenderer {
         let grids = &stage.grids.get(gpu)?;
         let (sort_keys, view_parts) = (&self.sort_keys.get(gpu)?, &self.view_parts.get(gpu)?);
         let (n_view_parts, pictures) = (&self.n_view_parts.get(gpu)?, &self.pictures.get(gpu)?);
-        let (pixel_values, model_input) = (&self.pixel_values.upload(gpu)?, &self.model_input.get(gpu)?);
+        let pixel_values = &self.pixel_values.upload(gpu)?;
+        let no_model_input = &self.no_model_input.get(gpu)?;
+        let model_input = slot.map_or(no_model_input, |slot| &slot.buffer);
 
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
@@ -355,11 +347,12 @@ impl GpuRenderer {
             let tiles = [spec.width, spec.height].map(|side| side.div_ceil(TILE) as u32);
             draw.dispatch(&gpu.device, pass, &buffers, [tiles[0], tiles[1], n_views as u32]);
         }
-        gpu.queue.submit([encoder.finish()]);
+        let turn = slot.and_then(|slot| slot.link.as_ref()?.next_turn());
+        let drawn = gpu.submit(Some(encoder.finish()), turn);
         // The following groups of the same call find the parts where they are.
         stage.moved.replace(std::iter::empty());
         gpu.check()?;
-        Ok(pictures.clone())
+        Ok((pictures.clone(), drawn))
     }
 }
 

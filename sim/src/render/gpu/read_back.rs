@@ -75,7 +75,8 @@ impl ReadBack {
         };
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(source, 0, &staging, 0, size);
-        let submission = gpu.queue.submit([encoder.finish()]);
+        let submission = gpu.submit(Some(encoder.finish()), None);
+        gpu.count_read_back();
         staging.slice(..size).map_async(wgpu::MapMode::Read, |_| {});
         gpu.wait(submission)?;
         let failed = |error: wgpu::MapRangeError| SimError::Gpu(format!("pictures cannot be read: {error}"));

@@ -1,0 +1,253 @@
+//! A group: envs that step together, in one Bevy world and by one call of its schedule.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bevy::app::App;
+use bevy::ecs::change_detection::Mut;
+use bevy::ecs::world::World;
+use sayso_sim::app::{Renderer, Sensors, SimPlugin, Slot, Step, in_slot_order};
+use sayso_sim::render::{Backend, Outputs, RenderSpec, Samples};
+use sayso_sim::scene::SceneSpec;
+use sayso_sim::sensor::Sensor;
+use sayso_sim::{EnvIdx, FramePart, Frames, SimWorld};
+
+use crate::config::{EnvConfig, JudgeConfig, RewardSource};
+use crate::engine::{Batch, BatchConfig, Episode, PendingActions, Row, StepPlugin, TaskSlot, start_episode};
+use crate::space::Actions;
+use crate::task::{Measurement, Task};
+use crate::vector::{ResetOptions, StepBatch};
+use crate::{EnvError, Result};
+
+/// Envs `first_env..first_env + n_envs` of a batch.
+pub(crate) struct Group {
+    world: World,
+}
+
+impl Group {
+    /// Makes the envs `envs` of the batch that `config` describes.
+    pub fn new(
+        task: &dyn Task,
+        config: &EnvConfig,
+        reward: RewardSource,
+        goal_idx: usize,
+        envs: Range<usize>,
+        add_plugins: &dyn Fn(&mut App),
+    ) -> Result<Self> {
+        let spec = task.spec();
+        let mut app = App::empty();
+        app.add_plugins((SimPlugin, StepPlugin));
+        let scene = task.scene();
+        for slot in 0..envs.len() {
+            let world = SimWorld::new(Arc::clone(&scene))?;
+            let instance = task.instance(&world)?;
+            let row = Row::new(spec, config.observation.has_state());
+            app.world_mut().spawn((
+                Slot(EnvIdx(slot)),
+                sayso_sim::app::IsStepping(false),
+                world,
+                TaskSlot(instance),
+                Episode::default(),
+                row,
+            ));
+        }
+        let backend = Backend::open(&config.device)?;
+        let mut sensors = Vec::new();
+        let pixel_sensor = config.observation.has_pixels().then(|| {
+            let camera = config.pixel_camera.as_deref().unwrap_or(spec.pixel_camera);
+            let [height, width] = config.pixel_size;
+            sensors.push(sensor(&scene, &[camera.to_owned()], (height, width))?);
+            Ok::<usize, EnvError>(sensors.len() - 1)
+        });
+        let judge_sensor = match &reward {
+            RewardSource::None | RewardSource::GroundTruth => None,
+            RewardSource::Language(model, judge) => Some((model.frame_request(), judge)),
+            RewardSource::Deferred(request, judge) => Some((request.clone(), judge)),
+        }
+        .map(|(request, judge)| {
+            check_judge(judge)?;
+            let cameras = if judge.cameras.is_empty() { &spec.judge_cameras } else { &judge.cameras };
+            let size = (request.image.height, request.image.width);
+            let device = backend.gpu().and_then(|gpu| gpu.adapter().uuid);
+            sensors.push(sensor(&scene, cameras, size)?.for_model(request.model_input(device)));
+            Ok::<usize, EnvError>(sensors.len() - 1)
+        });
+        let batch_config = BatchConfig {
+            spec: spec.clone(),
+            first_env: envs.start,
+            n_envs: envs.len(),
+            seed: config.seed,
+            goal_idx,
+            observation: config.observation,
+            autoreset: config.autoreset,
+            max_episode_steps: config.max_episode_steps.unwrap_or(spec.max_episode_steps),
+            pixel_sensor: pixel_sensor.transpose()?,
+            judge_sensor: judge_sensor.transpose()?,
+            reward,
+        };
+        app.insert_resource(Renderer { backend, failure: None });
+        app.insert_resource(Sensors(sensors));
+        app.insert_resource(Batch::new(&batch_config));
+        app.insert_resource(batch_config);
+        app.init_resource::<PendingActions>();
+        add_plugins(&mut app);
+        app.finish();
+        app.cleanup();
+        // The app has done its part; what steps is its world, which may move between threads.
+        Ok(Self { world: std::mem::take(app.world_mut()) })
+    }
+
+    /// Entities and resources.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Entities and resources.
+    pub fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    /// The envs of the batch that these are.
+    pub fn envs(&self) -> Range<usize> {
+        let config = self.world.resource::<BatchConfig>();
+        config.first_env..config.first_env + config.n_envs
+    }
+
+    /// Calls `f` with the worlds, in the order of their envs.
+    pub fn with_worlds<T>(&mut self, f: impl FnOnce(&[&SimWorld]) -> T) -> T {
+        let world = &mut self.world;
+        let mut envs = world.query::<(&Slot, &SimWorld)>();
+        let envs = envs.query(world);
+        f(&in_slot_order(&envs))
+    }
+
+    /// Ground truth of every env as it is now.
+    pub fn measure(&mut self) -> Vec<Measurement> {
+        let world = &mut self.world;
+        let spec = world.resource::<BatchConfig>().spec.clone();
+        let mut rows: Vec<(EnvIdx, Measurement)> = Vec::new();
+        let mut envs = world.query::<(&Slot, &SimWorld, &TaskSlot)>();
+        for (slot, sim_world, task) in envs.iter(world) {
+            let mut measurement = Measurement::new(&spec);
+            task.0.measure(sim_world, &mut measurement);
+            rows.push((slot.0, measurement));
+        }
+        rows.sort_by_key(|(slot, _)| *slot);
+        rows.into_iter().map(|(_, measurement)| measurement).collect()
+    }
+
+    /// Draws one camera of every env as it is now.
+    pub fn render(&mut self, camera: &str, height: usize, width: usize) -> Result<Frames> {
+        let spec = RenderSpec { height, width, samples: Samples::Four, shadows: true, outputs: Outputs::RGB };
+        let world = &mut self.world;
+        world.resource_scope(|world, mut renderer: Mut<Renderer>| {
+            let mut envs = world.query::<(&Slot, &SimWorld)>();
+            let envs = envs.query(world);
+            let worlds = in_slot_order(&envs);
+            let camera = worlds.first().map(|w| w.camera(camera)).transpose()?;
+            let mut sensor = Sensor::new(camera.into_iter().collect(), spec);
+            sensor.draw(&mut renderer.backend, &worlds)?;
+            Ok(sensor.target.rgb)
+        })
+    }
+
+    /// Whether an env's episode is over.
+    pub fn has_ended(&mut self) -> bool {
+        let world = &mut self.world;
+        let mut episodes = world.query::<&Episode>();
+        episodes.iter(world).any(|episode| episode.has_ended)
+    }
+
+    /// Starts episodes, all or those of the options' mask, which is the whole batch's.
+    pub fn reset(&mut self, options: &ResetOptions) -> Result<()> {
+        let world = &mut self.world;
+        let mut config = world.resource_mut::<BatchConfig>();
+        config.seed = options.seed.unwrap_or(config.seed);
+        let (seed, first_env) = (config.seed, config.first_env);
+        let mut envs = world.query::<(&Slot, &mut SimWorld, &mut TaskSlot, &mut Episode)>();
+        for (slot, mut sim_world, mut task, mut episode) in envs.iter_mut(world) {
+            let env_idx = first_env + slot.0.0;
+            if options.mask.as_ref().is_some_and(|mask| !mask[env_idx]) {
+                episode.is_idle = true;
+                continue;
+            }
+            if options.seed.is_some() {
+                *episode = Episode::default();
+            }
+            start_episode(seed, env_idx, &mut sim_world, &mut *task.0, &mut episode);
+        }
+        crate::engine::observe_resets(world);
+        self.take_failure()
+    }
+
+    /// Takes this group's rows of the batch's actions.
+    pub fn set_actions(&mut self, actions: &Actions) {
+        let Range { start, end } = self.envs();
+        let dim = self.world.resource::<BatchConfig>().spec.action_space.dim();
+        self.world.resource_mut::<PendingActions>().0.copy_rows(actions, start..end, dim);
+    }
+
+    /// Advances every env by one control step.
+    pub fn step(&mut self) -> Result<()> {
+        self.world.run_schedule(Step);
+        // Without pictures the step ended early; that explains whatever else went wrong.
+        self.take_failure()?;
+        match self.world.resource_mut::<Batch>().error.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// The columns of the last reset or step.
+    pub fn columns_mut(&mut self) -> &mut StepBatch {
+        &mut self.world.resource_mut::<Batch>().into_inner().columns
+    }
+
+    /// Exchanges the judge's frames of the last step for a buffer; empty if it drew none.
+    pub fn swap_judge_frames(&mut self, part: &mut FramePart) {
+        let world = &mut self.world;
+        let Some(sensor_idx) = world.resource::<BatchConfig>().judge_sensor else {
+            *part = FramePart::default();
+            return;
+        };
+        let sensor = &mut world.resource_mut::<Sensors>().0[sensor_idx];
+        if sensor.is_enabled {
+            sensor.swap_frames(part);
+        } else {
+            *part = FramePart::default();
+        }
+    }
+
+    /// Why pictures are missing, if they are.
+    fn take_failure(&mut self) -> Result<()> {
+        match self.world.resource_mut::<Renderer>().failure.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_judge(judge: &JudgeConfig) -> Result<()> {
+    if judge.every_n_steps > 0 {
+        return Ok(());
+    }
+    Err(EnvError::OutOfRange {
+        field: "every_n_steps".to_owned(),
+        got: "0".to_owned(),
+        expected: "1 or more".to_owned(),
+    })
+}
+
+/// A sensor with the named cameras.
+fn sensor(scene: &SceneSpec, cameras: &[String], (height, width): (usize, usize)) -> Result<Sensor> {
+    let known: Vec<_> = scene.cameras.iter().map(|c| c.name.as_str()).collect();
+    let cameras = cameras
+        .iter()
+        .map(|name| {
+            let camera_idx = known.iter().position(|k| k == name);
+            camera_idx.map(sayso_sim::CameraIdx).ok_or_else(|| EnvError::unknown("camera", name, &known))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let spec = RenderSpec { height, width, samples: Samples::One, shadows: true, outputs: Outputs::RGB };
+    Ok(Sensor::new(cameras, spec))
+}

@@ -1,0 +1,173 @@
+//! Where the towers of a judge compute, and how frames get there.
+
+use std::fmt;
+
+use candle_core::{DType, Device};
+use sayso_sim::render::{DeviceUuid, Gpu};
+
+use crate::Result;
+
+/// Where a judge computes.
+#[derive(Clone, Debug)]
+pub struct JudgeDevice {
+    device: Device,
+    route: Route,
+    /// The device that draws, if frames are read where it left them.
+    shared_with: Option<DeviceUuid>,
+}
+
+/// How frames get from where they are drawn to the towers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// They never leave the host.
+    Host,
+    /// CUDA maps what Vulkan drew on the same card.
+    Cuda,
+    /// Through the host, for the reason that is given.
+    ReadBack(String),
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("frames stay on the host"),
+            Self::Cuda => f.write_str("frames stay on the card (CUDA maps them)"),
+            Self::ReadBack(reason) => write!(f, "frames are read back to the host: {reason}"),
+        }
+    }
+}
+
+impl JudgeDevice {
+    /// The CPU, for frames that are there.
+    pub fn cpu() -> Self {
+        Self { device: Device::Cpu, route: Route::Host, shared_with: None }
+    }
+
+    /// The best that this program and this machine offer for frames that `gpu` draws, or the CPU draws if there is none: CUDA
+    /// on the same card; else Metal, which is untested; else the CPU, with the reason.
+    ///
+    /// # Errors
+    /// If an NVIDIA card draws, this program was built for CUDA, and the driver cannot run it: then the CPU would be a
+    /// slow surprise.
+    pub fn beside(gpu: Option<&Gpu>) -> Result<Self> {
+        let Some(gpu) = gpu else { return Ok(Self::cpu()) };
+        let reason = match cuda::beside(gpu)? {
+            Ok(judge) => return Ok(judge),
+            Err(reason) => reason,
+        };
+        metal::beside(reason)
+    }
+
+    /// The tensor library's device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// How frames get there.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// What the towers compute in: f32 on the CPU, f16 with sums in f32 elsewhere.
+    pub fn dtype(&self) -> DType {
+        if self.device.is_cpu() { DType::F32 } else { DType::F16 }
+    }
+
+    pub(crate) fn shared_with(&self) -> Option<DeviceUuid> {
+        self.shared_with
+    }
+}
+
+impl fmt::Display for JudgeDevice {
+    /// What computes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.device {
+            Device::Cpu => "the CPU",
+            Device::Cuda(_) => "CUDA",
+            Device::Metal(_) => "Metal",
+        })
+    }
+}
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    use candle_core::{DType, Device, Tensor};
+    use sayso_sim::render::{Gpu, cuda};
+
+    use super::{JudgeDevice, Route};
+    use crate::{Result, RewardError};
+
+    /// CUDA on the card that draws, or why not.
+    pub fn beside(gpu: &Gpu) -> Result<Result<JudgeDevice, String>> {
+        match open(gpu) {
+            Err(reason) if gpu.adapter().is_nvidia() => {
+                Err(RewardError::Cuda { device: gpu.adapter().name.clone(), reason })
+            }
+            opened => Ok(opened),
+        }
+    }
+
+    fn open(gpu: &Gpu) -> Result<JudgeDevice, String> {
+        let driver = cuda::cuda()?;
+        let uuid = gpu.adapter().uuid.ok_or("the device that draws has no UUID")?;
+        let found = driver.cards.iter().position(|card| *card == uuid);
+        let ordinal = found.ok_or_else(|| format!("CUDA does not see {uuid}, which draws"))?;
+        // A stream of its own: the default one waits for all others.
+        let device = Device::new_cuda_with_stream(ordinal).map_err(|error| error.to_string())?;
+        try_kernels(&device).map_err(|error| {
+            format!("its kernels do not run on this card ({error}): build for it with CUDA_COMPUTE_CAP")
+        })?;
+        Ok(match gpu.shares_memory() {
+            true => JudgeDevice { device, route: Route::Cuda, shared_with: Some(uuid) },
+            false => {
+                let reason = "this driver exports no memory from Vulkan".to_owned();
+                JudgeDevice { device, route: Route::ReadBack(reason), shared_with: None }
+            }
+        })
+    }
+
+    /// The first use of a kernel loads it, which fails if it was compiled for another card or a newer driver.
+    fn try_kernels(device: &Device) -> candle_core::Result<()> {
+        let ones = Tensor::ones((8, 8), DType::F32, device)?.to_dtype(DType::F16)?;
+        (ones.matmul(&ones)? + &ones)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        Ok(())
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+mod cuda {
+    use sayso_sim::render::Gpu;
+
+    use super::JudgeDevice;
+    use crate::Result;
+
+    pub fn beside(_: &Gpu) -> Result<Result<JudgeDevice, String>> {
+        Ok(Err("this program was built without CUDA (feature `cuda`)".to_owned()))
+    }
+}
+
+/// Metal reads frames through memory that the host and the card share. Untested: nobody has run it.
+#[cfg(feature = "metal")]
+mod metal {
+    use candle_core::Device;
+
+    use super::{JudgeDevice, Route};
+    use crate::Result;
+
+    pub fn beside(_: String) -> Result<JudgeDevice> {
+        let reason = "Metal's tensors are filled from there".to_owned();
+        Ok(JudgeDevice { device: Device::new_metal(0)?, route: Route::ReadBack(reason), shared_with: None })
+    }
+}
+
+#[cfg(not(feature = "metal"))]
+mod metal {
+    use candle_core::Device;
+
+    use super::{JudgeDevice, Route};
+    use crate::Result;
+
+    pub fn beside(reason: String) -> Result<JudgeDevice> {
+        Ok(JudgeDevice { device: Device::Cpu, route: Route::ReadBack(reason), shared_with: None })
+    }
+}

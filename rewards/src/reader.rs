@@ -1,0 +1,216 @@
+//! From frames, wherever they are, to the rows that an image tower reads, and through it.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use candle_core::{DType, Tensor};
+use rayon::prelude::*;
+use sayso_sim::frame_batch::DeviceRequest;
+use sayso_sim::render::{DeviceFrames, PixelLayout, PixelType};
+use sayso_sim::{FrameRequest, Frames, ImageSpec};
+
+use crate::ops::patchify;
+use crate::towers::unit_rows;
+use crate::{JudgeDevice, Result, RewardError};
+
+/// Pictures that go through the tower at once on an accelerator, to begin with: enough to fill it.
+const GROUP: usize = 256;
+/// The same for a core of the CPU. Groups run side by side, which for small towers is faster by a quarter than to share
+/// out each of their operations.
+const CPU_GROUP: usize = 16;
+
+/// How a model reads frames.
+#[derive(Debug)]
+pub struct FrameReader {
+    spec: ImageSpec,
+    patch_size: usize,
+    judge: JudgeDevice,
+    /// Pictures at once; less after the device ran out of memory.
+    group: AtomicUsize,
+}
+
+impl Clone for FrameReader {
+    fn clone(&self) -> Self {
+        Self {
+            spec: self.spec.clone(),
+            patch_size: self.patch_size,
+            judge: self.judge.clone(),
+            group: AtomicUsize::new(self.group.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl FrameReader {
+    /// A reader for a tower that reads pictures of `spec` in square patches.
+    pub fn new(spec: ImageSpec, patch_size: usize, judge: JudgeDevice) -> Self {
+        let group = if judge.device().is_cpu() { CPU_GROUP } else { GROUP };
+        Self { spec, patch_size, judge, group: AtomicUsize::new(group) }
+    }
+
+    /// Size, mean and standard deviation of what is read.
+    pub fn spec(&self) -> &ImageSpec {
+        &self.spec
+    }
+
+    /// Where the tower computes.
+    pub fn judge(&self) -> &JudgeDevice {
+        &self.judge
+    }
+
+    /// How frames should be drawn.
+    pub fn request(&self) -> FrameRequest {
+        let layout = PixelLayout::Patches { size: self.patch_size };
+        let dtype = if self.judge.dtype() == DType::F16 { PixelType::F16 } else { PixelType::F32 };
+        let on_device = self.judge.shared_with().map(|uuid| DeviceRequest { uuid, layout, dtype });
+        FrameRequest { image: self.spec.clone(), on_device }
+    }
+
+    /// Unit embeddings of pictures on the host, row-major. `tower` makes `[n, dim]` of `[n, n_patches, 3 * patch * patch]`; what it
+    /// makes of a picture must not depend on the others.
+    ///
+    /// # Errors
+    /// If the pictures have another size, or the tower's device fails.
+    pub fn embed(
+        &self,
+        frames: &Frames,
+        tower: impl Fn(&Tensor) -> Result<Tensor> + Sync,
+    ) -> Result<Vec<f32>> {
+        self.check_size(frames.height(), frames.width())?;
+        let (dtype, device) = (self.judge.dtype(), self.judge.device());
+        self.in_groups(frames.n_views(), |views| {
+            tower(&patchify(frames, views, &self.spec, self.patch_size, dtype, device)?)
+        })
+    }
+
+    /// The same for pictures on the device that drew them. If the tower lives elsewhere, they are copied through the host.
+    ///
+    /// # Errors
+    /// If the pictures were drawn for another model, or a device fails.
+    pub fn embed_on_device(
+        &self,
+        frames: &DeviceFrames,
+        tower: impl Fn(&Tensor) -> Result<Tensor> + Sync,
+    ) -> Result<Vec<f32>> {
+        let input = frames.input();
+        self.check_size(input.image.height, input.image.width)?;
+        let layout = PixelLayout::Patches { size: self.patch_size };
+        if (&input.image, input.layout) != (&self.spec, layout) {
+            return Err(RewardError::OutOfRange {
+                field: "frames on the device".into(),
+                got: format!("{input:?}"),
+                expected: format!("{layout:?} of {:?}", self.spec),
+            });
+        }
+        let patch_len = 3 * self.patch_size * self.patch_size;
+        let shape = (frames.n_views(), input.n_values() / patch_len, patch_len);
+        let patches = match self.judge.shared_with() {
+            Some(_) => imported::tensor(frames, shape, self.judge.device())?,
+            None => {
+                let dtype = if input.dtype == PixelType::F16 { DType::F16 } else { DType::F32 };
+                let values = frames.read()?;
+                Tensor::from_raw_buffer(&values, dtype, &[shape.0, shape.1, shape.2], self.judge.device())?
+                    .to_dtype(self.judge.dtype())?
+            }
+        };
+        // Whoever waits for a tensor waits without end; the device that draws is given up after a while.
+        frames.wait()?;
+        self.embed_patches(&patches, tower)
+    }
+
+    /// The same for patches that are on the tower's device, `[n, n_patches, 3 * patch * patch]`, normalised.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn embed_patches(
+        &self,
+        patches: &Tensor,
+        tower: impl Fn(&Tensor) -> Result<Tensor> + Sync,
+    ) -> Result<Vec<f32>> {
+        self.in_groups(patches.dim(0)?, |views| tower(&patches.narrow(0, views.start, views.len())?))
+    }
+
+    fn check_size(&self, height: usize, width: usize) -> Result<()> {
+        let (expected, got) = ((self.spec.height, self.spec.width), (height, width));
+        if expected == got { Ok(()) } else { Err(RewardError::WrongImageSize { expected, got }) }
+    }
+
+    fn in_groups(
+        &self,
+        n_views: usize,
+        embed: impl Fn(Range<usize>) -> Result<Tensor> + Sync,
+    ) -> Result<Vec<f32>> {
+        let group = self.group.load(Ordering::Relaxed);
+        let starts = (0..n_views).step_by(group);
+        let rows =
+            |start: usize| Ok(unit_rows(&embed(start..n_views.min(start + group))?.to_dtype(DType::F32)?)?);
+        let values = |rows: Tensor| -> Result<Vec<f32>> { Ok(rows.flatten_all()?.to_vec1()?) };
+        if self.judge.device().is_cpu() {
+            let starts: Vec<usize> = starts.collect();
+            let groups: Vec<Vec<f32>> =
+                starts.into_par_iter().map(|start| values(rows(start)?)).collect::<Result<_>>()?;
+            return Ok(groups.concat());
+        }
+        // All groups are sent before the first is waited for.
+        match starts.map(rows).collect::<Result<Vec<_>>>() {
+            Ok(groups) if groups.is_empty() => Ok(Vec::new()),
+            Ok(groups) => values(Tensor::cat(&groups, 0)?),
+            Err(error) if is_out_of_memory(&error) && 1 < group => {
+                self.group.store(group / 2, Ordering::Relaxed);
+                self.in_groups(n_views, embed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_out_of_memory(error: &RewardError) -> bool {
+    let text = error.to_string();
+    text.contains("OUT_OF_MEMORY") || text.contains("ALLOC_FAILED")
+}
+
+#[cfg(feature = "cuda")]
+mod imported {
+    use candle_core::backend::BackendStorage as _;
+    use candle_core::{
+        CpuStorage, CudaStorage, CustomOp1, DType, Device, Error, Layout, Result, Shape, Tensor,
+    };
+    use sayso_sim::render::DeviceFrames;
+
+    /// The frames as a tensor on their card, after one copy there.
+    pub fn tensor(frames: &DeviceFrames, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
+        // An operation of ours is the library's only public way in; it needs a tensor to work on.
+        let anchor = Tensor::zeros(1, DType::F16, device)?;
+        anchor.apply_op1_no_bwd(&Import { frames, shape: shape.into() })
+    }
+
+    struct Import<'a> {
+        frames: &'a DeviceFrames,
+        shape: Shape,
+    }
+
+    impl CustomOp1 for Import<'_> {
+        fn name(&self) -> &'static str {
+            "import-frames"
+        }
+
+        fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+            candle_core::bail!("frames on a card are read there")
+        }
+
+        fn cuda_fwd(&self, anchor: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+            let device = anchor.device().clone();
+            let values = self.frames.to_cuda(&device.cuda_stream()).map_err(Error::wrap)?;
+            Ok((CudaStorage::wrap_cuda_slice(values, device), self.shape.clone()))
+        }
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+mod imported {
+    use candle_core::{Device, Result, Tensor};
+    use sayso_sim::render::DeviceFrames;
+
+    pub fn tensor(_: &DeviceFrames, _: (usize, usize, usize), _: &Device) -> Result<Tensor> {
+        candle_core::bail!("this program was built without CUDA")
+    }
+}

@@ -1,0 +1,530 @@
+//! Vulkan's memory and semaphores as file descriptors, and what CUDA makes of them.
+//!
+//! Sources: the Vulkan specification on `VK_KHR_external_memory_fd` and `VK_KHR_external_semaphore_fd`; the CUDA driver API on
+//! external resource interoperability.
+
+#![allow(unsafe_code, reason = "two drivers share memory here, and neither has a safe interface for that")]
+
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+
+use ash::vk;
+use wgpu_hal::vulkan as hal;
+
+use crate::render::gpu::choice::DeviceUuid;
+use crate::render::gpu::device::Gpu;
+use crate::{Result, SimError};
+
+const MEMORY_HANDLE: vk::ExternalMemoryHandleTypeFlags = vk::ExternalMemoryHandleTypeFlags::OPAQUE_FD;
+const SEMAPHORE_HANDLE: vk::ExternalSemaphoreHandleTypeFlags =
+    vk::ExternalSemaphoreHandleTypeFlags::OPAQUE_FD;
+
+/// How long a buffer that is given up waits for its last reader, nanoseconds.
+const LAST_TURN_PATIENCE: u64 = 2_000_000_000;
+
+/// Opens a device; if Vulkan has it, with everything that exporting needs and the driver offers.
+pub fn open(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> Result<(wgpu::Device, wgpu::Queue), String> {
+    let features = adapter.features() & wgpu::Features::VULKAN_EXTERNAL_MEMORY_FD;
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: features,
+        required_limits: limits.clone(),
+        ..Default::default()
+    };
+    // SAFETY: the handle is used to open a device, which leaves the adapter as it is.
+    let Some(raw) = (unsafe { adapter.as_hal::<hal::Api>() }) else {
+        return pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| error.to_string());
+    };
+    let name = ash::khr::external_semaphore_fd::NAME;
+    let has_semaphores = raw.physical_device_capabilities().supports_extension(name);
+    let add_extension = move |args: hal::CreateDeviceCallbackArgs| {
+        if has_semaphores {
+            args.extensions.push(name);
+        }
+    };
+    // SAFETY: features and limits are the adapter's own, and the only extension that is added is one that it supports.
+    let device = unsafe {
+        raw.open_with_callback(features, limits, &descriptor.memory_hints, Some(Box::new(add_extension)))
+    };
+    drop(raw);
+    let device = device.map_err(|error| error.to_string())?;
+    // SAFETY: the device was opened from this adapter, with these features.
+    unsafe { adapter.create_device_from_hal::<hal::Api>(device, &descriptor) }
+        .map_err(|error| error.to_string())
+}
+
+/// The number that tells one device from another in Vulkan and in CUDA.
+pub fn uuid(adapter: &wgpu::Adapter) -> Option<DeviceUuid> {
+    // SAFETY: the handle is only asked.
+    let adapter = unsafe { adapter.as_hal::<hal::Api>() }?;
+    if adapter.shared_instance().instance_api_version() < vk::API_VERSION_1_1 {
+        return None;
+    }
+    let mut id = vk::PhysicalDeviceIDProperties::default();
+    let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut id);
+    let instance = adapter.shared_instance().raw_instance();
+    // SAFETY: the physical device is of this instance, whose version has the call.
+    unsafe { instance.get_physical_device_properties2(adapter.raw_physical_device(), &mut properties) };
+    Some(DeviceUuid(id.device_uuid))
+}
+
+/// Whether memory of this device can be exported.
+pub fn shares_memory(device: &wgpu::Device) -> bool {
+    // SAFETY: the handle is only asked.
+    let raw = unsafe { device.as_hal::<hal::Api>() };
+    let has_feature = device.features().contains(wgpu::Features::VULKAN_EXTERNAL_MEMORY_FD);
+    has_feature && raw.is_some_and(|device| exports_buffers(&device))
+}
+
+/// A buffer's memory as others can map it, and whose turn with it is next.
+///
+/// Those who use the buffer take turns: each waits on the card for the turn before and ends its own. Drawing and reading
+/// are both turns, so that neither side's host waits.
+#[derive(Debug)]
+pub struct Link {
+    /// First, so that CUDA lets go before Vulkan does.
+    #[cfg(feature = "cuda")]
+    imported: Mutex<Option<cuda::Imported>>,
+    memory: OwnedFd,
+    size: u64,
+    /// `None` where the driver exports no semaphores: hosts wait instead.
+    timeline: Option<Timeline>,
+    /// The turns that were handed out so far.
+    n_turns: Mutex<u64>,
+}
+
+impl Link {
+    /// A storage buffer of at least so many bytes in memory of its own, and the link to it; `None` if this device exports none.
+    ///
+    /// # Errors
+    /// If the device is out of memory.
+    pub fn new(gpu: &Gpu, size: u64) -> Result<Option<(wgpu::Buffer, Self)>> {
+        if !shares_memory(&gpu.device) {
+            return Ok(None);
+        }
+        // SAFETY: the handle is used to make objects of this device, which leaves it as it is.
+        let Some(device) = (unsafe { gpu.device.as_hal::<hal::Api>() }) else { return Ok(None) };
+        let failed = |error: vk::Result| match error {
+            vk::Result::ERROR_OUT_OF_DEVICE_MEMORY | vk::Result::ERROR_OUT_OF_HOST_MEMORY => {
+                SimError::GpuMemory {
+                    device: gpu.adapter().name.clone(),
+                    what: "a model's input".into(),
+                    need: Some(size),
+                }
+            }
+            error => SimError::Gpu(format!("{}: memory cannot be shared: {error}", gpu.adapter().name)),
+        };
+        let (buffer, memory, size) = exported_buffer(&device, size).map_err(failed)?;
+        // SAFETY: buffer and memory were made for this call, are bound to each other and known to nobody else.
+        let raw = unsafe { hal::Buffer::from_raw_managed(buffer, memory, 0, size) };
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+        let descriptor =
+            wgpu::BufferDescriptor { label: Some("a model's input"), size, usage, mapped_at_creation: false };
+        // SAFETY: the raw buffer is of this device, as large as the descriptor says and usable as it says; what it holds is
+        // written before it is read.
+        let buffer = unsafe { gpu.device.create_buffer_from_hal::<hal::Api>(raw, &descriptor) };
+        let memory = memory_fd(&device, memory).map_err(failed)?;
+        let timeline = Timeline::new(&gpu.device, &device).map_err(failed)?;
+        let link = Self {
+            #[cfg(feature = "cuda")]
+            imported: Mutex::new(None),
+            memory,
+            size,
+            timeline,
+            n_turns: Mutex::new(0),
+        };
+        Ok(Some((buffer, link)))
+    }
+
+    /// The memory, for somebody who maps it: Vulkan's opaque handle, and its size in bytes.
+    ///
+    /// # Errors
+    /// If the process has no file descriptor left.
+    pub fn export(&self) -> Result<(OwnedFd, u64)> {
+        let failed = |error| SimError::Gpu(format!("memory cannot be shared: {error}"));
+        Ok((self.memory.try_clone().map_err(failed)?, self.size))
+    }
+
+    /// The turn of the next submission; `None` if hosts wait instead. Nobody else holds the buffer now.
+    pub fn next_turn(&self) -> Option<Turn<'_>> {
+        let timeline = self.timeline.as_ref()?;
+        let mut n_turns = self.n_turns.lock().unwrap_or_else(PoisonError::into_inner);
+        *n_turns += 1;
+        Some(Turn { timeline, number: *n_turns })
+    }
+}
+
+/// One use of a buffer by the queue that draws.
+pub struct Turn<'a> {
+    timeline: &'a Timeline,
+    number: u64,
+}
+
+impl Turn<'_> {
+    /// The next submission of the queue, whoever makes it, is this turn.
+    pub fn stage(self, queue: &wgpu::Queue) {
+        // SAFETY: the handle is only told what to wait for.
+        let Some(queue) = (unsafe { queue.as_hal::<hal::Api>() }) else { return };
+        let semaphore = self.timeline.semaphore;
+        if 1 < self.number {
+            let everything = vk::PipelineStageFlags::ALL_COMMANDS;
+            queue.add_wait_semaphore(semaphore, Some(self.number - 1), everything);
+        }
+        queue.add_signal_semaphore(semaphore, Some(self.number));
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let n_turns = *self.n_turns.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(timeline) = &self.timeline {
+            timeline.wait(n_turns);
+        }
+    }
+}
+
+/// A semaphore that counts turns.
+#[derive(Debug)]
+struct Timeline {
+    semaphore: vk::Semaphore,
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "nobody but CUDA takes it"))]
+    handle: OwnedFd,
+    /// Keeps the device open.
+    device: wgpu::Device,
+}
+
+impl Timeline {
+    /// `None` if this device exports no semaphores.
+    fn new(owner: &wgpu::Device, device: &hal::Device) -> Result<Option<Self>, vk::Result> {
+        if !device.enabled_device_extensions().contains(&ash::khr::external_semaphore_fd::NAME) {
+            return Ok(None);
+        }
+        let (raw, instance) = (device.raw_device(), device.shared_instance().raw_instance());
+        let mut export = vk::ExportSemaphoreCreateInfo::default().handle_types(SEMAPHORE_HANDLE);
+        let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
+        let info = vk::SemaphoreCreateInfo::default().push_next(&mut export).push_next(&mut kind);
+        // SAFETY: wgpu opens every Vulkan device with timeline semaphores, and the extension is enabled.
+        let semaphore = unsafe { raw.create_semaphore(&info, None) }?;
+        let functions = ash::khr::external_semaphore_fd::Device::new(instance, raw);
+        let info = vk::SemaphoreGetFdInfoKHR::default().semaphore(semaphore).handle_type(SEMAPHORE_HANDLE);
+        // SAFETY: the semaphore was made to be exported so; the descriptor that comes is ours alone.
+        let handle = unsafe { functions.get_semaphore_fd(&info).map(|fd| OwnedFd::from_raw_fd(fd)) };
+        match handle {
+            Ok(handle) => Ok(Some(Self { semaphore, handle, device: owner.clone() })),
+            Err(error) => {
+                // SAFETY: nothing uses it yet.
+                unsafe { raw.destroy_semaphore(semaphore, None) };
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for a turn to end; not for ever, because a lost device ends none.
+    fn wait(&self, turn: u64) {
+        // SAFETY: the handle is only asked.
+        let Some(device) = (unsafe { self.device.as_hal::<hal::Api>() }) else { return };
+        let (semaphores, values) = ([self.semaphore], [turn]);
+        let info = vk::SemaphoreWaitInfo::default().semaphores(&semaphores).values(&values);
+        // SAFETY: the semaphore is of this device. Whether it came or not, there is nothing left to do.
+        let _ = unsafe { device.raw_device().wait_semaphores(&info, LAST_TURN_PATIENCE) };
+    }
+}
+
+impl Drop for Timeline {
+    fn drop(&mut self) {
+        // SAFETY: the handle is used to destroy what was made of it.
+        let Some(device) = (unsafe { self.device.as_hal::<hal::Api>() }) else { return };
+        // SAFETY: the link has waited for the last turn, and nobody stages another.
+        unsafe { device.raw_device().destroy_semaphore(self.semaphore, None) };
+    }
+}
+
+fn buffer_usage() -> vk::BufferUsageFlags {
+    vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_SRC
+}
+
+/// Whether memory of plain buffers can leave this device.
+fn exports_buffers(device: &hal::Device) -> bool {
+    let instance = device.shared_instance();
+    if instance.instance_api_version() < vk::API_VERSION_1_1 {
+        return false;
+    }
+    let info =
+        vk::PhysicalDeviceExternalBufferInfo::default().usage(buffer_usage()).handle_type(MEMORY_HANDLE);
+    let mut properties = vk::ExternalBufferProperties::default();
+    // SAFETY: the physical device is of this instance, whose version has the call.
+    unsafe {
+        instance.raw_instance().get_physical_device_external_buffer_properties(
+            device.raw_physical_device(),
+            &info,
+            &mut properties,
+        );
+    }
+    let features = properties.external_memory_properties.external_memory_features;
+    features.contains(vk::ExternalMemoryFeatureFlags::EXPORTABLE)
+        && !features.contains(vk::ExternalMemoryFeatureFlags::DEDICATED_ONLY)
+}
+
+/// A buffer in device memory of its own that can be exported, and the size of that memory.
+fn exported_buffer(
+    device: &hal::Device,
+    size: u64,
+) -> Result<(vk::Buffer, vk::DeviceMemory, u64), vk::Result> {
+    let (raw, instance) = (device.raw_device(), device.shared_instance().raw_instance());
+    let mut external = vk::ExternalMemoryBufferCreateInfo::default().handle_types(MEMORY_HANDLE);
+    let info = vk::BufferCreateInfo::default().size(size).usage(buffer_usage()).push_next(&mut external);
+    // SAFETY: the size is above 0, and the device exports buffers of this usage.
+    let buffer = unsafe { raw.create_buffer(&info, None) }?;
+    // SAFETY: the buffer is of this device, and the physical device of this instance.
+    let (needs, types) = unsafe {
+        let types = instance.get_physical_device_memory_properties(device.raw_physical_device());
+        (raw.get_buffer_memory_requirements(buffer), types)
+    };
+    let is_local = |i: &u32| {
+        let flags = types.memory_types[*i as usize].property_flags;
+        needs.memory_type_bits & (1 << i) != 0 && flags.contains(vk::MemoryPropertyFlags::DEVICE_LOCAL)
+    };
+    let allocate = || {
+        let memory_type =
+            (0..types.memory_type_count).find(is_local).ok_or(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)?;
+        let mut export = vk::ExportMemoryAllocateInfo::default().handle_types(MEMORY_HANDLE);
+        let info = vk::MemoryAllocateInfo::default()
+            .allocation_size(needs.size)
+            .memory_type_index(memory_type)
+            .push_next(&mut export);
+        // SAFETY: the type is one of this device's, which exports memory so.
+        let memory = unsafe { raw.allocate_memory(&info, None) }?;
+        // SAFETY: the memory is as large as the buffer needs and of a type that it allows; neither is bound yet.
+        match unsafe { raw.bind_buffer_memory(buffer, memory, 0) } {
+            Ok(()) => Ok(memory),
+            Err(error) => {
+                // SAFETY: nothing uses it.
+                unsafe { raw.free_memory(memory, None) };
+                Err(error)
+            }
+        }
+    };
+    match allocate() {
+        Ok(memory) => Ok((buffer, memory, needs.size)),
+        Err(error) => {
+            // SAFETY: nothing uses it.
+            unsafe { raw.destroy_buffer(buffer, None) };
+            Err(error)
+        }
+    }
+}
+
+fn memory_fd(device: &hal::Device, memory: vk::DeviceMemory) -> Result<OwnedFd, vk::Result> {
+    let (raw, instance) = (device.raw_device(), device.shared_instance().raw_instance());
+    let functions = ash::khr::external_memory_fd::Device::new(instance, raw);
+    let info = vk::MemoryGetFdInfoKHR::default().memory(memory).handle_type(MEMORY_HANDLE);
+    // SAFETY: wgpu enables the extension with the feature that was asked for, and the memory was allocated to be exported so;
+    // the descriptor that comes is ours alone.
+    unsafe { functions.get_memory_fd(&info).map(|fd| OwnedFd::from_raw_fd(fd)) }
+}
+
+/// CUDA's side.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use std::fs::File;
+    use std::os::fd::IntoRawFd as _;
+    use std::sync::{Arc, OnceLock, PoisonError};
+
+    use cudarc::driver::{
+        CudaContext, CudaSlice, CudaStream, DevicePtr as _, DevicePtrMut as _, DriverError, MappedBuffer,
+        result, sys,
+    };
+    use half::f16;
+
+    use super::Link;
+    use crate::render::gpu::choice::DeviceUuid;
+    use crate::render::gpu::device::Gpu;
+    use crate::{Result, SimError};
+
+    /// The driver of this machine, and the cards that it shows to this process.
+    #[derive(Clone, Debug)]
+    pub struct Cuda {
+        /// The version that the driver understands, as `1000 * major + 10 * minor`.
+        pub driver_version: u32,
+        /// The cards, in CUDA's order.
+        pub cards: Vec<DeviceUuid>,
+    }
+
+    /// The version of CUDA that this program was built for, as `1000 * major + 10 * minor`.
+    pub const BUILT_FOR: u32 = sys::CUDA_VERSION;
+
+    /// Asks the driver, once.
+    ///
+    /// # Errors
+    /// Why CUDA cannot be used here: no driver, one that is too old, or one that fails.
+    pub fn cuda() -> Result<&'static Cuda, String> {
+        static CUDA: OnceLock<Result<Cuda, String>> = OnceLock::new();
+        CUDA.get_or_init(ask).as_ref().map_err(Clone::clone)
+    }
+
+    fn ask() -> Result<Cuda, String> {
+        // SAFETY: the driver's library may be loaded at any time; it stays.
+        let library = unsafe { libloading::Library::new("libcuda.so.1") };
+        std::mem::forget(library.map_err(|_| "there is no NVIDIA driver (libcuda.so.1)".to_owned())?);
+        let mut version = 0;
+        // SAFETY: the call writes one number, and may come before the driver is initialised.
+        let asked = unsafe { sys::cuDriverGetVersion(&raw mut version) }.result();
+        let driver_version = asked.map(|()| version as u32).map_err(|error| error.to_string())?;
+        if driver_version < BUILT_FOR {
+            return Err(format!(
+                "the driver understands CUDA {}, and this program was built for {}: update the driver",
+                spelled(driver_version),
+                spelled(BUILT_FOR)
+            ));
+        }
+        let cards = || -> Result<Vec<DeviceUuid>, DriverError> {
+            result::init()?;
+            let card = |i| result::device::get_uuid(result::device::get(i)?);
+            (0..result::device::get_count()?)
+                .map(|i| Ok(DeviceUuid(card(i)?.bytes.map(|byte| byte as u8))))
+                .collect()
+        };
+        Ok(Cuda { driver_version, cards: cards().map_err(|error| error.to_string())? })
+    }
+
+    /// `13.0` for 13000.
+    pub fn spelled(version: u32) -> String {
+        format!("{}.{}", version / 1000, version % 1000 / 10)
+    }
+
+    /// A link's memory and semaphore as CUDA knows them.
+    #[derive(Debug)]
+    pub(in crate::render::gpu) struct Imported {
+        memory: MappedBuffer,
+        semaphore: Option<sys::CUexternalSemaphore>,
+        context: Arc<CudaContext>,
+    }
+
+    // SAFETY: the driver's handles may be used by any thread that has bound the context, which every use here does first.
+    unsafe impl Send for Imported {}
+
+    impl Imported {
+        fn new(link: &Link, context: &Arc<CudaContext>) -> Result<Self, DriverError> {
+            context.bind_to_thread()?;
+            let failed = |_| DriverError(sys::CUresult::CUDA_ERROR_OPERATING_SYSTEM);
+            let file = File::from(link.memory.try_clone().map_err(failed)?);
+            // SAFETY: the size is the one that the memory was allocated with.
+            let memory = unsafe { context.import_external_memory(file, link.size) }?.map_all()?;
+            let semaphore = match &link.timeline {
+                Some(timeline) => Some(import_semaphore(timeline.handle.try_clone().map_err(failed)?)?),
+                None => None,
+            };
+            Ok(Self { memory, semaphore, context: context.clone() })
+        }
+    }
+
+    fn import_semaphore(handle: std::os::fd::OwnedFd) -> Result<sys::CUexternalSemaphore, DriverError> {
+        let mut info = sys::CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC {
+            type_:
+                sys::CUexternalSemaphoreHandleType::CU_EXTERNAL_SEMAPHORE_HANDLE_TYPE_TIMELINE_SEMAPHORE_FD,
+            ..Default::default()
+        };
+        info.handle.fd = handle.into_raw_fd();
+        let mut semaphore = std::ptr::null_mut();
+        // SAFETY: the description is complete, and the context is bound; the driver owns the descriptor from here on.
+        unsafe { sys::cuImportExternalSemaphore(&raw mut semaphore, &raw const info) }.result()?;
+        Ok(semaphore)
+    }
+
+    impl Drop for Imported {
+        fn drop(&mut self) {
+            let Some(semaphore) = self.semaphore else { return };
+            let destroy = || -> Result<(), DriverError> {
+                self.context.bind_to_thread()?;
+                self.context.synchronize()?;
+                // SAFETY: nothing is left on the card that would wait for it or end a turn.
+                unsafe { sys::cuDestroyExternalSemaphore(semaphore) }.result()
+            };
+            // There is nobody left to tell; the context keeps the error for its next call.
+            self.context.record_err(destroy());
+        }
+    }
+
+    impl Link {
+        /// Copies the first `n_values` halves on the card, as the stream's next work. The host waits for nothing, unless the
+        /// driver exports no semaphores: then for `drawn`, and for the copy.
+        ///
+        /// # Errors
+        /// If the card is out of memory, or the driver refuses.
+        pub fn copy(
+            &self,
+            gpu: &Gpu,
+            n_values: usize,
+            stream: &Arc<CudaStream>,
+            drawn: impl FnOnce() -> Result<()>,
+        ) -> Result<CudaSlice<f16>> {
+            if self.timeline.is_none() {
+                drawn()?;
+            }
+            assert!(n_values as u64 * 2 <= self.size, "more values than the memory holds");
+            self.take_turn(n_values, stream).map_err(|error| failure(gpu, n_values, error))
+        }
+
+        fn take_turn(
+            &self,
+            n_values: usize,
+            stream: &Arc<CudaStream>,
+        ) -> Result<CudaSlice<f16>, DriverError> {
+            stream.context().bind_to_thread()?;
+            let mut imported = self.imported.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_other = |it: &mut Imported| !Arc::ptr_eq(&it.context, stream.context());
+            if imported.as_mut().is_none_or(is_other) {
+                *imported = Some(Imported::new(self, stream.context())?);
+            }
+            let Some(Imported { memory, semaphore, .. }) = imported.as_ref() else { unreachable!() };
+            // SAFETY: all of it is written by the copy below, which the stream runs before anything else that reads it.
+            let mut values = unsafe { stream.alloc::<f16>(n_values) }?;
+            let mut n_turns = self.n_turns.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(semaphore) = semaphore {
+                let mut info = sys::CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS::default();
+                info.params.fence.value = *n_turns;
+                // SAFETY: the semaphore is alive, and the turn that is waited for has been submitted.
+                let wait = unsafe {
+                    sys::cuWaitExternalSemaphoresAsync(semaphore, &raw const info, 1, stream.cu_stream())
+                };
+                wait.result()?;
+            }
+            {
+                let (from, _read) = memory.device_ptr(stream);
+                let (to, _written) = values.device_ptr_mut(stream);
+                // SAFETY: both ranges hold `n_values` halves, and they are apart.
+                unsafe { result::memcpy_dtod_async(to, from, n_values * 2, stream.cu_stream()) }?;
+            }
+            match semaphore {
+                Some(semaphore) => {
+                    let mut info = sys::CUDA_EXTERNAL_SEMAPHORE_SIGNAL_PARAMS::default();
+                    info.params.fence.value = *n_turns + 1;
+                    // SAFETY: the semaphore is alive; turns are handed out in order under the lock, so that it only counts up.
+                    let signal = unsafe {
+                        sys::cuSignalExternalSemaphoresAsync(
+                            semaphore,
+                            &raw const info,
+                            1,
+                            stream.cu_stream(),
+                        )
+                    };
+                    signal.result()?;
+                    *n_turns += 1;
+                }
+                None => stream.synchronize()?,
+            }
+            Ok(values)
+        }
+    }
+
+    fn failure(gpu: &Gpu, n_values: usize, error: DriverError) -> SimError {
+        let device = gpu.adapter().name.clone();
+        match error.0 {
+            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => SimError::GpuMemory {
+                device,
+                what: "a model's input".into(),
+                need: Some(n_values as u64 * 2),
+            },
+            _ => SimError::Gpu(format!("{device}: pictures do not reach CUDA: {error}")),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Pictures that stay on the device that drew them.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::bridge::Link;
+use super::device::Gpu;
+use super::model_input::ModelInput;
+use super::read_back::ReadBack;
+use crate::Result;
+
+/// A batch of views as a model reads them, on the device that drew them. While it lives its buffer is not drawn into again;
+/// buffers go round.
+#[derive(Debug)]
+pub struct DeviceFrames {
+    slot: Arc<Slot>,
+    gpu: Arc<Gpu>,
+    input: ModelInput,
+    n_views: usize,
+    drawn: wgpu::SubmissionIndex,
+}
+
+impl DeviceFrames {
+    pub(super) fn new(
+        slot: Arc<Slot>,
+        gpu: Arc<Gpu>,
+        input: ModelInput,
+        n_views: usize,
+        drawn: wgpu::SubmissionIndex,
+    ) -> Self {
+        Self { slot, gpu, input, n_views, drawn }
+    }
+
+    /// Number of views.
+    pub fn n_views(&self) -> usize {
+        self.n_views
+    }
+
+    /// The order of their values.
+    pub fn input(&self) -> &ModelInput {
+        &self.input
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// Returns when they are drawn.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    pub fn wait(&self) -> Result<()> {
+        self.gpu.wait(self.drawn.clone())
+    }
+
+    /// The values as bytes in the machine's order, copied to the host: for models that do not live on the device.
+    ///
+    /// # Errors
+    /// If the device is lost or out of memory.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        let n_bytes = self.n_views * self.input.n_bytes();
+        let size = n_bytes.next_multiple_of(4) as u64;
+        let mut read_back = ReadBack::default();
+        read_back.bytes(&self.gpu, &self.slot.buffer, size, |bytes| bytes[..n_bytes].to_vec())
+    }
+
+    /// The memory that the values lie in, from its start, as another interface can map it: a file descriptor of Vulkan's
+    /// kind `OPAQUE_FD`, and the size of the memory. `None` if the device exports none. Whoever reads it first waits
+    /// ([`Self::wait`]).
+    ///
+    /// # Errors
+    /// If the process has no file descriptor left.
+    #[cfg(target_os = "linux")]
+    pub fn export(&self) -> Result<Option<(OwnedFd, u64)>> {
+        self.slot.link.as_ref().map(Link::export).transpose()
+    }
+
+    /// A copy of the values in CUDA's memory, `[n_views * n_values]` halves, as the next work of the stream. The host does not
+    /// wait for it, and the pictures may be dropped at once.
+    ///
+    /// # Errors
+    /// If the device exports no memory, is lost, or is out of memory.
+    ///
+    /// # Panics
+    /// If the values are no halves.
+    #[cfg(feature = "cuda")]
+    pub fn to_cuda(
+        &self,
+        stream: &Arc<cudarc::driver::CudaStream>,
+    ) -> Result<cudarc::driver::CudaSlice<half::f16>> {
+        assert_eq!(self.input.dtype, super::PixelType::F16, "the card's model reads halves");
+        let Some(link) = &self.slot.link else {
+            let device = &self.gpu.adapter().name;
+            return Err(crate::SimError::Gpu(format!("{device} does not share its memory with CUDA")));
+        };
+        link.copy(&self.gpu, self.n_views * self.input.n_values(), stream, || self.wait())
+    }
+}
+
+/// A buffer for one batch.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Before the buffer, so that nobody else uses the memory when it is freed.
+    pub link: Option<Link>,
+    pub buffer: wgpu::Buffer,
+}
+
+impl Slot {
+    fn new(gpu: &Gpu, size: u64) -> Result<Self> {
+        gpu.check_size("a model's input", size)?;
+        Ok(match Link::new(gpu, size)? {
+            Some((buffer, link)) => Self { link: Some(link), buffer },
+            None => {
+                let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+                Self { link: None, buffer: gpu.buffer("a model's input", size, usage)? }
+            }
+        })
+    }
+}
+
+/// The buffers of a renderer's batches: as many as were ever alive together.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    slots: Vec<Arc<Slot>>,
+}
+
+impl Ring {
+    /// A buffer of at least so many bytes that nobody holds.
+    pub fn take(&mut self, gpu: &Gpu, size: u64) -> Result<Arc<Slot>> {
+        let is_free = |slot: &Arc<Slot>| Arc::strong_count(slot) == 1;
+        let mut free = self.slots.iter().filter(|slot| is_free(slot));
+        if let Some(slot) = free.find(|slot| size <= slot.buffer.size()) {
+            return Ok(slot.clone());
+        }
+        // Those that are free are too small.
+        self.slots.retain(|slot| !is_free(slot));
+        let slot = Arc::new(Slot::new(gpu, size.next_multiple_of(256).max(256))?);
+        self.slots.push(slot.clone());
+        Ok(slot)
+    }
+
+    /// Bytes on the device.
+    pub fn size(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.buffer.size()).sum()
+    }
+}

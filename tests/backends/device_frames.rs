@@ -1,0 +1,190 @@
+//! Frames that stay on the device: what lies there, who may draw over it when, and that a judge scores them as it scores
+//! frames that came through the host.
+
+use std::sync::Arc;
+
+use sayso::models;
+use sayso_envs::{
+    AutoresetMode, EnvConfig, JudgeConfig, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _,
+};
+use sayso_rewards::{
+    CheckpointModel, Embeddings, FrameReward, GoalBaselineConfig, ImageTextModel, JudgeDevice, LanguageReward,
+};
+use sayso_sim::frame_batch::DeviceRequest;
+use sayso_sim::render::{
+    DeviceChoice, DeviceFrames, DrawOn, ModelInput, PixelLayout, PixelType, Samples, View, adapters,
+};
+use sayso_sim::{FrameBatch, FramePart, FrameRequest, Frames, ImageSpec};
+
+use crate::compare::gpu;
+use crate::scenes::assorted;
+use crate::tasks::actions;
+use crate::worlds::around;
+
+fn input(side: usize) -> ModelInput {
+    let image = ImageSpec { height: side, width: side, mean: [0.4; 3], std: [0.3; 3] };
+    ModelInput { image, layout: PixelLayout::Patches { size: 8 }, dtype: PixelType::F16 }
+}
+
+/// Buffers are held while their frames live, and go round afterwards.
+pub fn buffers() {
+    let renderer = &mut gpu();
+    let (drawing, input) = (assorted(2), input(32));
+    let views = around(6, 1.4);
+    let mut draw =
+        |k: usize| renderer.draw_for_model(&[&drawing], &views[k..=k], &input, Samples::One, true).unwrap();
+    let alone: Vec<Vec<u8>> = (0..6).map(|k| draw(k).read().unwrap()).collect();
+    assert!(alone.windows(2).all(|pair| pair[0] != pair[1]), "views differ");
+    let together: Vec<DeviceFrames> = (0..6).map(&mut draw).collect();
+    for (k, frames) in together.iter().enumerate() {
+        assert!(frames.read().unwrap() == alone[k], "view {k} was drawn over");
+    }
+    drop(together);
+    let size = renderer.device_bytes();
+    for _ in 0..20 {
+        renderer.draw_for_model(&[&drawing], &views[..1], &input, Samples::One, true).unwrap();
+    }
+    assert_eq!(renderer.device_bytes(), size, "buffers go round");
+    let none = renderer.draw_for_model(&[&drawing], &[], &input, Samples::One, true).unwrap();
+    assert_eq!((none.n_views(), none.read().unwrap().len()), (0, 0));
+}
+
+/// The memory that another interface is given holds what was drawn.
+#[cfg(target_os = "linux")]
+pub fn export() {
+    use std::os::unix::fs::FileExt as _;
+
+    let renderer = &mut gpu();
+    let (drawing, input) = (assorted(2), input(64));
+    let frames = renderer.draw_for_model(&[&drawing], &around(3, 1.4), &input, Samples::One, true).unwrap();
+    let Some((memory, size)) = frames.export().unwrap() else {
+        assert!(!renderer.gpu().shares_memory());
+        return;
+    };
+    assert!(renderer.gpu().shares_memory());
+    let want = frames.read().unwrap();
+    assert!(want.len() as u64 <= size);
+    // Only software keeps its memory in a file; there it begins after a header of the driver's.
+    if renderer.gpu().adapter().kind != "software" {
+        return;
+    }
+    let file = std::fs::File::from(memory);
+    let mut stored = vec![0; file.metadata().unwrap().len() as usize];
+    file.read_exact_at(&mut stored, 0).unwrap();
+    let starts = 0..=stored.len().saturating_sub(want.len());
+    let found = starts.step_by(16).any(|start| stored[start..].starts_with(&want));
+    assert!(found, "{} bytes are not among the {} of the memory", want.len(), stored.len());
+}
+
+/// The bundled model on the CPU, told to read what the device left.
+struct OnDevice(Arc<CheckpointModel>);
+
+impl ImageTextModel for OnDevice {
+    fn image_spec(&self) -> &ImageSpec {
+        self.0.image_spec()
+    }
+
+    fn embed_dim(&self) -> usize {
+        self.0.embed_dim()
+    }
+
+    fn embed_frames(&self, _: &Frames) -> sayso_rewards::Result<Embeddings> {
+        panic!("frames came through the host")
+    }
+
+    fn frame_request(&self) -> FrameRequest {
+        let uuid = adapters()[0].uuid.expect("a Vulkan device has a UUID");
+        let layout = PixelLayout::Patches { size: 8 };
+        let on_device = Some(DeviceRequest { uuid, layout, dtype: PixelType::F32 });
+        FrameRequest { image: self.0.image_spec().clone(), on_device }
+    }
+
+    fn embed_device_frames(&self, frames: &DeviceFrames) -> sayso_rewards::Result<Embeddings> {
+        self.0.embed_device_frames(frames)
+    }
+
+    fn embed_prompts(&self, prompts: &[String]) -> sayso_rewards::Result<Embeddings> {
+        self.0.embed_prompts(prompts)
+    }
+}
+
+fn reward(model: Arc<dyn ImageTextModel>) -> Arc<dyn FrameReward> {
+    let goal = vec!["the gripper touching the red ball".to_owned()];
+    let baseline = vec!["the gripper far from the red ball".to_owned()];
+    Arc::new(LanguageReward::new(model, &GoalBaselineConfig { goal, baseline, alpha: 0.5 }).unwrap())
+}
+
+/// Rewards of a few steps, scored at once or by whoever takes the frames.
+fn rewards(judge: &Arc<dyn FrameReward>, n_groups: usize, is_deferred: bool) -> Vec<f32> {
+    let config = EnvConfig {
+        n_envs: 6,
+        autoreset: AutoresetMode::SameStep,
+        max_episode_steps: Some(3),
+        device: DrawOn::Gpu(DeviceChoice::First),
+        n_groups,
+        ..EnvConfig::default()
+    };
+    let source = match is_deferred {
+        true => RewardSource::Deferred(judge.frame_request(), JudgeConfig::default()),
+        false => RewardSource::Language(judge.clone(), JudgeConfig::default()),
+    };
+    let mut env = VecEnv::new(&config, source).unwrap();
+    let (mut batch, mut all) = (StepBatch::default(), Vec::new());
+    env.reset(&ResetOptions { seed: Some(4), mask: None }, &mut batch).unwrap();
+    let n_views_per_env = env.task_spec().judge_cameras.len();
+    let mut waiting: Vec<FrameBatch> = Vec::new();
+    for step in 0..5 {
+        env.step(&actions(&env, step), &mut batch).unwrap();
+        if is_deferred {
+            let mut frames = FrameBatch::default();
+            env.swap_judge_frames(&mut frames);
+            assert_eq!((frames.parts.len(), frames.n_views()), (n_groups, 6 * n_views_per_env));
+            waiting.push(frames);
+        } else {
+            all.extend_from_slice(&batch.rewards);
+        }
+    }
+    for frames in &waiting {
+        let mut scores = Vec::new();
+        judge.score(frames, n_views_per_env, &mut scores).unwrap();
+        all.extend(scores);
+    }
+    all
+}
+
+/// However frames reach the judge, in however many groups, at once or later: the same rewards, bit by bit.
+pub fn judges() {
+    let model = models::load("bundled", &JudgeDevice::cpu()).unwrap();
+    let (by_host, by_device) = (reward(model.clone()), reward(Arc::new(OnDevice(model))));
+    let want = rewards(&by_host, 1, false);
+    assert!(want.windows(2).any(|pair| pair[0] != pair[1]), "rewards vary");
+    for (judge, n_groups, is_deferred) in [
+        (&by_host, 2, false),
+        (&by_host, 3, true),
+        (&by_device, 1, false),
+        (&by_device, 2, false),
+        (&by_device, 1, true),
+        (&by_device, 3, true),
+    ] {
+        assert_eq!(rewards(judge, n_groups, is_deferred), want, "{n_groups} groups, deferred: {is_deferred}");
+    }
+}
+
+/// Frames for another model are refused, and so are those that nobody can read.
+pub fn mismatches() {
+    let renderer = &mut gpu();
+    let drawing = assorted(0);
+    let view: Vec<View> = around(1, 1.4);
+    let frames = renderer.draw_for_model(&[&drawing], &view, &input(64), Samples::One, true).unwrap();
+    let model = models::load("bundled", &JudgeDevice::cpu()).unwrap();
+    let error = model.embed_device_frames(&frames).unwrap_err().to_string();
+    assert!(error.contains("frames on the device"), "{error}");
+    let small = renderer.draw_for_model(&[&drawing], &view, &input(32), Samples::One, true).unwrap();
+    let error = model.embed_device_frames(&small).unwrap_err().to_string();
+    assert!(error.contains("(32, 32)"), "{error}");
+    let mut batch =
+        FrameBatch { parts: vec![FramePart::Device(frames), FramePart::Host(Frames::new(2, 4, 4))] };
+    assert_eq!(batch.n_views(), 3);
+    batch.release();
+    assert_eq!(batch.n_views(), 2, "host frames stay");
+}
