@@ -92,7 +92,7 @@ impl fmt::Display for JudgeDevice {
 #[cfg(feature = "cuda")]
 mod cuda {
     use candle_core::{DType, Device, Tensor};
-    use sayso_sim::render::{Gpu, cuda};
+    use sayso_sim::render::{CudaDriver, Gpu};
 
     use super::{JudgeDevice, Route};
     use crate::{Result, RewardError};
@@ -108,7 +108,7 @@ mod cuda {
     }
 
     fn open(gpu: &Gpu) -> Result<JudgeDevice, String> {
-        let driver = cuda::cuda()?;
+        let driver = CudaDriver::get()?;
         let uuid = gpu.adapter().uuid.ok_or("the device that draws has no UUID")?;
         let found = driver.cards.iter().position(|card| *card == uuid);
         let ordinal = found.ok_or_else(|| format!("CUDA does not see {uuid}, which draws"))?;

@@ -13,12 +13,12 @@ mod texture;
 
 pub use backend::{Backend, DrawOn};
 pub use cpu::CpuRenderer;
-#[cfg(feature = "cuda")]
-pub use gpu::cuda;
 pub use gpu::{
     Adapter, DeviceChoice, DeviceFrames, DeviceUuid, Gpu, GpuRenderer, ModelInput, PciBusId, PixelLayout,
     PixelType, adapters,
 };
+#[cfg(feature = "cuda")]
+pub use gpu::{CudaDriver, CudaVersion};
 pub use mesh::Mesh;
 pub use texture::Texture;
 

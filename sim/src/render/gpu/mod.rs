@@ -20,7 +20,7 @@ mod stage;
 mod tests;
 
 #[cfg(feature = "cuda")]
-pub use bridge::cuda;
+pub use bridge::{CudaDriver, CudaVersion};
 pub use choice::{Adapter, DeviceChoice, DeviceUuid, PciBusId, adapters};
 pub use device::Gpu;
 pub use device_frames::DeviceFrames;

@@ -324,10 +324,10 @@ fn memory_fd(device: &hal::Device, memory: vk::DeviceMemory) -> Result<OwnedFd, 
 
 /// CUDA's side.
 #[cfg(feature = "cuda")]
-pub mod cuda {
+pub(in crate::render::gpu) mod cuda {
     use std::fs::File;
     use std::os::fd::IntoRawFd as _;
-    use std::sync::{Arc, OnceLock, PoisonError};
+    use std::sync::{Arc, PoisonError};
 
     use cudarc::driver::{
         CudaContext, CudaSlice, CudaStream, DevicePtr as _, DevicePtrMut as _, DriverError, MappedBuffer,
@@ -336,59 +336,21 @@ pub mod cuda {
     use half::f16;
 
     use super::Link;
-    use crate::render::gpu::choice::DeviceUuid;
     use crate::render::gpu::device::Gpu;
     use crate::{Result, SimError};
 
-    /// The driver of this machine, and the cards that it shows to this process.
-    #[derive(Clone, Debug)]
-    pub struct Cuda {
-        /// The version that the driver understands, as `1000 * major + 10 * minor`.
-        pub driver_version: u32,
-        /// The cards, in CUDA's order.
-        pub cards: Vec<DeviceUuid>,
-    }
-
-    /// The version of CUDA that this program was built for, as `1000 * major + 10 * minor`.
-    pub const BUILT_FOR: u32 = sys::CUDA_VERSION;
-
-    /// Asks the driver, once.
+    /// The version of CUDA that the driver understands, as `1000 * major + 10 * minor`.
     ///
     /// # Errors
-    /// Why CUDA cannot be used here: no driver, one that is too old, or one that fails.
-    pub fn cuda() -> Result<&'static Cuda, String> {
-        static CUDA: OnceLock<Result<Cuda, String>> = OnceLock::new();
-        CUDA.get_or_init(ask).as_ref().map_err(Clone::clone)
-    }
-
-    fn ask() -> Result<Cuda, String> {
+    /// If there is no driver, or it fails.
+    pub(in crate::render::gpu) fn driver_version() -> Result<u32, String> {
         // SAFETY: the driver's library may be loaded at any time; it stays.
         let library = unsafe { libloading::Library::new("libcuda.so.1") };
         std::mem::forget(library.map_err(|_| "there is no NVIDIA driver (libcuda.so.1)".to_owned())?);
         let mut version = 0;
         // SAFETY: the call writes one number, and may come before the driver is initialised.
-        let asked = unsafe { sys::cuDriverGetVersion(&raw mut version) }.result();
-        let driver_version = asked.map(|()| version as u32).map_err(|error| error.to_string())?;
-        if driver_version < BUILT_FOR {
-            return Err(format!(
-                "the driver understands CUDA {}, and this program was built for {}: update the driver",
-                spelled(driver_version),
-                spelled(BUILT_FOR)
-            ));
-        }
-        let cards = || -> Result<Vec<DeviceUuid>, DriverError> {
-            result::init()?;
-            let card = |i| result::device::get_uuid(result::device::get(i)?);
-            (0..result::device::get_count()?)
-                .map(|i| Ok(DeviceUuid(card(i)?.bytes.map(|byte| byte as u8))))
-                .collect()
-        };
-        Ok(Cuda { driver_version, cards: cards().map_err(|error| error.to_string())? })
-    }
-
-    /// `13.0` for 13000.
-    pub fn spelled(version: u32) -> String {
-        format!("{}.{}", version / 1000, version % 1000 / 10)
+        unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map_err(|error| error.to_string())?;
+        Ok(version as u32)
     }
 
     /// A link's memory and semaphore as CUDA knows them.
@@ -418,12 +380,13 @@ pub mod cuda {
     }
 
     fn import_semaphore(handle: std::os::fd::OwnedFd) -> Result<sys::CUexternalSemaphore, DriverError> {
-        let mut info = sys::CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC {
+        let info = sys::CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC {
             type_:
                 sys::CUexternalSemaphoreHandleType::CU_EXTERNAL_SEMAPHORE_HANDLE_TYPE_TIMELINE_SEMAPHORE_FD,
-            ..Default::default()
+            handle: sys::CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC_st__bindgen_ty_1 { fd: handle.into_raw_fd() },
+            flags: 0,
+            reserved: [0; 16],
         };
-        info.handle.fd = handle.into_raw_fd();
         let mut semaphore = std::ptr::null_mut();
         // SAFETY: the description is complete, and the context is bound; the driver owns the descriptor from here on.
         unsafe { sys::cuImportExternalSemaphore(&raw mut semaphore, &raw const info) }.result()?;
@@ -480,7 +443,8 @@ pub mod cuda {
             let mut values = unsafe { stream.alloc::<f16>(n_values) }?;
             let mut n_turns = self.n_turns.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(semaphore) = semaphore {
-                let mut info = sys::CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS::default();
+                // SAFETY: numbers, all of which may be 0.
+                let mut info: sys::CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS = unsafe { std::mem::zeroed() };
                 info.params.fence.value = *n_turns;
                 // SAFETY: the semaphore is alive, and the turn that is waited for has been submitted.
                 let wait = unsafe {
@@ -496,7 +460,8 @@ pub mod cuda {
             }
             match semaphore {
                 Some(semaphore) => {
-                    let mut info = sys::CUDA_EXTERNAL_SEMAPHORE_SIGNAL_PARAMS::default();
+                    // SAFETY: numbers, all of which may be 0.
+                    let mut info: sys::CUDA_EXTERNAL_SEMAPHORE_SIGNAL_PARAMS = unsafe { std::mem::zeroed() };
                     info.params.fence.value = *n_turns + 1;
                     // SAFETY: the semaphore is alive; turns are handed out in order under the lock, so that it only counts up.
                     let signal = unsafe {

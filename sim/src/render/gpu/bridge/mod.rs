@@ -14,8 +14,10 @@ mod platform;
 
 pub(super) use platform::{Link, Turn, open, shares_memory, uuid};
 
-#[cfg(all(feature = "cuda", target_os = "linux"))]
-pub use platform::cuda;
+#[cfg(feature = "cuda")]
+mod driver;
+#[cfg(feature = "cuda")]
+pub use driver::{CudaDriver, CudaVersion};
 
 #[cfg(all(feature = "cuda", not(target_os = "linux")))]
 compile_error!("the feature `cuda` is for Linux; Windows has other handles than file descriptors");

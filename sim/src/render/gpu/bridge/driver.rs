@@ -1,0 +1,60 @@
+//! CUDA's driver: whether it is there, and what it shows.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use cudarc::driver::{DriverError, result, sys};
+
+use super::platform::cuda::driver_version;
+use crate::render::gpu::choice::DeviceUuid;
+
+/// The driver of this machine, and the cards that it shows to this process.
+#[derive(Clone, Debug)]
+pub struct CudaDriver {
+    /// What it understands.
+    pub version: CudaVersion,
+    /// The cards, in CUDA's order.
+    pub cards: Vec<DeviceUuid>,
+}
+
+/// A version of CUDA, as `1000 * major + 10 * minor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CudaVersion(pub u32);
+
+impl fmt::Display for CudaVersion {
+    /// `13.0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0 / 1000, self.0 % 1000 / 10)
+    }
+}
+
+impl CudaDriver {
+    /// The version that this program was built for.
+    pub const BUILT_FOR: CudaVersion = CudaVersion(sys::CUDA_VERSION);
+
+    /// Asks the driver, once.
+    ///
+    /// # Errors
+    /// Why CUDA cannot be used here: no driver, one that is too old for this program's kernels, or one that fails.
+    pub fn get() -> Result<&'static Self, String> {
+        static DRIVER: OnceLock<Result<CudaDriver, String>> = OnceLock::new();
+        DRIVER.get_or_init(Self::ask).as_ref().map_err(Clone::clone)
+    }
+
+    fn ask() -> Result<Self, String> {
+        let version = CudaVersion(driver_version()?);
+        if version < Self::BUILT_FOR {
+            let built_for = Self::BUILT_FOR;
+            return Err(format!(
+                "the driver understands CUDA {version}, and this program was built for {built_for}: update the driver"
+            ));
+        }
+        let uuid = |i| result::device::get_uuid(result::device::get(i)?);
+        let cards = || -> Result<Vec<DeviceUuid>, DriverError> {
+            result::init()?;
+            let n_cards = result::device::get_count()?;
+            (0..n_cards).map(|i| Ok(DeviceUuid(uuid(i)?.bytes.map(|byte| byte as u8)))).collect()
+        };
+        Ok(Self { version, cards: cards().map_err(|error| error.to_string())? })
+    }
+}
