@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Makes stand-ins for CUDA's libraries that load the real ones when they are first called.
+
+    late_libraries.py FOLDER
+
+The tensor library links libcuda, libcublas and others by name, so that a program built with it would not even start on a
+machine without them. This writes static libraries of the same names into FOLDER: every function jumps through a slot of a
+table, and a slot that is empty is filled by dlopen and dlsym first. x86-64 Linux.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+# Module of the bindings, and the file that the loader knows.
+LIBRARIES = {
+    "cuda": ("driver", "libcuda.so.1"),
+    "cublas": ("cublas", "libcublas.so.13"),
+    "cublasLt": ("cublaslt", "libcublasLt.so.13"),
+    "curand": ("curand", "libcurand.so.10"),
+    "nvrtc": ("nvrtc", "libnvrtc.so.13"),
+}
+
+# A call arrives with its arguments in registers; they are put aside while the slot is filled.
+ASSEMBLY = """
+    .text
+    .macro late name, index
+    .globl \\name
+    .type \\name, @function
+\\name:
+    movq {lib}_slots+8*\\index(%rip), %rax
+    testq %rax, %rax
+    je 9f
+    jmp *%rax
+9:  movl $\\index, %eax
+    jmp {lib}_fill
+    .endm
+
+    .type {lib}_fill, @function
+{lib}_fill:
+    pushq %rbp
+    movq %rsp, %rbp
+    andq $-16, %rsp
+    subq $192, %rsp
+    movq %rdi, 0(%rsp)
+    movq %rsi, 8(%rsp)
+    movq %rdx, 16(%rsp)
+    movq %rcx, 24(%rsp)
+    movq %r8, 32(%rsp)
+    movq %r9, 40(%rsp)
+    movups %xmm0, 64(%rsp)
+    movups %xmm1, 80(%rsp)
+    movups %xmm2, 96(%rsp)
+    movups %xmm3, 112(%rsp)
+    movups %xmm4, 128(%rsp)
+    movups %xmm5, 144(%rsp)
+    movups %xmm6, 160(%rsp)
+    movups %xmm7, 176(%rsp)
+    movl %eax, %edi
+    call {lib}_find
+    movq 0(%rsp), %rdi
+    movq 8(%rsp), %rsi
+    movq 16(%rsp), %rdx
+    movq 24(%rsp), %rcx
+    movq 32(%rsp), %r8
+    movq 40(%rsp), %r9
+    movups 64(%rsp), %xmm0
+    movups 80(%rsp), %xmm1
+    movups 96(%rsp), %xmm2
+    movups 112(%rsp), %xmm3
+    movups 128(%rsp), %xmm4
+    movups 144(%rsp), %xmm5
+    movups 160(%rsp), %xmm6
+    movups 176(%rsp), %xmm7
+    leave
+    jmp *%rax
+
+{functions}
+    .section .note.GNU-stack,"",@progbits
+"""
+
+LOADER = """
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define HIDDEN __attribute__((visibility("hidden")))
+
+HIDDEN void *{lib}_slots[{n}];
+static const char *const names[{n}] = {{{names}}};
+
+HIDDEN void *{lib}_find(unsigned index) {{
+    void *library = dlopen("{file}", RTLD_NOW | RTLD_GLOBAL);
+    void *function = library ? dlsym(library, names[index]) : NULL;
+    if (!function) {{
+        fprintf(stderr, "error: %s is needed and not there: %s\\n", names[index], dlerror());
+        exit(1);
+    }}
+    return {lib}_slots[index] = function;
+}}
+"""
+
+
+def bindings() -> pathlib.Path:
+    """The sources of the bindings, as cargo has unpacked them."""
+    metadata = ["cargo", "metadata", "--format-version", "1", "--features", "cuda"]
+    packages = json.loads(subprocess.check_output(metadata))["packages"]
+    manifest = next(p["manifest_path"] for p in packages if p["name"] == "cudarc")
+    return pathlib.Path(manifest).parent / "src"
+
+
+def main() -> None:
+    folder = pathlib.Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = bindings()
+    for lib, (module, file) in LIBRARIES.items():
+        text = (sources / module / "sys" / "mod.rs").read_text()
+        names = sorted(set(re.findall(r'extern "C" \{\s*fn (\w+)\(', text)))
+        assert names, f"no functions of {lib} in the bindings"
+        functions = "\n".join(f"    late {name}, {index}" for index, name in enumerate(names))
+        parts = {
+            "jumps.S": ASSEMBLY.format(lib=lib, functions=functions),
+            "loader.c": LOADER.format(
+                lib=lib, n=len(names), file=file, names=", ".join(f'"{name}"' for name in names)
+            ),
+        }
+        objects = []
+        for name, source in parts.items():
+            path = folder / f"{lib}-{name}"
+            path.write_text(source)
+            objects.append(path.with_suffix(".o"))
+            subprocess.check_call(["cc", "-O2", "-fPIC", "-c", path, "-o", objects[-1]])
+        archive = folder / f"lib{lib}.a"
+        archive.unlink(missing_ok=True)
+        subprocess.check_call(["ar", "rcs", archive, *objects])
+
+
+if __name__ == "__main__":
+    main()
