@@ -18,12 +18,6 @@ pub fn facts() -> Vec<Fact> {
     ]
 }
 
-/// What could draw beside the processor, by the numbers that `--device gpu:N` takes. Asks the drivers, which takes a moment.
-pub fn graphics() -> Vec<Fact> {
-    let adapters = sayso_sim::render::adapters().into_iter().enumerate();
-    adapters.map(|(k, adapter)| (format!("gpu:{k}"), format!("{adapter}, {}", adapter.driver))).collect()
-}
-
 /// Threads that the program may use: what the system grants, or `RAYON_NUM_THREADS`.
 pub fn n_threads() -> usize {
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);

@@ -48,8 +48,8 @@ pub(super) fn measure(
 
 fn reward(model: Arc<dyn ImageTextModel>) -> Result<Arc<dyn FrameReward>> {
     let goal = vec!["the gripper touching the red ball".to_owned()];
-    let baseline = vec!["the gripper far from the red ball".to_owned()];
-    Ok(Arc::new(LanguageReward::new(model, &GoalBaselineConfig { goal, baseline, alpha: 0.5 })?))
+    let prompts = GoalBaselineConfig { goal, baseline: Vec::new(), alpha: 0.0 };
+    Ok(Arc::new(LanguageReward::new(model, &prompts)?))
 }
 
 /// Envs that take random actions.

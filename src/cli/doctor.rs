@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use sayso::rewards::{ImageTextModel as _, JudgeDevice};
-use sayso::{machine, models};
+use sayso::sim::render::{DeviceChoice, DrawOn, adapters};
+use sayso::{machine, models, setup};
 
 use super::Outcome;
 use super::tables::table;
@@ -21,10 +22,16 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Outcome> {
     let mut machine_table = table(["Machine", ""]);
-    for (label, value) in machine::facts().into_iter().chain(machine::graphics()) {
+    for (label, value) in machine::facts() {
         machine_table.add_row([label, value]);
     }
     println!("{machine_table}\n");
+
+    let mut device_table = table(["--device", "Draws", "Judges"]);
+    for row in devices() {
+        device_table.add_row(row);
+    }
+    println!("{device_table}\n");
 
     let mut model_table = table(["Model", "Reads", "Embeds into", "Frames a second here"]);
     for name in std::iter::once("bundled").chain(args.model.iter().map(String::as_str)) {
@@ -40,6 +47,26 @@ pub fn run(args: &Args) -> Result<Outcome> {
         names => println!("On this machine from the Hugging Face hub: {}", names.join(", ")),
     }
     Ok(Outcome::Done)
+}
+
+/// What draws and what judges with each `--device`, and which of them `auto` stands for. Asks the drivers, and opens every
+/// device.
+fn devices() -> Vec<[String; 3]> {
+    let chosen = DrawOn::Auto.resolve();
+    let label = |name: String, is_chosen: bool| if is_chosen { format!("{name}\n(auto)") } else { name };
+    let judge = |device: &DrawOn| match setup::judge_device(device) {
+        Ok(judge) => format!("{judge}\n{}", judge.route()).replace(": ", ":\n"),
+        Err(error) => error.to_string().replace(": ", ":\n"),
+    };
+    let on_cpu = label("cpu".to_owned(), chosen == DrawOn::Cpu);
+    let mut rows = vec![[on_cpu, "the CPU".to_owned(), judge(&DrawOn::Cpu)]];
+    for (index, adapter) in adapters().into_iter().enumerate() {
+        let name = label(format!("gpu:{index}"), index == 0 && chosen != DrawOn::Cpu);
+        let uuid = adapter.uuid.map_or_else(String::new, |uuid| format!("\n{uuid}"));
+        let draws = format!("{adapter}{uuid}\n{}", adapter.driver);
+        rows.push([name, draws, judge(&DrawOn::Gpu(DeviceChoice::Index(index)))]);
+    }
+    rows
 }
 
 fn describe(name: &str) -> Result<[String; 4]> {

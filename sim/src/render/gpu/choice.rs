@@ -20,6 +20,18 @@ pub enum DeviceChoice {
     Uuid(DeviceUuid),
 }
 
+impl DeviceChoice {
+    /// Whether it means the device at a place among [`adapters`].
+    pub(super) fn means(&self, index: usize, adapter: &Adapter) -> bool {
+        match self {
+            Self::First => index == 0,
+            Self::Index(place) => index == *place,
+            Self::PciBus(bus_id) => adapter.pci_bus_id == Some(*bus_id),
+            Self::Uuid(uuid) => adapter.uuid == Some(*uuid),
+        }
+    }
+}
+
 impl FromStr for DeviceChoice {
     type Err = SimError;
 
@@ -178,12 +190,7 @@ pub fn adapters() -> Vec<Adapter> {
 pub(super) fn find(choice: &DeviceChoice) -> Result<(wgpu::Adapter, usize)> {
     let mut found = found();
     let infos: Vec<Adapter> = found.iter().map(Adapter::new).collect();
-    let index = match choice {
-        DeviceChoice::First => (!found.is_empty()).then_some(0),
-        DeviceChoice::Index(index) => (*index < found.len()).then_some(*index),
-        DeviceChoice::PciBus(bus_id) => infos.iter().position(|info| info.pci_bus_id == Some(*bus_id)),
-        DeviceChoice::Uuid(uuid) => infos.iter().position(|info| info.uuid == Some(*uuid)),
-    };
+    let index = (0..infos.len()).find(|&index| choice.means(index, &infos[index]));
     index.map(|index| (found.swap_remove(index), index)).ok_or_else(|| no_device(choice, &infos))
 }
 

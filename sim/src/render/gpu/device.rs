@@ -102,10 +102,11 @@ impl Gpu {
     pub fn shared(choice: &DeviceChoice) -> Result<Arc<Self>> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.retain(|gpu| gpu.upgrade().is_some_and(|gpu| gpu.check().is_ok()));
-        let (adapter, index) = find(choice)?;
-        if let Some(gpu) = shared.iter().filter_map(Weak::upgrade).find(|gpu| gpu.index == index) {
+        let is_meant = |gpu: &Arc<Self>| choice.means(gpu.index, &gpu.adapter);
+        if let Some(gpu) = shared.iter().filter_map(Weak::upgrade).find(is_meant) {
             return Ok(gpu);
         }
+        let (adapter, index) = find(choice)?;
         let gpu = Self::open_adapter(&adapter, index)?;
         shared.push(Arc::downgrade(&gpu));
         Ok(gpu)
