@@ -189,6 +189,9 @@ fn hint_of_reward(err: &RewardError) -> Option<String> {
             Some("`sayso doctor` lists the models that are on this machine".into())
         }
         RewardError::PromptTooLong { .. } => Some("say it in fewer words".into()),
+        RewardError::OutOfMemory { .. } => {
+            Some("let it go on with fewer at a time: --set env.smaller_groups=true".into())
+        }
         RewardError::Cuda { .. } => {
             Some("draw and judge on the CPU with --device cpu; `sayso doctor` says what works".into())
         }

@@ -14,16 +14,16 @@ use crate::config::{RewardConfig, RewardKind, RunConfig};
 use crate::error::{Error, Result};
 use crate::models;
 
-/// Where a judge computes best when `device` draws.
+/// Where a judge computes best beside the device that draws.
 ///
 /// # Errors
 /// If there is no such device, or CUDA should work beside it and does not.
-pub fn judge_device(device: &DrawOn) -> Result<JudgeDevice> {
-    let gpu = match device.clone().resolve() {
+pub fn judge_device(env: &EnvConfig) -> Result<JudgeDevice> {
+    let gpu = match env.device.clone().resolve() {
         DrawOn::Gpu(choice) => Some(Gpu::shared(&choice).map_err(sayso_envs::EnvError::from)?),
         DrawOn::Cpu | DrawOn::Auto => None,
     };
-    Ok(JudgeDevice::beside(gpu.as_deref())?)
+    Ok(JudgeDevice::beside(gpu.as_deref())?.allow_smaller_groups(env.smaller_groups))
 }
 
 /// The judge that a configuration asks for, on `device`; `None` if it asks for the task's own reward.

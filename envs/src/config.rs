@@ -36,6 +36,9 @@ pub struct EnvConfig {
     /// Groups of envs that step at the same time: the physics of one runs while another waits for its pictures or its
     /// scores. Results do not depend on it. 0 chooses: two where a graphics processor draws, else one.
     pub n_groups: usize,
+    /// Whether a device that is out of memory goes on in smaller groups of views, rather than fail. Results stay; it takes
+    /// longer.
+    pub smaller_groups: bool,
     /// Options of the task.
     pub options: toml::Table,
 }
@@ -54,6 +57,7 @@ impl Default for EnvConfig {
             max_episode_steps: None,
             device: DrawOn::default(),
             n_groups: 0,
+            smaller_groups: false,
             options: toml::Table::new(),
         }
     }

@@ -51,7 +51,8 @@ impl Group {
                 row,
             ));
         }
-        let backend = Backend::open(&config.device)?;
+        let mut backend = Backend::open(&config.device)?;
+        backend.allow_smaller_groups(config.smaller_groups);
         let mut sensors = Vec::new();
         let pixel_sensor = config.observation.has_pixels().then(|| {
             let camera = config.pixel_camera.as_deref().unwrap_or(spec.pixel_camera);

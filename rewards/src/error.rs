@@ -81,6 +81,14 @@ pub enum RewardError {
         /// What is in the way.
         reason: String,
     },
+    /// The judge's device has not enough memory left.
+    #[error("the judge's device is out of memory with {n_views} pictures at a time; {fits} would fit")]
+    OutOfMemory {
+        /// Pictures at a time.
+        n_views: usize,
+        /// How many would have fitted.
+        fits: usize,
+    },
     /// The device that drew the frames failed.
     #[error(transparent)]
     Sim(#[from] sayso_sim::SimError),

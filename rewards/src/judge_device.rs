@@ -14,6 +14,7 @@ pub struct JudgeDevice {
     route: Route,
     /// The device that draws, if frames are read where it left them.
     shared_with: Option<DeviceUuid>,
+    may_shrink: bool,
 }
 
 /// How frames get from where they are drawn to the towers.
@@ -40,7 +41,7 @@ impl fmt::Display for Route {
 impl JudgeDevice {
     /// The CPU, for frames that are there.
     pub fn cpu() -> Self {
-        Self { device: Device::Cpu, route: Route::Host, shared_with: None }
+        Self::new(Device::Cpu, Route::Host, None)
     }
 
     /// The best that this program and this machine offer for frames that `gpu` draws, or the CPU draws if there is none: CUDA
@@ -56,6 +57,19 @@ impl JudgeDevice {
             Err(reason) => reason,
         };
         metal::beside(reason)
+    }
+
+    fn new(device: Device, route: Route, shared_with: Option<DeviceUuid>) -> Self {
+        Self { device, route, shared_with, may_shrink: false }
+    }
+
+    /// Sets whether a device that is out of memory goes on with fewer pictures at a time, rather than fail.
+    pub fn allow_smaller_groups(self, may_shrink: bool) -> Self {
+        Self { may_shrink, ..self }
+    }
+
+    pub(crate) fn may_shrink(&self) -> bool {
+        self.may_shrink
     }
 
     /// The tensor library's device.
@@ -118,10 +132,10 @@ mod cuda {
             format!("its kernels do not run on this card ({error}): build for it with CUDA_COMPUTE_CAP")
         })?;
         Ok(match gpu.shares_memory() {
-            true => JudgeDevice { device, route: Route::Cuda, shared_with: Some(uuid) },
+            true => JudgeDevice::new(device, Route::Cuda, Some(uuid)),
             false => {
                 let reason = "this driver exports no memory from Vulkan".to_owned();
-                JudgeDevice { device, route: Route::ReadBack(reason), shared_with: None }
+                JudgeDevice::new(device, Route::ReadBack(reason), None)
             }
         })
     }
@@ -156,7 +170,7 @@ mod metal {
 
     pub fn beside(_: String) -> Result<JudgeDevice> {
         let reason = "Metal's tensors are filled from there".to_owned();
-        Ok(JudgeDevice { device: Device::new_metal(0)?, route: Route::ReadBack(reason), shared_with: None })
+        Ok(JudgeDevice::new(Device::new_metal(0)?, Route::ReadBack(reason), None))
     }
 }
 
@@ -168,6 +182,6 @@ mod metal {
     use crate::Result;
 
     pub fn beside(reason: String) -> Result<JudgeDevice> {
-        Ok(JudgeDevice { device: Device::Cpu, route: Route::ReadBack(reason), shared_with: None })
+        Ok(JudgeDevice::new(Device::Cpu, Route::ReadBack(reason), None))
     }
 }

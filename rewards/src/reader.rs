@@ -139,26 +139,50 @@ impl FrameReader {
         n_views: usize,
         embed: impl Fn(Range<usize>) -> Result<Tensor> + Sync,
     ) -> Result<Vec<f32>> {
+        let rows = |views: Range<usize>| Ok(unit_rows(&embed(views)?.to_dtype(DType::F32)?)?);
+        let values = |rows: &Tensor| -> Result<Vec<f32>> { Ok(rows.flatten_all()?.to_vec1()?) };
         let group = self.group.load(Ordering::Relaxed);
-        let starts = (0..n_views).step_by(group);
-        let rows =
-            |start: usize| Ok(unit_rows(&embed(start..n_views.min(start + group))?.to_dtype(DType::F32)?)?);
-        let values = |rows: Tensor| -> Result<Vec<f32>> { Ok(rows.flatten_all()?.to_vec1()?) };
         if self.judge.device().is_cpu() {
-            let starts: Vec<usize> = starts.collect();
-            let groups: Vec<Vec<f32>> =
-                starts.into_par_iter().map(|start| values(rows(start)?)).collect::<Result<_>>()?;
-            return Ok(groups.concat());
+            let groups: Vec<Range<usize>> = in_steps(n_views, group).collect();
+            let groups = groups.into_par_iter().map(|views| values(&rows(views)?));
+            return Ok(groups.collect::<Result<Vec<_>>>()?.concat());
         }
         // All groups are sent before the first is waited for.
-        match starts.map(rows).collect::<Result<Vec<_>>>() {
-            Ok(groups) if groups.is_empty() => Ok(Vec::new()),
-            Ok(groups) => values(Tensor::cat(&groups, 0)?),
-            Err(error) if is_out_of_memory(&error) && 1 < group => {
-                self.group.store(group / 2, Ordering::Relaxed);
-                self.in_groups(n_views, embed)
+        let all = |group: usize| -> Result<Vec<f32>> {
+            match in_steps(n_views, group).map(rows).collect::<Result<Vec<_>>>()?.as_slice() {
+                [] => Ok(Vec::new()),
+                groups => values(&Tensor::cat(groups, 0)?),
             }
-            Err(error) => Err(error),
+        };
+        shrinking(group.min(n_views.max(1)), self.judge.may_shrink(), &self.group, all)
+    }
+}
+
+fn in_steps(n: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(step).map(move |start| start..n.min(start + step))
+}
+
+/// Calls `embed` with a group that fits into the device's memory: half as large, and again half, for as long as it runs out. The
+/// group that fitted is kept if that is allowed, and told in an error if not.
+fn shrinking<T>(
+    group: usize,
+    is_allowed: bool,
+    kept: &AtomicUsize,
+    embed: impl Fn(usize) -> Result<T>,
+) -> Result<T> {
+    let mut fitting = group;
+    loop {
+        match embed(fitting) {
+            Err(error) if is_out_of_memory(&error) && 1 < fitting => fitting /= 2,
+            Ok(_) if fitting < group && !is_allowed => {
+                return Err(RewardError::OutOfMemory { n_views: group, fits: fitting });
+            }
+            outcome => {
+                if fitting < group {
+                    kept.store(fitting, Ordering::Relaxed);
+                }
+                return outcome;
+            }
         }
     }
 }
@@ -212,5 +236,30 @@ mod imported {
 
     pub fn tensor(_: &DeviceFrames, _: (usize, usize, usize), _: &Device) -> Result<Tensor> {
         candle_core::bail!("this program was built without CUDA")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_shrink_until_they_fit_if_that_is_allowed() {
+        let embed = |group: usize| -> Result<usize> {
+            if group <= 30 {
+                return Ok(group);
+            }
+            Err(candle_core::Error::msg("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")").into())
+        };
+        let kept = AtomicUsize::new(200);
+        assert_eq!(shrinking(200, true, &kept, embed).ok(), Some(25));
+        assert_eq!(kept.load(Ordering::Relaxed), 25);
+        assert_eq!(shrinking(25, true, &kept, embed).ok(), Some(25));
+        let told = shrinking(200, false, &kept, embed).expect_err("not allowed").to_string();
+        assert!(told.contains("200 pictures") && told.contains("25 would fit"), "{told}");
+        let other = |_| -> Result<()> { Err(candle_core::Error::msg("something else").into()) };
+        assert!(shrinking(200, true, &kept, other).is_err());
+        let never = |_| -> Result<()> { Err(candle_core::Error::msg("CUDA_ERROR_OUT_OF_MEMORY").into()) };
+        assert!(shrinking(200, true, &kept, never).is_err(), "an end even if nothing fits");
     }
 }

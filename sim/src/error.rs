@@ -79,7 +79,11 @@ pub enum SimError {
         hint: String,
     },
     /// A graphics processor has not enough memory left.
-    #[error("{device} is out of memory: {what} needs {}; use fewer envs, or smaller pictures", need.map_or_else(|| "more than is left".to_owned(), |need| format!("{need} more bytes")))]
+    #[error(
+        "{device} is out of memory: {what} needs {}{}",
+        need.map_or_else(|| "more than is left".to_owned(), |need| format!("{need} more bytes")),
+        fits.map_or_else(String::new, |fits| format!("; {fits} views at a time would fit"))
+    )]
     GpuMemory {
         /// The device.
         device: String,
@@ -87,6 +91,8 @@ pub enum SimError {
         what: String,
         /// Bytes that it needs, where the driver says.
         need: Option<u64>,
+        /// How many views at a time would fit, where that is known.
+        fits: Option<usize>,
     },
     /// A graphics processor stopped answering. What was saved is intact.
     #[error("{device} was lost: {reason}; run again, or draw on the CPU")]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use sayso::envs::EnvConfig;
 use sayso::rewards::{ImageTextModel as _, JudgeDevice};
 use sayso::sim::render::{DeviceChoice, DrawOn, adapters};
 use sayso::{machine, models, setup};
@@ -54,17 +55,18 @@ pub fn run(args: &Args) -> Result<Outcome> {
 fn devices() -> Vec<[String; 3]> {
     let chosen = DrawOn::Auto.resolve();
     let label = |name: String, is_chosen: bool| if is_chosen { format!("{name}\n(auto)") } else { name };
-    let judge = |device: &DrawOn| match setup::judge_device(device) {
+    let env = |device: DrawOn| EnvConfig { device, ..EnvConfig::default() };
+    let judge = |device: DrawOn| match setup::judge_device(&env(device)) {
         Ok(judge) => format!("{judge}\n{}", judge.route()).replace(": ", ":\n"),
         Err(error) => error.to_string().replace(": ", ":\n"),
     };
     let on_cpu = label("cpu".to_owned(), chosen == DrawOn::Cpu);
-    let mut rows = vec![[on_cpu, "the CPU".to_owned(), judge(&DrawOn::Cpu)]];
+    let mut rows = vec![[on_cpu, "the CPU".to_owned(), judge(DrawOn::Cpu)]];
     for (index, adapter) in adapters().into_iter().enumerate() {
         let name = label(format!("gpu:{index}"), index == 0 && chosen != DrawOn::Cpu);
         let uuid = adapter.uuid.map_or_else(String::new, |uuid| format!("\n{uuid}"));
         let draws = format!("{adapter}{uuid}\n{}", adapter.driver);
-        rows.push([name, draws, judge(&DrawOn::Gpu(DeviceChoice::Index(index)))]);
+        rows.push([name, draws, judge(DrawOn::Gpu(DeviceChoice::Index(index)))]);
     }
     rows
 }

@@ -111,9 +111,12 @@ fn class_of_sim(err: &SimError) -> Class {
         SimError::NoGpu { .. } => {
             ("draw on the CPU with --device cpu; `sayso doctor` lists devices", BAD_INPUT)
         }
-        SimError::GpuMemory { .. } | SimError::GpuLimit { .. } => {
-            ("use fewer --envs, or draw on the CPU with --device cpu", BAD_INPUT)
-        }
+        SimError::GpuMemory { .. } => (
+            "use fewer --envs, let it go on in smaller groups with --set env.smaller_groups=true, or draw on the CPU with \
+             --device cpu",
+            BAD_INPUT,
+        ),
+        SimError::GpuLimit { .. } => ("use fewer --envs, or draw on the CPU with --device cpu", BAD_INPUT),
         SimError::Gpu(_) => return Class { hint: None, code: INTERNAL },
         _ => return Class { hint: None, code: BAD_INPUT },
     };

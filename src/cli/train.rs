@@ -73,11 +73,9 @@ struct Judge {
 }
 
 impl Judge {
-    fn open(config: &RunConfig, backend: &Backend) -> Result<Self> {
+    fn open(config: &RunConfig) -> Result<Self> {
         let device = match config.reward.source {
-            RewardKind::Language => {
-                JudgeDevice::beside(backend.gpu().map(|gpu| &**gpu)).map_err(sayso::Error::from)?
-            }
+            RewardKind::Language => setup::judge_device(&config.env)?,
             RewardKind::GroundTruth => JudgeDevice::cpu(),
         };
         Ok(Self { reward: setup::judge(&config.reward, &device)?, device })
@@ -102,7 +100,7 @@ impl Session {
             args.config.resolve(&steps.into_iter().chain(args.device.setting()).collect::<Vec<_>>())?;
         // Before anything is written; the envs that follow share what was opened.
         let backend = Backend::open(&config.env.device).map_err(sayso::envs::EnvError::from)?;
-        let judge = Judge::open(&config, &backend)?;
+        let judge = Judge::open(&config)?;
         let root = match &args.out {
             Some(root) => root.clone(),
             None => run_folder::next_free(Path::new("runs"), &config.env.id)?,
@@ -128,7 +126,7 @@ impl Session {
             return Err(BadInput::refuse(message, format!("go further with --steps {}", 2 * done)));
         }
         let backend = Backend::open(&config.env.device).map_err(sayso::envs::EnvError::from)?;
-        let judge = Judge::open(&config, &backend)?;
+        let judge = Judge::open(&config)?;
         let folder = RunFolder::resume(root, done)?;
         if steps.is_some() || device.device.is_some() {
             folder.write_config(&config.to_toml()?)?;

@@ -1,7 +1,10 @@
 //! What happens when a device is not there, is asked for too much, or stops answering.
 
 use sayso_sim::SimError;
-use sayso_sim::render::{Backend, DeviceChoice, DrawOn, Gpu, GpuRenderer, RenderTarget, adapters};
+use sayso_sim::render::{
+    Backend, DeviceChoice, DrawOn, Gpu, GpuRenderer, ModelInput, PixelLayout, PixelType, RenderTarget,
+    Samples, adapters,
+};
 
 use crate::scenes::{assorted, spec};
 use crate::worlds::around;
@@ -29,6 +32,24 @@ pub fn failures() {
 
     // One view may be as large as the buffers allow.
     renderer.render(&[&drawing], &around(1, 1.4), &spec(2100, 2100), &mut target).unwrap();
+    // Out of memory: told what would fit, or done in smaller groups where that is allowed.
+    let views = around(16, 1.4);
+    renderer.render(&[&drawing], &views, &spec(64, 64), &mut target).unwrap();
+    let whole = target.rgb.clone();
+    let small = &mut GpuRenderer::new(renderer.gpu().clone()).unwrap();
+    renderer.gpu().refuse_above(16 * 64 * 64 * 24 / 3);
+    let full = small.render(&[&drawing], &views, &spec(64, 64), &mut target);
+    assert!(matches!(full, Err(SimError::GpuMemory { fits: Some(4), .. })), "{full:?}");
+    assert!(full.unwrap_err().to_string().contains("4 views at a time would fit"));
+    small.allow_smaller_groups(true);
+    small.render(&[&drawing], &views, &spec(64, 64), &mut target).unwrap();
+    assert!(target.rgb == whole, "smaller groups draw the same");
+    let image = sayso_sim::ImageSpec { height: 256, width: 256, mean: [0.5; 3], std: [0.5; 3] };
+    let input = ModelInput { image, layout: PixelLayout::Planes, dtype: PixelType::F16 };
+    let full = small.draw_for_model(&[&drawing], &views, &input, Samples::One, true);
+    assert!(matches!(full, Err(SimError::GpuMemory { fits: Some(1), .. })), "{full:?}");
+    renderer.gpu().refuse_above(u64::MAX);
+
     // The renderer is as good as new.
     renderer.render(&[&drawing], &around(2, 1.4), &spec(32, 32), &mut target).unwrap();
     renderer.gpu().lose();

@@ -49,6 +49,39 @@ pub fn buffers() {
     assert_eq!((none.n_views(), none.read().unwrap().len()), (0, 0));
 }
 
+/// An env costs less than a megabyte of the device's memory at 128², with three batches for the judge in flight.
+pub fn memory() {
+    let side = 128;
+    let bytes = |n_envs: usize| {
+        let renderer = &mut gpu();
+        let drawings: Vec<_> = (0..n_envs as u32).map(|k| assorted(k % 5)).collect();
+        let drawings: Vec<_> = drawings.iter().collect();
+        let views: Vec<View> = around(n_envs, 1.4)
+            .into_iter()
+            .enumerate()
+            .map(|(drawing_idx, view)| View { drawing_idx, ..view })
+            .collect();
+        let draw = |_| renderer.draw_for_model(&drawings, &views, &input(side), Samples::One, true).unwrap();
+        let _in_flight: Vec<DeviceFrames> = (0..3).map(draw).collect();
+        renderer.device_bytes()
+    };
+    let per_env = (bytes(40) - bytes(8)) / 32;
+    assert!(per_env < 1_000_000, "{per_env} bytes an env");
+}
+
+/// Two batches of envs on one device, each on a thread of its own, as when a policy is measured while another learns.
+pub fn side_by_side() {
+    let model = models::load("bundled", &JudgeDevice::cpu()).unwrap();
+    let judges = [reward(model.clone()), reward(Arc::new(OnDevice(model)))];
+    let alone = rewards(&judges[0], 1, false);
+    std::thread::scope(|scope| {
+        let running = judges.each_ref().map(|judge| scope.spawn(move || rewards(judge, 2, true)));
+        for batch in running {
+            assert_eq!(batch.join().unwrap(), alone);
+        }
+    });
+}
+
 /// The memory that another interface is given holds what was drawn.
 #[cfg(target_os = "linux")]
 pub fn export() {

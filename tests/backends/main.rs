@@ -21,7 +21,7 @@ use sayso_sim::render::adapters;
 fn main() {
     let arguments = Arguments::from_args();
     let has_device = !adapters().is_empty();
-    let tests: [(&str, fn()); 19] = [
+    let tests: [(&str, fn()); 21] = [
         ("every analytic shape with every pattern", worlds::assorted),
         ("one shape at a time, from all around", worlds::single_shapes),
         ("meshes, flat and smooth, scaled and mirrored", worlds::meshes),
@@ -37,6 +37,8 @@ fn main() {
         ("batches split and reordered", steps::batches),
         ("what a model reads, byte for byte", model::inputs),
         ("frames on the device are drawn over only when nobody holds them", device_frames::buffers),
+        ("an env needs little of the device's memory", device_frames::memory),
+        ("two batches of envs share a device", device_frames::side_by_side),
         ("what is exported is what was drawn", device_frames::export),
         ("rewards do not depend on how frames reach the judge", device_frames::judges),
         ("frames for another model are refused", device_frames::mismatches),

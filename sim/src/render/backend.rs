@@ -114,6 +114,13 @@ impl Backend {
         }
     }
 
+    /// Sets whether a graphics processor that is out of memory goes on in smaller groups of views, rather than fail.
+    pub fn allow_smaller_groups(&mut self, may_shrink: bool) {
+        if let Self::Gpu(renderer) = self {
+            renderer.allow_smaller_groups(may_shrink);
+        }
+    }
+
     /// The graphics processor that draws; `None` on the CPU.
     pub fn gpu(&self) -> Option<&Arc<Gpu>> {
         match self {

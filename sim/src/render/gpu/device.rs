@@ -31,6 +31,7 @@ pub struct Gpu {
     /// Held while something is submitted: what a submission waits for is noted apart from it.
     submitting: Mutex<()>,
     n_read_backs: AtomicU64,
+    refused_above: AtomicU64,
 }
 
 /// The devices that are open in this process, for those who share.
@@ -91,6 +92,7 @@ impl Gpu {
             failure,
             submitting: Mutex::new(()),
             n_read_backs: AtomicU64::new(0),
+            refused_above: AtomicU64::new(u64::MAX),
         }))
     }
 
@@ -130,6 +132,23 @@ impl Gpu {
         note(&self.failure, Failure::Lost("it was given up".into()));
     }
 
+    /// From here on refuses buffers of more bytes, as a device that is out of memory does. For tests of what happens then.
+    pub fn refuse_above(&self, n_bytes: u64) {
+        self.refused_above.store(n_bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn check_refused(&self, what: &str, size: u64) -> Result<()> {
+        if size <= self.refused_above.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(self.out_of_memory(what, size))
+    }
+
+    fn out_of_memory(&self, what: &str, size: u64) -> SimError {
+        let device = self.adapter.name.clone();
+        SimError::GpuMemory { device, what: what.into(), need: Some(size), fits: None }
+    }
+
     /// The largest buffer that a kernel can be given, bytes.
     pub(super) fn max_buffer(&self) -> u64 {
         self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
@@ -152,16 +171,13 @@ impl Gpu {
     /// A buffer of so many bytes.
     pub(super) fn buffer(&self, what: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         self.check_size(what, size)?;
+        self.check_refused(what, size)?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let descriptor = wgpu::BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false };
         let buffer = self.device.create_buffer(&descriptor);
         match pollster::block_on(scope.pop()) {
             None => Ok(buffer),
-            Some(_) => Err(SimError::GpuMemory {
-                device: self.adapter.name.clone(),
-                what: what.into(),
-                need: Some(size),
-            }),
+            Some(_) => Err(self.out_of_memory(what, size)),
         }
     }
 
@@ -174,9 +190,12 @@ impl Gpu {
         }
         match failure.take() {
             None => Ok(()),
-            Some(Failure::Memory) => {
-                Err(SimError::GpuMemory { device, what: "a batch of pictures".into(), need: None })
-            }
+            Some(Failure::Memory) => Err(SimError::GpuMemory {
+                device,
+                what: "a batch of pictures".into(),
+                need: None,
+                fits: None,
+            }),
             Some(Failure::Lost(message) | Failure::Other(message)) => {
                 Err(SimError::Gpu(format!("{device}: {message}")))
             }

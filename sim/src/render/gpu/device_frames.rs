@@ -109,6 +109,7 @@ pub(super) struct Slot {
 impl Slot {
     fn new(gpu: &Gpu, size: u64) -> Result<Self> {
         gpu.check_size("a model's input", size)?;
+        gpu.check_refused("a model's input", size)?;
         Ok(match Link::new(gpu, size)? {
             Some((buffer, link)) => Self { link: Some(link), buffer },
             None => {

@@ -66,6 +66,7 @@ pub struct GpuRenderer {
     /// Stands where no model's input is written.
     no_model_input: Store,
     max_group_bytes: u64,
+    may_shrink: bool,
     read_back: ReadBack,
 }
 
@@ -91,6 +92,7 @@ impl GpuRenderer {
             model_inputs: Ring::default(),
             no_model_input: Store::new("no model's input", written),
             max_group_bytes: READ_BACK_BYTES,
+            may_shrink: false,
             read_back: ReadBack::default(),
         })
     }
@@ -104,6 +106,11 @@ impl GpuRenderer {
     /// submits. A group has one view at least.
     pub fn limit_groups(&mut self, n_bytes: u64) {
         self.max_group_bytes = n_bytes;
+    }
+
+    /// Sets whether [`Self::render`] goes on in smaller groups when the device is out of memory, rather than fail.
+    pub fn allow_smaller_groups(&mut self, may_shrink: bool) {
+        self.may_shrink = may_shrink;
     }
 
     /// Bytes that it holds on the device.
@@ -133,8 +140,30 @@ impl GpuRenderer {
             target.reshape(views.len(), spec);
             return Ok(());
         }
-        let drawn = self.render_groups(drawings, views, spec, target);
-        self.forget_failed(drawn)
+        loop {
+            let drawn = self.render_groups(drawings, views, spec, target);
+            let error = match self.forget_failed(drawn) {
+                Err(error @ SimError::GpuMemory { .. }) => error,
+                drawn => return drawn,
+            };
+            let bytes_per_view = (Layout::new(1, spec).n_words as u64 * 4).max(1);
+            let group = (self.max_group_bytes / bytes_per_view).clamp(1, views.len() as u64);
+            if !self.may_shrink || group == 1 {
+                return Err(self.tell_what_fits(error, group as usize, bytes_per_view));
+            }
+            self.max_group_bytes = group / 2 * bytes_per_view;
+        }
+    }
+
+    /// Adds to an error about memory how many views would have been few enough.
+    fn tell_what_fits(&self, error: SimError, n_views: usize, bytes_per_view: u64) -> SimError {
+        let SimError::GpuMemory { device, what, need, .. } = error else { return error };
+        let halves = std::iter::successors(Some(n_views / 2), |n| Some(n / 2)).take_while(|&n| 0 < n);
+        let mut fitting = halves.filter(|&n| {
+            let trial = self.gpu.buffer("a trial", n as u64 * bytes_per_view, wgpu::BufferUsages::STORAGE);
+            trial.is_ok()
+        });
+        SimError::GpuMemory { device, what, need, fits: fitting.next() }
     }
 
     /// After a failure, some of what was noted as sent may never have arrived.
@@ -187,7 +216,9 @@ impl GpuRenderer {
         let outputs = Outputs { rgb: false, depth: false, segmentation: false, normals: false };
         let (height, width) = (input.image.height, input.image.width);
         let spec = RenderSpec { height, width, samples, shadows, outputs };
-        let slot = self.model_inputs.take(&self.gpu, (views.len() * input.n_bytes()) as u64)?;
+        let bytes_per_view = input.n_bytes();
+        let slot = self.model_inputs.take(&self.gpu, (views.len() * bytes_per_view) as u64);
+        let slot = slot.map_err(|error| self.tell_what_fits(error, views.len(), bytes_per_view as u64))?;
         let drawn = self.draw_whole(drawings, views, &spec, Some((input, &slot)))?;
         Ok(DeviceFrames::new(slot, self.gpu.clone(), input.clone(), views.len(), drawn))
     }
@@ -218,7 +249,7 @@ impl GpuRenderer {
         self.stage.update(drawings, views, spec);
         let max_views = self.views_per_group(spec, self.gpu.max_buffer())?;
         if max_views < views.len() {
-            let hint = "draw smaller batches";
+            let hint = "use fewer envs, or more groups of them (env.n_groups)";
             return Err(self.limit("views of one batch", views.len() as u64, max_views as u64, hint));
         }
         Ok(self.submit(0, views.len(), spec, model)?.1)

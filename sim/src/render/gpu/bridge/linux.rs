@@ -109,6 +109,7 @@ impl Link {
                     device: gpu.adapter().name.clone(),
                     what: "a model's input".into(),
                     need: Some(size),
+                    fits: None,
                 }
             }
             error => SimError::Gpu(format!("{}: memory cannot be shared: {error}", gpu.adapter().name)),
@@ -488,6 +489,7 @@ pub(in crate::render::gpu) mod cuda {
                 device,
                 what: "a model's input".into(),
                 need: Some(n_values as u64 * 2),
+                fits: None,
             },
             _ => SimError::Gpu(format!("{device}: pictures do not reach CUDA: {error}")),
         }
