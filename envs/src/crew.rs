@@ -18,8 +18,8 @@ pub(crate) struct Crew {
 #[derive(Debug)]
 struct Worker {
     /// `None` once the worker has been told to end.
-    to_step: Option<Sender<Box<Group>>>,
-    stepped: Receiver<(Box<Group>, Result<()>)>,
+    to_step: Option<Sender<Group>>,
+    stepped: Receiver<(Group, Result<()>)>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -33,7 +33,7 @@ impl Crew {
     ///
     /// # Panics
     /// If a group's step does.
-    pub fn step(&mut self, groups: &mut Vec<Box<Group>>) -> Result<()> {
+    pub fn step(&mut self, groups: &mut Vec<Group>) -> Result<()> {
         for (worker, group) in self.workers.iter().zip(groups.drain(1..)) {
             let sent = worker.to_step.as_ref().is_some_and(|to_step| to_step.send(group).is_ok());
             assert!(sent, "the thread of a group of envs has ended");
@@ -54,7 +54,7 @@ impl Crew {
 
 impl Worker {
     fn spawn(group: usize) -> Result<Self> {
-        let (to_step, groups) = bounded::<Box<Group>>(1);
+        let (to_step, groups) = bounded::<Group>(1);
         let (done, stepped) = bounded(1);
         let work = move || {
             for mut group in groups {

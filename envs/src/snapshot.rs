@@ -30,7 +30,7 @@ struct EnvSnapshot {
     is_fresh: bool,
 }
 
-pub(crate) fn save(groups: &[Box<Group>]) -> Result<Vec<u8>> {
+pub(crate) fn save(groups: &[Group]) -> Result<Vec<u8>> {
     let (config, batch) =
         (groups[0].world().resource::<BatchConfig>(), groups[0].world().resource::<Batch>());
     let mut snapshot = Snapshot {
@@ -72,7 +72,7 @@ fn save_envs(group: &Group, out: &mut Vec<EnvSnapshot>) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn restore(groups: &mut [Box<Group>], bytes: &[u8]) -> Result<()> {
+pub(crate) fn restore(groups: &mut [Group], bytes: &[u8]) -> Result<()> {
     let snapshot: Snapshot = postcard::from_bytes(bytes).map_err(|e| damaged(&e.to_string()))?;
     let n_envs: usize = groups.iter().map(|group| group.envs().len()).sum();
     let id = groups[0].world().resource::<BatchConfig>().spec.id;

@@ -19,7 +19,7 @@ use crate::{EnvError, Result, registry};
 /// With several groups ([`EnvConfig::n_groups`]) the physics of one runs while another waits for its pictures or its scores.
 /// What a step returns does not depend on their number.
 pub struct VecEnv {
-    groups: Vec<Box<Group>>,
+    groups: Vec<Group>,
     crew: Crew,
     task: Arc<dyn Task>,
     observation_space: Space,
@@ -64,7 +64,7 @@ impl VecEnv {
         let groups = (0..n_groups)
             .map(|group| {
                 let envs = first_env(group)..first_env(group + 1);
-                Group::new(&*task, config, reward.clone(), goal_idx, envs, &add_plugins).map(Box::new)
+                Group::new(&*task, config, reward.clone(), goal_idx, envs, &add_plugins)
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
@@ -102,7 +102,7 @@ impl VecEnv {
 
     /// Fingerprints of all worlds, `[n_envs]`.
     pub fn state_hashes(&mut self) -> Vec<u64> {
-        let hashes = |group: &mut Box<Group>| {
+        let hashes = |group: &mut Group| {
             group.with_worlds(|worlds| worlds.iter().map(|world| world.state_hash()).collect::<Vec<_>>())
         };
         self.groups.iter_mut().flat_map(hashes).collect()

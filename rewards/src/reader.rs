@@ -139,7 +139,7 @@ impl FrameReader {
         n_views: usize,
         embed: impl Fn(Range<usize>) -> Result<Tensor> + Sync,
     ) -> Result<Vec<f32>> {
-        let rows = |views: Range<usize>| Ok(unit_rows(&embed(views)?.to_dtype(DType::F32)?)?);
+        let rows = |views: Range<usize>| unit_rows(&embed(views)?.to_dtype(DType::F32)?);
         let values = |rows: &Tensor| -> Result<Vec<f32>> { Ok(rows.flatten_all()?.to_vec1()?) };
         let group = self.group.load(Ordering::Relaxed);
         if self.judge.device().is_cpu() {
