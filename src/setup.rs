@@ -23,7 +23,7 @@ pub fn judge_device(env: &EnvConfig) -> Result<JudgeDevice> {
         DrawOn::Gpu(choice) => Some(Gpu::shared(&choice).map_err(sayso_envs::EnvError::from)?),
         DrawOn::Cpu | DrawOn::Auto => None,
     };
-    Ok(JudgeDevice::beside(gpu.as_deref())?.allow_smaller_groups(env.smaller_groups))
+    Ok(JudgeDevice::beside(gpu.as_ref())?.allow_smaller_groups(env.smaller_groups))
 }
 
 /// The judge that a configuration asks for, on `device`; `None` if it asks for the task's own reward.

@@ -65,7 +65,7 @@ impl Default for EnvConfig {
 
 impl EnvConfig {
     /// The number of groups, chosen if it was left open.
-    pub(crate) fn n_groups(&self) -> usize {
+    pub(crate) fn groups_to_make(&self) -> usize {
         match (self.n_groups, &self.device) {
             (0, DrawOn::Gpu(_)) => 2,
             (0, _) => 1,

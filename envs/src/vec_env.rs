@@ -59,7 +59,7 @@ impl VecEnv {
                 .position(|name| name == goal)
                 .ok_or_else(|| EnvError::unknown("goal", goal, &goal_names))?,
         };
-        let n_groups = config.n_groups().min(config.n_envs);
+        let n_groups = config.groups_to_make().min(config.n_envs);
         let first_env = |group: usize| group * config.n_envs / n_groups;
         let groups = (0..n_groups)
             .map(|group| {

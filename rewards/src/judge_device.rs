@@ -1,6 +1,7 @@
 //! Where the towers of a judge compute, and how frames get there.
 
 use std::fmt;
+use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use sayso_sim::render::{DeviceUuid, Gpu};
@@ -45,12 +46,12 @@ impl JudgeDevice {
     }
 
     /// The best that this program and this machine offer for frames that `gpu` draws, or the CPU draws if there is none: CUDA
-    /// on the same card; else Metal, which is untested; else the CPU, with the reason.
+    /// on the same card; else Metal, which is untested; else the CPU, with the reason. What is chosen has read a picture.
     ///
     /// # Errors
     /// If an NVIDIA card draws, this program was built for CUDA, and the driver cannot run it: then the CPU would be a
     /// slow surprise.
-    pub fn beside(gpu: Option<&Gpu>) -> Result<Self> {
+    pub fn beside(gpu: Option<&Arc<Gpu>>) -> Result<Self> {
         let Some(gpu) = gpu else { return Ok(Self::cpu()) };
         let reason = match cuda::beside(gpu)? {
             Ok(judge) => return Ok(judge),
@@ -105,14 +106,23 @@ impl fmt::Display for JudgeDevice {
 
 #[cfg(feature = "cuda")]
 mod cuda {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
     use candle_core::{DType, Device, Tensor};
-    use sayso_sim::render::{CudaDriver, Gpu};
+    use sayso_sim::ImageSpec;
+    use sayso_sim::render::{CudaDriver, Gpu, GpuRenderer, ModelInput, PixelLayout, PixelType};
 
     use super::{JudgeDevice, Route};
+    use crate::reader::imported;
     use crate::{Result, RewardError};
 
+    /// How long a card may take for a first small picture.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     /// CUDA on the card that draws, or why not.
-    pub fn beside(gpu: &Gpu) -> Result<Result<JudgeDevice, String>> {
+    pub fn beside(gpu: &Arc<Gpu>) -> Result<Result<JudgeDevice, String>> {
         match open(gpu) {
             Err(reason) if gpu.adapter().is_nvidia() => {
                 Err(RewardError::Cuda { device: gpu.adapter().name.clone(), reason })
@@ -121,7 +131,7 @@ mod cuda {
         }
     }
 
-    fn open(gpu: &Gpu) -> Result<JudgeDevice, String> {
+    fn open(gpu: &Arc<Gpu>) -> Result<JudgeDevice, String> {
         let driver = CudaDriver::get()?;
         let uuid = gpu.adapter().uuid.ok_or("the device that draws has no UUID")?;
         let found = driver.cards.iter().position(|card| *card == uuid);
@@ -131,13 +141,22 @@ mod cuda {
         try_kernels(&device).map_err(|error| {
             format!("its kernels do not run on this card ({error}): build for it with CUDA_COMPUTE_CAP")
         })?;
-        Ok(match gpu.shares_memory() {
-            true => JudgeDevice::new(device, Route::Cuda, Some(uuid)),
-            false => {
-                let reason = "this driver exports no memory from Vulkan".to_owned();
-                JudgeDevice::new(device, Route::ReadBack(reason), None)
+        if !gpu.shares_memory() {
+            let reason = "this driver exports no memory from Vulkan".to_owned();
+            return Ok(JudgeDevice::new(device, Route::ReadBack(reason), None));
+        }
+        // Whoever waits for a card waits without end, so somebody else does.
+        let (tried, outcome) = channel();
+        let (gpu, tried_device) = (gpu.clone(), device.clone());
+        std::thread::spawn(move || tried.send(try_sharing(&gpu, &tried_device)));
+        match outcome.recv_timeout(PATIENCE) {
+            Ok(Ok(())) => Ok(JudgeDevice::new(device, Route::Cuda, Some(uuid))),
+            Ok(Err(error)) => {
+                let reason = format!("CUDA cannot read what Vulkan draws: {error}");
+                Ok(JudgeDevice::new(device, Route::ReadBack(reason), None))
             }
-        })
+            Err(_) => Err(format!("no picture reached it within {} s", PATIENCE.as_secs())),
+        }
     }
 
     /// The first use of a kernel loads it, which fails if it was compiled for another card or a newer driver.
@@ -146,16 +165,40 @@ mod cuda {
         (ones.matmul(&ones)? + &ones)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         Ok(())
     }
+
+    /// Reads a picture through either door, in the same buffer several times, so that the turns with it alternate.
+    fn try_sharing(gpu: &Arc<Gpu>, device: &Device) -> Result<()> {
+        let (side, patch) = (32, 8);
+        let shape = (1, (side / patch) * (side / patch), 3 * patch * patch);
+        let renderer = &mut GpuRenderer::new(gpu.clone())?;
+        for mean in [0.1, 0.5, 0.9] {
+            let image = ImageSpec { height: side, width: side, mean: [mean; 3], std: [0.25; 3] };
+            let layout = PixelLayout::Patches { size: patch };
+            let frames = renderer.draw_sky(&ModelInput { image, layout, dtype: PixelType::F16 })?;
+            let mapped = imported::tensor(&frames, shape, device)?;
+            let dims = [shape.0, shape.1, shape.2];
+            let copied = Tensor::from_raw_buffer(&frames.read()?, DType::F16, &dims, &Device::Cpu)?;
+            let [mapped, copied] = [mapped, copied].map(|values| -> candle_core::Result<Vec<f32>> {
+                values.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+            });
+            if mapped? != copied? {
+                return Err(candle_core::Error::msg("it sees other values than were drawn").into());
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(not(feature = "cuda"))]
 mod cuda {
+    use std::sync::Arc;
+
     use sayso_sim::render::Gpu;
 
     use super::JudgeDevice;
     use crate::Result;
 
-    pub fn beside(_: &Gpu) -> Result<Result<JudgeDevice, String>> {
+    pub fn beside(_: &Arc<Gpu>) -> Result<Result<JudgeDevice, String>> {
         Ok(Err("this program was built without CUDA (feature `cuda`)".to_owned()))
     }
 }

@@ -193,7 +193,7 @@ fn is_out_of_memory(error: &RewardError) -> bool {
 }
 
 #[cfg(feature = "cuda")]
-mod imported {
+pub(crate) mod imported {
     use candle_core::backend::BackendStorage as _;
     use candle_core::{
         CpuStorage, CudaStorage, CustomOp1, DType, Device, Error, Layout, Result, Shape, Tensor,

@@ -90,7 +90,7 @@ pub fn measure(plan: &Plan, mut told: impl FnMut(&Figure)) -> Result<Report> {
     };
     // Keeps the device open from figure to figure.
     let backend = Backend::open(&plan.device).map_err(sayso_envs::EnvError::from)?;
-    let judge = JudgeDevice::beside(backend.gpu().map(|gpu| &**gpu))?;
+    let judge = JudgeDevice::beside(backend.gpu())?;
     drawing::measure(plan, &mut add)?;
     encoder::measure(plan, &judge, &mut add)?;
     step::measure(plan, &backend, &judge, &mut add)?;

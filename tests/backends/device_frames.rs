@@ -47,6 +47,8 @@ pub fn buffers() {
     assert_eq!(renderer.device_bytes(), size, "buffers go round");
     let none = renderer.draw_for_model(&[&drawing], &[], &input, Samples::One, true).unwrap();
     assert_eq!((none.n_views(), none.read().unwrap().len()), (0, 0));
+    let sky = renderer.draw_sky(&input).unwrap().read().unwrap();
+    assert!(sky.chunks(2).any(|value| value != &sky[..2]), "the sky is not of one colour");
 }
 
 /// An env costs less than a megabyte of the device's memory at 128², with three batches for the judge in flight.

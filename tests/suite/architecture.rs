@@ -85,6 +85,24 @@ fn no_file_is_too_long_to_read() {
     assert!(long.is_empty(), "split these, or say in CONTRIBUTING.md why not: {long:?}");
 }
 
+/// The one file with `unsafe` in it.
+const UNSAFE: &str = "sim/src/render/gpu/bridge/linux.rs";
+
+#[test]
+fn unsafe_stands_in_one_file() {
+    let is_code = |line: &str| {
+        let code = line.split("//").next().unwrap_or_default();
+        ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "allow(unsafe_code"]
+            .iter()
+            .any(|form| code.contains(form) && !code.contains('"'))
+    };
+    let files: Vec<PathBuf> = sources()
+        .into_iter()
+        .filter(|path| fs::read_to_string(path).expect("readable source").lines().any(is_code))
+        .collect();
+    assert_eq!(files, [root().join(UNSAFE)]);
+}
+
 /// Direct dependencies of each crate of the workspace, those of tests and build scripts left out.
 fn direct_dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let is_normal = |dependency: &&Value| dependency["kind"].is_null();

@@ -34,6 +34,7 @@ use self::read_back::{Layout, ReadBack};
 use self::rows::{ParamsRow, VIEW_PART_SIZE};
 use self::stage::Stage;
 use super::{Drawing, Outputs, RenderSpec, RenderTarget, Samples, View};
+use crate::math::{Pose, Quat};
 use crate::{Result, SimError};
 
 /// Rows and columns of a tile.
@@ -221,6 +222,17 @@ impl GpuRenderer {
         let slot = slot.map_err(|error| self.tell_what_fits(error, views.len(), bytes_per_view as u64))?;
         let drawn = self.draw_whole(drawings, views, &spec, Some((input, &slot)))?;
         Ok(DeviceFrames::new(slot, self.gpu.clone(), input.clone(), views.len(), drawn))
+    }
+
+    /// Begins to draw an empty sky from its horizon up: for whoever wants to try whether they can read what this device draws.
+    ///
+    /// # Errors
+    /// Those of [`Self::draw_for_model`].
+    pub fn draw_sky(&mut self, input: &ModelInput) -> Result<DeviceFrames> {
+        let upright = Quat::from_rotation_x(std::f32::consts::FRAC_PI_2);
+        let world_from_camera = Pose { rotation: upright, ..Pose::IDENTITY };
+        let view = View { drawing_idx: 0, world_from_camera, fov_y: 1.0 };
+        self.draw_for_model(&[&Drawing::default()], &[view], input, Samples::One, false)
     }
 
     /// Begins to draw a whole batch in one submit.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use cudarc::driver::{DriverError, result, sys};
 
-use super::platform::cuda::driver_version;
+use super::platform::cuda::{driver_version, has_library};
 use crate::render::gpu::choice::DeviceUuid;
 
 /// The driver of this machine, and the cards that it shows to this process.
@@ -42,11 +42,23 @@ impl CudaDriver {
     }
 
     fn ask() -> Result<Self, String> {
-        let version = CudaVersion(driver_version()?);
+        if !has_library("libcuda.so.1") {
+            return Err("there is no NVIDIA driver (libcuda.so.1)".to_owned());
+        }
+        let version = CudaVersion(driver_version().map_err(|error| error.to_string())?);
         if version < Self::BUILT_FOR {
             let built_for = Self::BUILT_FOR;
             return Err(format!(
                 "the driver understands CUDA {version}, and this program was built for {built_for}: update the driver"
+            ));
+        }
+        // What the tensor library calls; a program that was linked late would end at the first call.
+        let major = Self::BUILT_FOR.0 / 1000;
+        let needed = ["cublas", "cublasLt", "nvrtc"].map(|name| format!("lib{name}.so.{major}"));
+        let needed = needed.into_iter().chain(["libcurand.so.10".to_owned()]);
+        if let Some(absent) = needed.into_iter().find(|name| !has_library(name)) {
+            return Err(format!(
+                "{absent} is not found: install CUDA {major}'s libraries, or set LD_LIBRARY_PATH"
             ));
         }
         let uuid = |i| result::device::get_uuid(result::device::get(i)?);

@@ -340,17 +340,19 @@ pub(in crate::render::gpu) mod cuda {
     use crate::render::gpu::device::Gpu;
     use crate::{Result, SimError};
 
-    /// The version of CUDA that the driver understands, as `1000 * major + 10 * minor`.
-    ///
-    /// # Errors
-    /// If there is no driver, or it fails.
-    pub(in crate::render::gpu) fn driver_version() -> Result<u32, String> {
-        // SAFETY: the driver's library may be loaded at any time; it stays.
-        let library = unsafe { libloading::Library::new("libcuda.so.1") };
-        std::mem::forget(library.map_err(|_| "there is no NVIDIA driver (libcuda.so.1)".to_owned())?);
+    /// Whether a library of CUDA is there.
+    pub(in crate::render::gpu) fn has_library(name: &str) -> bool {
+        // SAFETY: CUDA's libraries may be loaded at any time.
+        let library = unsafe { libloading::Library::new(name) };
+        // It stays, for whoever calls it.
+        library.map(std::mem::forget).is_ok()
+    }
+
+    /// The version of CUDA that the driver understands, as `1000 * major + 10 * minor`. The driver must be there.
+    pub(in crate::render::gpu) fn driver_version() -> Result<u32, DriverError> {
         let mut version = 0;
         // SAFETY: the call writes one number, and may come before the driver is initialised.
-        unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map_err(|error| error.to_string())?;
+        unsafe { sys::cuDriverGetVersion(&raw mut version) }.result()?;
         Ok(version as u32)
     }
 
