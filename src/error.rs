@@ -162,7 +162,12 @@ impl Error {
                 | Self::ReadBack { .. }
                 | Self::Reward(RewardError::Tensor(_))
                 | Self::Env(EnvError::Reward(RewardError::Tensor(_)))
-                | Self::Agent(AgentError::Tensor(_) | AgentError::ScorerStopped(_))
+                | Self::Agent(
+                    AgentError::Tensor(_)
+                        | AgentError::ScorerStopped(_)
+                        | AgentError::Reward(RewardError::Tensor(_))
+                        | AgentError::Env(EnvError::Reward(RewardError::Tensor(_)))
+                )
         )
     }
 

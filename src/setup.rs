@@ -10,7 +10,7 @@ use sayso_rewards::{FrameReward, JudgeDevice};
 use sayso_sim::render::{DrawOn, Gpu};
 use sayso_sim::{FrameBatch, ImageSpec};
 
-use crate::config::{RewardConfig, RewardKind, RunConfig};
+use crate::config::{RewardKind, RunConfig};
 use crate::error::{Error, Result};
 use crate::models;
 
@@ -26,15 +26,24 @@ pub fn judge_device(env: &EnvConfig) -> Result<JudgeDevice> {
     Ok(JudgeDevice::beside(gpu.as_ref())?.allow_smaller_groups(env.smaller_groups))
 }
 
-/// The judge that a configuration asks for, on `device`; `None` if it asks for the task's own reward.
+/// Who judges, and where.
+pub struct Judge {
+    /// `None` if the task's own reward is learnt.
+    pub reward: Option<Arc<dyn FrameReward>>,
+    /// The CPU if nobody judges.
+    pub device: JudgeDevice,
+}
+
+/// The judge that a configuration asks for, where it computes best.
 ///
 /// # Errors
-/// If the model is missing or damaged, or a prompt does not fit it.
-pub fn judge(config: &RewardConfig, device: &JudgeDevice) -> Result<Option<Arc<dyn FrameReward>>> {
-    match config.source {
-        RewardKind::GroundTruth => Ok(None),
-        RewardKind::Language => Ok(Some(Arc::new(models::language_reward(config, device)?))),
+/// If the model is missing or damaged, a prompt does not fit it, or as [`judge_device`].
+pub fn judge(config: &RunConfig) -> Result<Judge> {
+    if config.reward.source == RewardKind::GroundTruth {
+        return Ok(Judge { reward: None, device: JudgeDevice::cpu() });
     }
+    let device = judge_device(&config.env)?;
+    Ok(Judge { reward: Some(Arc::new(models::language_reward(&config.reward, &device)?)), device })
 }
 
 /// The envs to train in, and the judge that scores their frames while they step on.

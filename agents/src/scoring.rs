@@ -106,7 +106,8 @@ impl ScoringThread {
     }
 
     /// Gives back a buffer from [`Self::buffer`] that the env did not fill.
-    pub fn return_buffer(&mut self, frames: FrameBatch) {
+    pub fn return_buffer(&mut self, mut frames: FrameBatch) {
+        frames.release();
         self.spare.push(frames);
     }
 

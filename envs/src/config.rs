@@ -34,7 +34,7 @@ pub struct EnvConfig {
     /// Where pictures are drawn.
     pub device: DrawOn,
     /// Groups of envs that step at the same time: the physics of one runs while another waits for its pictures or its
-    /// scores. Results do not depend on it. 0 chooses: two where a graphics processor draws, else one.
+    /// scores. Results do not depend on it, but for the rounding of a judge on a card. 0 chooses: two where a graphics processor draws, else one.
     pub n_groups: usize,
     /// Whether a device that is out of memory goes on in smaller groups of views, rather than fail. Results stay; it takes
     /// longer.
@@ -66,10 +66,10 @@ impl Default for EnvConfig {
 impl EnvConfig {
     /// The number of groups, chosen if it was left open.
     pub(crate) fn groups_to_make(&self) -> usize {
-        match (self.n_groups, &self.device) {
-            (0, DrawOn::Gpu(_)) => 2,
-            (0, _) => 1,
-            (n_groups, _) => n_groups,
+        match self.n_groups {
+            0 if matches!(self.device.clone().resolve(), DrawOn::Gpu(_)) => 2,
+            0 => 1,
+            n_groups => n_groups,
         }
     }
 }

@@ -13,8 +13,6 @@ use crate::Result;
 pub struct JudgeDevice {
     device: Device,
     route: Route,
-    /// The device that draws, if frames are read where it left them.
-    shared_with: Option<DeviceUuid>,
     may_shrink: bool,
 }
 
@@ -23,8 +21,8 @@ pub struct JudgeDevice {
 pub enum Route {
     /// They never leave the host.
     Host,
-    /// CUDA maps what Vulkan drew on the same card.
-    Cuda,
+    /// CUDA maps what Vulkan drew on this card.
+    Cuda(DeviceUuid),
     /// Through the host, for the reason that is given.
     ReadBack(String),
 }
@@ -33,7 +31,7 @@ impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("frames stay on the host"),
-            Self::Cuda => f.write_str("frames stay on the card (CUDA maps them)"),
+            Self::Cuda(_) => f.write_str("frames stay on the card (CUDA maps them)"),
             Self::ReadBack(reason) => write!(f, "frames are read back to the host: {reason}"),
         }
     }
@@ -42,7 +40,7 @@ impl fmt::Display for Route {
 impl JudgeDevice {
     /// The CPU, for frames that are there.
     pub fn cpu() -> Self {
-        Self::new(Device::Cpu, Route::Host, None)
+        Self::new(Device::Cpu, Route::Host)
     }
 
     /// The best that this program and this machine offer for frames that `gpu` draws, or the CPU draws if there is none: CUDA
@@ -60,8 +58,8 @@ impl JudgeDevice {
         metal::beside(reason)
     }
 
-    fn new(device: Device, route: Route, shared_with: Option<DeviceUuid>) -> Self {
-        Self { device, route, shared_with, may_shrink: false }
+    fn new(device: Device, route: Route) -> Self {
+        Self { device, route, may_shrink: false }
     }
 
     /// Sets whether a device that is out of memory goes on with fewer pictures at a time, rather than fail.
@@ -83,13 +81,17 @@ impl JudgeDevice {
         &self.route
     }
 
-    /// What the towers compute in: f32 on the CPU, f16 with sums in f32 elsewhere.
+    /// What the towers compute in: f32 on the CPU; f16 elsewhere, where products, norms and softmaxes sum in f32.
     pub fn dtype(&self) -> DType {
         if self.device.is_cpu() { DType::F32 } else { DType::F16 }
     }
 
+    /// The device that draws, if frames are read where it left them.
     pub(crate) fn shared_with(&self) -> Option<DeviceUuid> {
-        self.shared_with
+        match self.route {
+            Route::Cuda(uuid) => Some(uuid),
+            Route::Host | Route::ReadBack(_) => None,
+        }
     }
 }
 
@@ -107,7 +109,7 @@ impl fmt::Display for JudgeDevice {
 #[cfg(feature = "cuda")]
 mod cuda {
     use std::sync::Arc;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
     use std::time::Duration;
 
     use candle_core::{DType, Device, Tensor};
@@ -143,19 +145,22 @@ mod cuda {
         })?;
         if !gpu.shares_memory() {
             let reason = "this driver exports no memory from Vulkan".to_owned();
-            return Ok(JudgeDevice::new(device, Route::ReadBack(reason), None));
+            return Ok(JudgeDevice::new(device, Route::ReadBack(reason)));
         }
         // Whoever waits for a card waits without end, so somebody else does.
         let (tried, outcome) = channel();
         let (gpu, tried_device) = (gpu.clone(), device.clone());
         std::thread::spawn(move || tried.send(try_sharing(&gpu, &tried_device)));
         match outcome.recv_timeout(PATIENCE) {
-            Ok(Ok(())) => Ok(JudgeDevice::new(device, Route::Cuda, Some(uuid))),
+            Ok(Ok(())) => Ok(JudgeDevice::new(device, Route::Cuda(uuid))),
             Ok(Err(error)) => {
                 let reason = format!("CUDA cannot read what Vulkan draws: {error}");
-                Ok(JudgeDevice::new(device, Route::ReadBack(reason), None))
+                Ok(JudgeDevice::new(device, Route::ReadBack(reason)))
             }
-            Err(_) => Err(format!("no picture reached it within {} s", PATIENCE.as_secs())),
+            Err(RecvTimeoutError::Timeout) => {
+                Err(format!("no picture reached it within {} s", PATIENCE.as_secs()))
+            }
+            Err(RecvTimeoutError::Disconnected) => Err("reading a picture there panicked".to_owned()),
         }
     }
 
@@ -213,7 +218,7 @@ mod metal {
 
     pub fn beside(_: String) -> Result<JudgeDevice> {
         let reason = "Metal's tensors are filled from there".to_owned();
-        Ok(JudgeDevice::new(Device::new_metal(0)?, Route::ReadBack(reason), None))
+        Ok(JudgeDevice::new(Device::new_metal(0)?, Route::ReadBack(reason)))
     }
 }
 
@@ -225,6 +230,6 @@ mod metal {
     use crate::Result;
 
     pub fn beside(reason: String) -> Result<JudgeDevice> {
-        Ok(JudgeDevice::new(Device::Cpu, Route::ReadBack(reason), None))
+        Ok(JudgeDevice::new(Device::Cpu, Route::ReadBack(reason)))
     }
 }

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use sayso_sim::frame_batch::DeviceRequest;
 use sayso_sim::render::{DeviceFrames, PixelLayout, PixelType};
-use sayso_sim::{FrameRequest, Frames, ImageSpec};
+use sayso_sim::{FrameRequest, Frames, ImageSpec, SimError};
 
 use crate::ops::patchify;
 use crate::towers::unit_rows;
@@ -15,6 +16,10 @@ use crate::{JudgeDevice, Result, RewardError};
 
 /// Pictures that go through the tower at once on an accelerator, to begin with: enough to fill it.
 const GROUP: usize = 256;
+/// The tensor library's kernels count the values of a softmax, `[group, n_heads, n_tokens, n_tokens]`, in 32 bits.
+const MAX_SOFTMAX: usize = i32::MAX as usize;
+/// Heads of any published tower, at most.
+const MAX_HEADS: usize = 32;
 /// The same for a core of the CPU. Groups run side by side, which for small towers is faster by a quarter than to share
 /// out each of their operations.
 const CPU_GROUP: usize = 16;
@@ -43,7 +48,11 @@ impl Clone for FrameReader {
 impl FrameReader {
     /// A reader for a tower that reads pictures of `spec` in square patches.
     pub fn new(spec: ImageSpec, patch_size: usize, judge: JudgeDevice) -> Self {
-        let group = if judge.device().is_cpu() { CPU_GROUP } else { GROUP };
+        let n_tokens = (spec.height / patch_size.max(1)) * (spec.width / patch_size.max(1)) + 1;
+        let group = match judge.device().is_cpu() {
+            true => CPU_GROUP,
+            false => GROUP.min(MAX_SOFTMAX / (MAX_HEADS * n_tokens * n_tokens)).max(1),
+        };
         Self { spec, patch_size, judge, group: AtomicUsize::new(group) }
     }
 
@@ -61,7 +70,10 @@ impl FrameReader {
     pub fn request(&self) -> FrameRequest {
         let layout = PixelLayout::Patches { size: self.patch_size };
         let dtype = if self.judge.dtype() == DType::F16 { PixelType::F16 } else { PixelType::F32 };
-        let on_device = self.judge.shared_with().map(|uuid| DeviceRequest { uuid, layout, dtype });
+        // Halves fill words in pairs.
+        let is_possible = dtype == PixelType::F32 || self.patch_size.is_multiple_of(2);
+        let uuid = self.judge.shared_with().filter(|_| is_possible);
+        let on_device = uuid.map(|uuid| DeviceRequest { uuid, layout, dtype });
         FrameRequest { image: self.spec.clone(), on_device }
     }
 
@@ -77,9 +89,8 @@ impl FrameReader {
     ) -> Result<Vec<f32>> {
         self.check_size(frames.height(), frames.width())?;
         let (dtype, device) = (self.judge.dtype(), self.judge.device());
-        self.in_groups(frames.n_views(), |views| {
-            tower(&patchify(frames, views, &self.spec, self.patch_size, dtype, device)?)
-        })
+        let embed = |views| tower(&patchify(frames, views, &self.spec, self.patch_size, dtype, device)?);
+        self.in_groups(frames.n_views(), embed, || Ok(()))
     }
 
     /// The same for pictures on the device that drew them. If the tower lives elsewhere, they are copied through the host.
@@ -104,7 +115,11 @@ impl FrameReader {
         let patch_len = 3 * self.patch_size * self.patch_size;
         let shape = (frames.n_views(), input.n_values() / patch_len, patch_len);
         let patches = match self.judge.shared_with() {
-            Some(_) => imported::tensor(frames, shape, self.judge.device())?,
+            Some(_) => match imported::tensor(frames, shape, self.judge.device()) {
+                Ok(patches) => patches,
+                // A device that was lost explains whatever else went wrong.
+                Err(error) => return Err(self.wait(frames).err().unwrap_or(error)),
+            },
             None => {
                 let dtype = if input.dtype == PixelType::F16 { DType::F16 } else { DType::F32 };
                 let values = frames.read()?;
@@ -112,9 +127,19 @@ impl FrameReader {
                     .to_dtype(self.judge.dtype())?
             }
         };
+        let embed = |views: Range<usize>| tower(&patches.narrow(0, views.start, views.len())?);
         // Whoever waits for a tensor waits without end; the device that draws is given up after a while.
-        frames.wait()?;
-        self.embed_patches(&patches, tower)
+        self.in_groups(frames.n_views(), embed, || self.wait(frames))
+    }
+
+    /// Waits for the device that draws. If it does not answer, the tensor library's device is left as it is, because to close it
+    /// would wait for what never comes.
+    fn wait(&self, frames: &DeviceFrames) -> Result<()> {
+        static LEFT: Mutex<Vec<Device>> = Mutex::new(Vec::new());
+        let leave = |_: &SimError| {
+            LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(self.judge.device().clone());
+        };
+        Ok(frames.wait().inspect_err(leave)?)
     }
 
     /// The same for patches that are on the tower's device, `[n, n_patches, 3 * patch * patch]`, normalised.
@@ -126,7 +151,8 @@ impl FrameReader {
         patches: &Tensor,
         tower: impl Fn(&Tensor) -> Result<Tensor> + Sync,
     ) -> Result<Vec<f32>> {
-        self.in_groups(patches.dim(0)?, |views| tower(&patches.narrow(0, views.start, views.len())?))
+        let embed = |views: Range<usize>| tower(&patches.narrow(0, views.start, views.len())?);
+        self.in_groups(patches.dim(0)?, embed, || Ok(()))
     }
 
     fn check_size(&self, height: usize, width: usize) -> Result<()> {
@@ -134,10 +160,12 @@ impl FrameReader {
         if expected == got { Ok(()) } else { Err(RewardError::WrongImageSize { expected, got }) }
     }
 
+    /// Embeds group by group. `before_waiting` is called when everything has been sent to the device.
     fn in_groups(
         &self,
         n_views: usize,
         embed: impl Fn(Range<usize>) -> Result<Tensor> + Sync,
+        before_waiting: impl Fn() -> Result<()>,
     ) -> Result<Vec<f32>> {
         let rows = |views: Range<usize>| unit_rows(&embed(views)?.to_dtype(DType::F32)?);
         let values = |rows: &Tensor| -> Result<Vec<f32>> { Ok(rows.flatten_all()?.to_vec1()?) };
@@ -147,12 +175,10 @@ impl FrameReader {
             let groups = groups.into_par_iter().map(|views| values(&rows(views)?));
             return Ok(groups.collect::<Result<Vec<_>>>()?.concat());
         }
-        // All groups are sent before the first is waited for.
         let all = |group: usize| -> Result<Vec<f32>> {
-            match in_steps(n_views, group).map(rows).collect::<Result<Vec<_>>>()?.as_slice() {
-                [] => Ok(Vec::new()),
-                groups => values(&Tensor::cat(groups, 0)?),
-            }
+            let groups = in_steps(n_views, group).map(rows).collect::<Result<Vec<_>>>()?;
+            before_waiting()?;
+            if groups.is_empty() { Ok(Vec::new()) } else { values(&Tensor::cat(&groups, 0)?) }
         };
         shrinking(group.min(n_views.max(1)), self.judge.may_shrink(), &self.group, all)
     }
@@ -194,22 +220,33 @@ fn is_out_of_memory(error: &RewardError) -> bool {
 
 #[cfg(feature = "cuda")]
 pub(crate) mod imported {
+    use std::sync::{Mutex, PoisonError};
+
     use candle_core::backend::BackendStorage as _;
-    use candle_core::{
-        CpuStorage, CudaStorage, CustomOp1, DType, Device, Error, Layout, Result, Shape, Tensor,
-    };
+    use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
+    use sayso_sim::SimError;
     use sayso_sim::render::DeviceFrames;
+
+    use crate::Result;
 
     /// The frames as a tensor on their card, after one copy there.
     pub fn tensor(frames: &DeviceFrames, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
         // An operation of ours is the library's only public way in; it needs a tensor to work on.
         let anchor = Tensor::zeros(1, DType::F16, device)?;
-        anchor.apply_op1_no_bwd(&Import { frames, shape: shape.into() })
+        let import = Import { frames, shape: shape.into(), failure: Mutex::new(None) };
+        let tensor = anchor.apply_op1_no_bwd(&import);
+        let failure = import.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match failure {
+            Some(failure) => Err(failure.into()),
+            None => Ok(tensor?),
+        }
     }
 
     struct Import<'a> {
         frames: &'a DeviceFrames,
         shape: Shape,
+        /// What the tensor library's own error would turn into text.
+        failure: Mutex<Option<SimError>>,
     }
 
     impl CustomOp1 for Import<'_> {
@@ -217,25 +254,33 @@ pub(crate) mod imported {
             "import-frames"
         }
 
-        fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
             candle_core::bail!("frames on a card are read there")
         }
 
-        fn cuda_fwd(&self, anchor: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        fn cuda_fwd(&self, anchor: &CudaStorage, _: &Layout) -> candle_core::Result<(CudaStorage, Shape)> {
             let device = anchor.device().clone();
-            let values = self.frames.to_cuda(&device.cuda_stream()).map_err(Error::wrap)?;
-            Ok((CudaStorage::wrap_cuda_slice(values, device), self.shape.clone()))
+            match self.frames.to_cuda(&device.cuda_stream()) {
+                Ok(values) => Ok((CudaStorage::wrap_cuda_slice(values, device), self.shape.clone())),
+                Err(error) => {
+                    let message = error.to_string();
+                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    candle_core::bail!("{message}")
+                }
+            }
         }
     }
 }
 
 #[cfg(not(feature = "cuda"))]
 mod imported {
-    use candle_core::{Device, Result, Tensor};
+    use candle_core::{Device, Tensor};
     use sayso_sim::render::DeviceFrames;
 
+    use crate::Result;
+
     pub fn tensor(_: &DeviceFrames, _: (usize, usize, usize), _: &Device) -> Result<Tensor> {
-        candle_core::bail!("this program was built without CUDA")
+        Err(candle_core::Error::msg("this program was built without CUDA").into())
     }
 }
 

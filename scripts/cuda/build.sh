@@ -23,12 +23,13 @@ if [ -z "$runtime" ]; then
   echo "no libcudart_static.a below CUDA_HOME=$CUDA_HOME" >&2
   exit 2
 fi
+export CUDA_HOME PATH="$CUDA_HOME/bin:$PATH"
+export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80} CUDARC_CUDA_VERSION=${CUDARC_CUDA_VERSION:-13000}
 python3 scripts/cuda/late_libraries.py "$here/late"
 ln -sf "$runtime" "$here/late/libcudart.a"
 
-export CUDA_HOME PATH="$CUDA_HOME/bin:$PATH"
-export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80} CUDARC_CUDA_VERSION=${CUDARC_CUDA_VERSION:-13000}
 # Joined with the flags of .cargo/config.toml, which an environment variable would replace.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 cargo build --release --features cuda --target-dir "$here/target" \
   --config "target.x86_64-unknown-linux-gnu.rustflags=['-L', 'native=$here/late']"
 program=$here/target/release/sayso

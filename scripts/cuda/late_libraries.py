@@ -9,18 +9,22 @@ table, and a slot that is empty is filled by dlopen and dlsym first. x86-64 Linu
 """
 
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
 
+# The version of CUDA that the bindings are made for, as cargo is told it.
+MAJOR = int(os.environ.get("CUDARC_CUDA_VERSION", "13000")) // 1000
+
 # Module of the bindings, and the file that the loader knows.
 LIBRARIES = {
     "cuda": ("driver", "libcuda.so.1"),
-    "cublas": ("cublas", "libcublas.so.13"),
-    "cublasLt": ("cublaslt", "libcublasLt.so.13"),
+    "cublas": ("cublas", f"libcublas.so.{MAJOR}"),
+    "cublasLt": ("cublaslt", f"libcublasLt.so.{MAJOR}"),
     "curand": ("curand", "libcurand.so.10"),
-    "nvrtc": ("nvrtc", "libnvrtc.so.13"),
+    "nvrtc": ("nvrtc", f"libnvrtc.so.{MAJOR}"),
 }
 
 # A call arrives with its arguments in registers; they are put aside while the slot is filled.

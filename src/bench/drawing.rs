@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sayso_envs::{EnvError, registry};
 use sayso_sim::math::Vec3;
 use sayso_sim::render::{Backend, Drawing, Mesh, Outputs, RenderSpec, RenderTarget, Samples, Shape, View};
-use sayso_sim::{SimError, SimWorld, seed};
+use sayso_sim::{SimWorld, seed};
 
 use super::{Figure, Plan, rate};
 use crate::error::Result;
@@ -58,25 +58,11 @@ fn figure(plan: &Plan, scene: &Scene, size: usize, n_views: usize, is_moving: bo
         }
         .map_err(|error| EnvError::from(error).into())
     });
-    let mut figure = match measured {
-        Ok(measured) => Figure::new(what, "views/s", measured),
-        Err(error) => return skip(what, "views/s", error),
-    };
-    if let Backend::Gpu(renderer) = &backend {
+    let mut figure = Figure::of(what, "views/s", measured)?;
+    if let (Backend::Gpu(renderer), None) = (&backend, &figure.skipped) {
         figure.bytes_per_view = Some(renderer.device_bytes() / n_views as u64);
     }
     Ok(figure)
-}
-
-/// What does not fit is a figure that is not there; any other failure ends the measurement.
-pub(super) fn skip(what: String, unit: &'static str, error: crate::Error) -> Result<Figure> {
-    use crate::Error::Env;
-    match error {
-        Env(EnvError::Sim(err @ (SimError::GpuLimit { .. } | SimError::GpuMemory { .. }))) => {
-            Ok(Figure::skipped(what, unit, err.to_string()))
-        }
-        error => Err(error),
-    }
 }
 
 /// `Reach-v0` with every env in a state of its own, as it is and with every part a millimetre farther.

@@ -152,7 +152,7 @@ pub(super) fn measure(plan: &Plan, judge: &JudgeDevice, add: &mut impl FnMut(Fig
                 "image tower {tower}, 224², {}, batch {n_images}, patches there already",
                 judge.dtype().as_str()
             );
-            add(Figure::new(what, "images/s", random.images_per_sec(plan, n_images)?));
+            add(Figure::of(what, "images/s", random.images_per_sec(plan, n_images))?);
         }
     }
     Ok(())

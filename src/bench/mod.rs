@@ -9,7 +9,10 @@ mod step;
 
 use std::time::{Duration, Instant};
 
-use sayso_rewards::JudgeDevice;
+use sayso_agents::AgentError;
+use sayso_envs::EnvError;
+use sayso_rewards::{JudgeDevice, RewardError};
+use sayso_sim::SimError;
 use sayso_sim::render::{Backend, DrawOn};
 use serde::Serialize;
 
@@ -89,7 +92,7 @@ pub fn measure(plan: &Plan, mut told: impl FnMut(&Figure)) -> Result<Report> {
         figures.push(figure);
     };
     // Keeps the device open from figure to figure.
-    let backend = Backend::open(&plan.device).map_err(sayso_envs::EnvError::from)?;
+    let backend = Backend::open(&plan.device).map_err(EnvError::from)?;
     let judge = JudgeDevice::beside(backend.gpu())?;
     drawing::measure(plan, &mut add)?;
     encoder::measure(plan, &judge, &mut add)?;
@@ -125,6 +128,22 @@ struct Rate {
     spread: [f64; 2],
 }
 
+/// Whether an error says that a device cannot hold what was asked of it.
+fn is_too_much(error: &crate::Error) -> bool {
+    use crate::Error::{Agent, Env, Reward};
+    let of_sim = |error: &SimError| matches!(error, SimError::GpuLimit { .. } | SimError::GpuMemory { .. });
+    let of_reward = |error: &RewardError| match error {
+        RewardError::OutOfMemory { .. } => true,
+        RewardError::Sim(error) => of_sim(error),
+        _ => false,
+    };
+    match error {
+        Env(EnvError::Sim(error)) | Agent(AgentError::Env(EnvError::Sim(error))) => of_sim(error),
+        Reward(error) | Agent(AgentError::Reward(error)) => of_reward(error),
+        _ => false,
+    }
+}
+
 /// Calls a second, times what a call does, after a warm-up.
 fn rate(window: Duration, per_call: usize, work: &mut dyn Work) -> Result<Rate> {
     for _ in 0..2 {
@@ -149,6 +168,15 @@ impl Figure {
     fn new(what: String, unit: &'static str, rate: Rate) -> Self {
         let none = Self::skipped(what, unit, String::new());
         Self { rate: Some(rate.median), spread: Some(rate.spread), skipped: None, ..none }
+    }
+
+    /// The figure, or that the device cannot hold it; any other failure ends the measurement.
+    fn of(what: String, unit: &'static str, measured: Result<Rate>) -> Result<Self> {
+        match measured {
+            Ok(rate) => Ok(Self::new(what, unit, rate)),
+            Err(error) if is_too_much(&error) => Ok(Self::skipped(what, unit, error.to_string())),
+            Err(error) => Err(error),
+        }
     }
 
     fn skipped(what: String, unit: &'static str, reason: String) -> Self {

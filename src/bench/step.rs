@@ -5,15 +5,15 @@ use std::sync::Arc;
 use rand_pcg::Pcg64;
 use sayso_agents::scoring::{RewardScorer, ScoringThread};
 use sayso_envs::{
-    AutoresetMode, EnvConfig, JudgeConfig, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _,
+    AutoresetMode, EnvConfig, EnvError, JudgeConfig, ResetOptions, RewardSource, StepBatch, VecEnv,
+    VectorEnv as _,
 };
 use sayso_rewards::{FrameReward, GoalBaselineConfig, ImageTextModel, JudgeDevice, LanguageReward, Route};
 use sayso_sim::render::Backend;
-use sayso_sim::seed;
+use sayso_sim::{FrameBatch, FramePart, seed};
 
-use super::drawing::skip;
 use super::encoder::RandomTower;
-use super::{Figure, Plan, Rate, Work, rate};
+use super::{Figure, Plan, Work, rate};
 use crate::error::{Error, Result};
 use crate::models;
 
@@ -38,9 +38,12 @@ pub(super) fn measure(
         let random = Arc::new(RandomTower::new(tower, judge)?);
         let scorer = reward(random.clone())?;
         for &n_envs in &plan.n_envs {
-            let alone = random.images_per_sec(plan, n_envs)?;
+            let what = format!("image tower {tower} for {n_envs} envs, patches there already");
+            let alone = Figure::of(what, "images/s", random.images_per_sec(plan, n_envs))?;
+            let rate_alone = alone.rate;
+            add(alone);
             let what = format!("Reach-v0, {n_envs} envs, physics, drawing and scores of {tower}");
-            add(judged_steps(plan, n_envs, what, backend, judge, &scorer, Some(alone))?);
+            add(judged_steps(plan, n_envs, what, backend, judge, &scorer, rate_alone)?);
         }
     }
     Ok(())
@@ -72,10 +75,8 @@ impl Stepping {
         env.reset(&ResetOptions { seed: Some(1), mask: None }, &mut batch)?;
         Ok(Self { env, batch, rng: seed::stream(&[1]) })
     }
-}
 
-impl Work for Stepping {
-    fn call(&mut self) -> Result<()> {
+    fn step(&mut self) -> Result<()> {
         let space = self.env.single_action_space();
         if let Some(actions) = space.sample_actions(self.env.n_envs(), &mut self.rng) {
             self.env.step(&actions, &mut self.batch)?;
@@ -84,13 +85,41 @@ impl Work for Stepping {
     }
 }
 
-fn steps(plan: &Plan, n_envs: usize, what: String, source: RewardSource) -> Result<Figure> {
-    let measured =
-        Stepping::new(plan, n_envs, source).and_then(|mut stepping| rate(plan.window, n_envs, &mut stepping));
-    match measured {
-        Ok(measured) => Ok(Figure::new(what, "env steps/s", measured)),
-        Err(error) => skip(what, "env steps/s", error),
+/// Envs whose frames nobody looks at. Those of a step are waited for after the next one was begun.
+struct Drawn {
+    stepping: Stepping,
+    frames: [FrameBatch; 2],
+}
+
+impl Drawn {
+    fn wait(&self) -> Result<()> {
+        for part in &self.frames[1].parts {
+            if let FramePart::Device(frames) = part {
+                frames.wait().map_err(EnvError::from)?;
+            }
+        }
+        Ok(())
     }
+}
+
+impl Work for Drawn {
+    fn call(&mut self) -> Result<()> {
+        self.stepping.step()?;
+        self.stepping.env.swap_judge_frames(&mut self.frames[0]);
+        self.wait()?;
+        self.frames.swap(0, 1);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.wait()
+    }
+}
+
+fn steps(plan: &Plan, n_envs: usize, what: String, source: RewardSource) -> Result<Figure> {
+    let measured = Stepping::new(plan, n_envs, source)
+        .and_then(|stepping| rate(plan.window, n_envs, &mut Drawn { stepping, frames: Default::default() }));
+    Figure::of(what, "env steps/s", measured)
 }
 
 /// Envs that step on while a judge scores their frames, as in training.
@@ -101,7 +130,7 @@ struct Judged {
 
 impl Work for Judged {
     fn call(&mut self) -> Result<()> {
-        self.stepping.call()?;
+        self.stepping.step()?;
         let mut frames = self.thread.buffer(&mut |_| Ok(()))?;
         self.stepping.env.swap_judge_frames(&mut frames);
         Ok(self.thread.send(frames)?)
@@ -120,32 +149,26 @@ fn judged_steps(
     backend: &Backend,
     judge: &JudgeDevice,
     reward: &Arc<dyn FrameReward>,
-    alone: Option<Rate>,
+    alone: Option<f64>,
 ) -> Result<Figure> {
     let n_read_backs = || backend.gpu().map_or(0, |gpu| gpu.n_read_backs());
     let before = n_read_backs();
-    let work = || -> Result<Judged> {
+    let mut n_views_per_env = 0;
+    let mut work = || -> Result<Judged> {
         let source = RewardSource::Deferred(reward.frame_request(), JudgeConfig::default());
         let stepping = Stepping::new(plan, n_envs, source)?;
-        let n_views_per_env = stepping.env.task_spec().judge_cameras.len();
+        n_views_per_env = stepping.env.task_spec().judge_cameras.len();
         let scorer = RewardScorer { reward: Arc::clone(reward), n_views_per_env };
         Ok(Judged { stepping, thread: ScoringThread::spawn(Box::new(scorer))? })
     };
-    let measured = work().and_then(|mut judged| {
-        let n_views_per_env = judged.stepping.env.task_spec().judge_cameras.len();
-        Ok((rate(plan.window, n_envs, &mut judged)?, n_views_per_env))
-    });
-    let (measured, n_views_per_env) = match measured {
-        Ok(measured) => measured,
-        Err(error) => return skip(what, "env steps/s", error),
-    };
+    let measured = work().and_then(|mut judged| rate(plan.window, n_envs, &mut judged));
     let n_read_backs = n_read_backs() - before;
-    if *judge.route() == Route::Cuda && 0 < n_read_backs {
+    if matches!(judge.route(), Route::Cuda(_)) && 0 < n_read_backs {
         return Err(Error::ReadBack { what, n: n_read_backs });
     }
-    let images_per_sec = measured.median * n_views_per_env as f64;
-    let mut figure = Figure::new(what, "env steps/s", measured);
+    let mut figure = Figure::of(what, "env steps/s", measured)?;
     figure.n_read_backs = backend.gpu().is_some().then_some(n_read_backs);
-    figure.of_tower_alone = alone.map(|alone| images_per_sec / alone.median);
+    let images_per_sec = figure.rate.map(|rate| rate * n_views_per_env as f64);
+    figure.of_tower_alone = images_per_sec.zip(alone).map(|(all, alone)| all / alone);
     Ok(figure)
 }

@@ -64,7 +64,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     );
     println!("Written: {}", path.display());
     if !args.no_video {
-        let judge = setup::judge(&config.reward, &setup::judge_device(&config.env)?)?;
+        let judge = setup::judge(&config)?.reward;
         let mut env = setup::recording_env(&config, args.video_episodes as usize, judge.as_ref())?;
         let recording = record(&mut env, &mut policy, args.seed)?;
         let mp4 = recording.to_mp4("trained", recording.score_range(), VIDEO_FPS)?;

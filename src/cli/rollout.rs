@@ -82,7 +82,7 @@ What it writes:
 /// Runs the command.
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     let config = config(args)?;
-    let judge = setup::judge(&config.reward, &setup::judge_device(&config.env)?)?;
+    let judge = setup::judge(&config)?.reward;
     let mut env = setup::recording_env(&config, config.env.n_envs, judge.as_ref())?;
     let mut policy = policy(args, &env)?;
     run_folder::create_fresh(&args.out, &["frames"])?;

@@ -2,17 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use sayso::agents::evaluate::GoalSuccess;
 use sayso::agents::{Checkpoint, TrainObserver, UpdateReport, train};
-use sayso::config::{Layers, RewardKind, RunConfig};
+use sayso::config::{Layers, RunConfig};
 use sayso::metrics::MetricsRow;
-use sayso::rewards::{FrameReward, JudgeDevice};
 use sayso::run_folder::{self, RunFolder};
-use sayso::setup;
+use sayso::setup::{self, Judge};
 use sayso::sim::render::Backend;
 
 use super::args::{ConfigArgs, DeviceArgs};
@@ -66,22 +64,6 @@ pub fn run(args: Args, is_quiet: bool) -> Result<Outcome> {
     session.run(is_quiet)
 }
 
-/// Who judges, and where; nobody if the task's own reward is learnt.
-struct Judge {
-    reward: Option<Arc<dyn FrameReward>>,
-    device: JudgeDevice,
-}
-
-impl Judge {
-    fn open(config: &RunConfig) -> Result<Self> {
-        let device = match config.reward.source {
-            RewardKind::Language => setup::judge_device(&config.env)?,
-            RewardKind::GroundTruth => JudgeDevice::cpu(),
-        };
-        Ok(Self { reward: setup::judge(&config.reward, &device)?, device })
-    }
-}
-
 /// One sitting of a run.
 struct Session {
     config: RunConfig,
@@ -100,7 +82,7 @@ impl Session {
             args.config.resolve(&steps.into_iter().chain(args.device.setting()).collect::<Vec<_>>())?;
         // Before anything is written; the envs that follow share what was opened.
         let backend = Backend::open(&config.env.device).map_err(sayso::envs::EnvError::from)?;
-        let judge = Judge::open(&config)?;
+        let judge = setup::judge(&config)?;
         let root = match &args.out {
             Some(root) => root.clone(),
             None => run_folder::next_free(Path::new("runs"), &config.env.id)?,
@@ -126,7 +108,7 @@ impl Session {
             return Err(BadInput::refuse(message, format!("go further with --steps {}", 2 * done)));
         }
         let backend = Backend::open(&config.env.device).map_err(sayso::envs::EnvError::from)?;
-        let judge = Judge::open(&config)?;
+        let judge = setup::judge(&config)?;
         let folder = RunFolder::resume(root, done)?;
         if steps.is_some() || device.device.is_some() {
             folder.write_config(&config.to_toml()?)?;

@@ -1,7 +1,7 @@
 //! SigLIP: CLIP's towers without class token, projection and causal mask; pictures are read by an attention that has one
 //! learnt query, texts at their last position.
 
-use candle_core::{D, Result as TensorResult, Tensor};
+use candle_core::{Result as TensorResult, Tensor};
 use candle_nn::{Init, VarBuilder};
 use serde_json::{Value, json};
 
@@ -216,12 +216,12 @@ impl AttentionPool {
         };
         let query = part(0, 1)?.forward(&self.probe.reshape((1, width))?)?;
         let query = (query.reshape((1, self.n_heads, 1, head_dim))? * (head_dim as f64).powf(-0.5))?;
+        let query = query.broadcast_as((n, self.n_heads, 1, head_dim))?.contiguous()?;
         let key_value = part(1, 2)?.forward(x)?.reshape((n, n_tokens, 2, self.n_heads, head_dim))?;
         let key_value = key_value.permute((2, 0, 3, 1, 4))?;
         let (key, value) = (key_value.get(0)?.contiguous()?, key_value.get(1)?.contiguous()?);
-        let scores = key.broadcast_mul(&query)?.sum(D::Minus1)?;
-        let probs = candle_nn::ops::softmax(&scores, D::Minus1)?.unsqueeze(D::Minus1)?;
-        let mixed = value.broadcast_mul(&probs)?.sum(2)?.reshape((n, width))?;
+        let probs = candle_nn::ops::softmax_last_dim(&query.matmul(&key.t()?)?)?;
+        let mixed = probs.matmul(&value)?.reshape((n, width))?;
         let pooled = self.out_proj.forward(&mixed)?;
         let hidden = self.activation.apply(&self.fc1.forward(&self.norm.forward(&pooled)?)?)?;
         pooled + self.fc2.forward(&hidden)?

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use super::bridge::{self, Turn};
+use super::bridge::{self, Link};
 use super::choice::{Adapter, DeviceChoice, find};
 use super::kernel::Kernels;
 use crate::{Result, SimError};
@@ -137,14 +137,7 @@ impl Gpu {
         self.refused_above.store(n_bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn check_refused(&self, what: &str, size: u64) -> Result<()> {
-        if size <= self.refused_above.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        Err(self.out_of_memory(what, size))
-    }
-
-    fn out_of_memory(&self, what: &str, size: u64) -> SimError {
+    pub(super) fn out_of_memory(&self, what: &str, size: u64) -> SimError {
         let device = self.adapter.name.clone();
         SimError::GpuMemory { device, what: what.into(), need: Some(size), fits: None }
     }
@@ -155,7 +148,7 @@ impl Gpu {
     }
 
     /// Refuses buffers that are larger than the device allows.
-    pub(super) fn check_size(&self, what: &str, size: u64) -> Result<()> {
+    pub(super) fn check_request(&self, what: &str, size: u64) -> Result<()> {
         if self.max_buffer() < size {
             let (what, limit) = (format!("{}: bytes of {what}", self.adapter.name), self.max_buffer());
             return Err(SimError::GpuLimit {
@@ -165,13 +158,15 @@ impl Gpu {
                 hint: "use fewer envs or views".into(),
             });
         }
+        if self.refused_above.load(Ordering::Relaxed) < size {
+            return Err(self.out_of_memory(what, size));
+        }
         Ok(())
     }
 
     /// A buffer of so many bytes.
     pub(super) fn buffer(&self, what: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
-        self.check_size(what, size)?;
-        self.check_refused(what, size)?;
+        self.check_request(what, size)?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let descriptor = wgpu::BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false };
         let buffer = self.device.create_buffer(&descriptor);
@@ -202,17 +197,44 @@ impl Gpu {
         }
     }
 
-    /// Submits work; with a turn it waits on the device for the turn before, and ends it.
+    /// Submits work; with a link it is the link's next turn.
     pub(super) fn submit(
         &self,
         commands: Option<wgpu::CommandBuffer>,
-        turn: Option<Turn>,
+        link: Option<&Link>,
     ) -> wgpu::SubmissionIndex {
         let _alone = self.submitting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turn) = turn {
-            turn.stage(&self.queue);
+        if let Some(link) = link {
+            link.stage_turn(&self.queue);
         }
-        self.queue.submit(commands)
+        let submission = self.queue.submit(commands);
+        if let Some(link) = link {
+            link.unstage_turn(&self.queue);
+        }
+        submission
+    }
+
+    /// Calls `work`, and returns what the device had to say against it: to this caller, and not to another who shares it.
+    pub(super) fn checked<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.check()?;
+        let scopes =
+            [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal]
+                .map(|filter| self.device.push_error_scope(filter));
+        let outcome = work();
+        // Scopes end in the reverse of the order in which they began.
+        let errors: Vec<_> =
+            scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
+        self.check()?;
+        match errors.into_iter().next() {
+            None => outcome,
+            Some(wgpu::Error::OutOfMemory { .. }) => Err(SimError::GpuMemory {
+                device: self.adapter.name.clone(),
+                what: "a batch of pictures".into(),
+                need: None,
+                fits: None,
+            }),
+            Some(error) => Err(SimError::Gpu(format!("{}: {error}", self.adapter.name))),
+        }
     }
 
     /// Whether what it draws can be mapped by another interface of the same card.

@@ -1,5 +1,6 @@
 //! Pictures that stay on the device that drew them.
 
+#[cfg(target_os = "linux")]
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use super::bridge::Link;
 use super::device::Gpu;
 use super::model_input::ModelInput;
 use super::read_back::ReadBack;
-use crate::Result;
+use crate::{Result, SimError};
 
 /// A batch of views as a model reads them, on the device that drew them. While it lives its buffer is not drawn into again;
 /// buffers go round.
@@ -73,7 +74,8 @@ impl DeviceFrames {
     /// If the process has no file descriptor left.
     #[cfg(target_os = "linux")]
     pub fn export(&self) -> Result<Option<(OwnedFd, u64)>> {
-        self.slot.link.as_ref().map(Link::export).transpose()
+        let failed = |error| SimError::Gpu(format!("memory cannot be shared: {error}"));
+        self.slot.link.as_ref().map(Link::export).transpose().map_err(failed)
     }
 
     /// A copy of the values in CUDA's memory, `[n_views * n_values]` halves, as the next work of the stream. The host does not
@@ -92,7 +94,7 @@ impl DeviceFrames {
         assert_eq!(self.input.dtype, super::PixelType::F16, "the card's model reads halves");
         let Some(link) = &self.slot.link else {
             let device = &self.gpu.adapter().name;
-            return Err(crate::SimError::Gpu(format!("{device} does not share its memory with CUDA")));
+            return Err(SimError::Gpu(format!("{device} does not share its memory with CUDA")));
         };
         link.copy(&self.gpu, self.n_views * self.input.n_values(), stream, || self.wait())
     }
@@ -108,8 +110,6 @@ pub(super) struct Slot {
 
 impl Slot {
     fn new(gpu: &Gpu, size: u64) -> Result<Self> {
-        gpu.check_size("a model's input", size)?;
-        gpu.check_refused("a model's input", size)?;
         Ok(match Link::new(gpu, size)? {
             Some((buffer, link)) => Self { link: Some(link), buffer },
             None => {

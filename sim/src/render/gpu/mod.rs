@@ -304,6 +304,17 @@ impl GpuRenderer {
         spec: &RenderSpec,
         model: Option<(&ModelInput, &Slot)>,
     ) -> Result<(wgpu::Buffer, wgpu::SubmissionIndex)> {
+        let gpu = self.gpu.clone();
+        gpu.checked(|| self.submit_unchecked(first_view, n_views, spec, model))
+    }
+
+    fn submit_unchecked(
+        &mut self,
+        first_view: usize,
+        n_views: usize,
+        spec: &RenderSpec,
+        model: Option<(&ModelInput, &Slot)>,
+    ) -> Result<(wgpu::Buffer, wgpu::SubmissionIndex)> {
         let Self { gpu, stage, .. } = self;
         let (model, slot) = model.unzip();
         let kernels = gpu.kernels()?;
@@ -390,11 +401,9 @@ impl GpuRenderer {
             let tiles = [spec.width, spec.height].map(|side| side.div_ceil(TILE) as u32);
             draw.dispatch(&gpu.device, pass, &buffers, [tiles[0], tiles[1], n_views as u32]);
         }
-        let turn = slot.and_then(|slot| slot.link.as_ref()?.next_turn());
-        let drawn = gpu.submit(Some(encoder.finish()), turn);
+        let drawn = gpu.submit(Some(encoder.finish()), slot.and_then(|slot| slot.link.as_ref()));
         // The following groups of the same call find the parts where they are.
         stage.moved.replace(std::iter::empty());
-        gpu.check()?;
         Ok((pictures.clone(), drawn))
     }
 }

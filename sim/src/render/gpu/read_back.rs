@@ -73,9 +73,11 @@ impl ReadBack {
                 gpu.buffer("pictures on the host", size.max(256), usage)?
             }
         };
-        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(source, 0, &staging, 0, size);
-        let submission = gpu.submit(Some(encoder.finish()), None);
+        let submission = gpu.checked(|| {
+            let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(source, 0, &staging, 0, size);
+            Ok(gpu.submit(Some(encoder.finish()), None))
+        })?;
         gpu.count_read_back();
         staging.slice(..size).map_async(wgpu::MapMode::Read, |_| {});
         gpu.wait(submission)?;

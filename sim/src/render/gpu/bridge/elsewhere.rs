@@ -31,22 +31,12 @@ impl Link {
     }
 
     /// Never called.
-    pub fn next_turn(&self) -> Option<Turn<'_>> {
+    pub fn stage_turn(&self, _: &wgpu::Queue) {
         match *self {}
     }
-}
 
-/// There is none here.
-pub enum Turn<'a> {
-    #[doc(hidden)]
-    Never(std::convert::Infallible, std::marker::PhantomData<&'a ()>),
-}
-
-impl Turn<'_> {
     /// Never called.
-    pub fn stage(self, _: &wgpu::Queue) {
-        match self {
-            Self::Never(never, _) => match never {},
-        }
+    pub fn unstage_turn(&self, _: &wgpu::Queue) {
+        match *self {}
     }
 }

@@ -1,7 +1,6 @@
 //! Vulkan's memory and semaphores as file descriptors, and what CUDA makes of them.
 //!
-//! Sources: the Vulkan specification on `VK_KHR_external_memory_fd` and `VK_KHR_external_semaphore_fd`; the CUDA driver API on
-//! external resource interoperability.
+//! Sources: the Vulkan specification, `VK_KHR_external_memory_fd` and `_semaphore_fd`; CUDA's driver API, external resources.
 
 #![allow(unsafe_code, reason = "two drivers share memory here, and neither has a safe interface for that")]
 
@@ -11,13 +10,17 @@ use std::sync::{Mutex, PoisonError};
 use ash::vk;
 use wgpu_hal::vulkan as hal;
 
+use crate::Result;
 use crate::render::gpu::choice::DeviceUuid;
 use crate::render::gpu::device::Gpu;
-use crate::{Result, SimError};
 
 const MEMORY_HANDLE: vk::ExternalMemoryHandleTypeFlags = vk::ExternalMemoryHandleTypeFlags::OPAQUE_FD;
 const SEMAPHORE_HANDLE: vk::ExternalSemaphoreHandleTypeFlags =
     vk::ExternalSemaphoreHandleTypeFlags::OPAQUE_FD;
+
+const BUFFER_USAGE: vk::BufferUsageFlags = vk::BufferUsageFlags::from_raw(
+    vk::BufferUsageFlags::STORAGE_BUFFER.as_raw() | vk::BufferUsageFlags::TRANSFER_SRC.as_raw(),
+);
 
 /// How long a buffer that is given up waits for its last reader, nanoseconds.
 const LAST_TURN_PATIENCE: u64 = 2_000_000_000;
@@ -78,7 +81,7 @@ pub fn shares_memory(device: &wgpu::Device) -> bool {
 /// A buffer's memory as others can map it, and whose turn with it is next.
 ///
 /// Those who use the buffer take turns: each waits on the card for the turn before and ends its own. Drawing and reading
-/// are both turns, so that neither side's host waits.
+/// are both turns.
 #[derive(Debug)]
 pub struct Link {
     /// First, so that CUDA lets go before Vulkan does.
@@ -98,30 +101,20 @@ impl Link {
     /// # Errors
     /// If the device is out of memory.
     pub fn new(gpu: &Gpu, size: u64) -> Result<Option<(wgpu::Buffer, Self)>> {
+        gpu.check_request("a model's input", size)?;
         if !shares_memory(&gpu.device) {
             return Ok(None);
         }
         // SAFETY: the handle is used to make objects of this device, which leaves it as it is.
         let Some(device) = (unsafe { gpu.device.as_hal::<hal::Api>() }) else { return Ok(None) };
-        let failed = |error: vk::Result| match error {
-            vk::Result::ERROR_OUT_OF_DEVICE_MEMORY | vk::Result::ERROR_OUT_OF_HOST_MEMORY => {
-                SimError::GpuMemory {
-                    device: gpu.adapter().name.clone(),
-                    what: "a model's input".into(),
-                    need: Some(size),
-                    fits: None,
-                }
-            }
-            error => SimError::Gpu(format!("{}: memory cannot be shared: {error}", gpu.adapter().name)),
-        };
-        let (buffer, memory, size) = exported_buffer(&device, size).map_err(failed)?;
+        let failed = |error| super::vulkan_failure(gpu, size, error);
+        let (buffer, memory, memory_size) = exported_buffer(&device, size).map_err(failed)?;
         // SAFETY: buffer and memory were made for this call, are bound to each other and known to nobody else.
-        let raw = unsafe { hal::Buffer::from_raw_managed(buffer, memory, 0, size) };
+        let raw = unsafe { hal::Buffer::from_raw_managed(buffer, memory, 0, memory_size) };
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
         let descriptor =
             wgpu::BufferDescriptor { label: Some("a model's input"), size, usage, mapped_at_creation: false };
-        // SAFETY: the raw buffer is of this device, as large as the descriptor says and usable as it says; what it holds is
-        // written before it is read.
+        // SAFETY: the raw buffer is of this device, as the descriptor says, and written before it is read.
         let buffer = unsafe { gpu.device.create_buffer_from_hal::<hal::Api>(raw, &descriptor) };
         let memory = memory_fd(&device, memory).map_err(failed)?;
         let timeline = Timeline::new(&gpu.device, &device).map_err(failed)?;
@@ -129,7 +122,7 @@ impl Link {
             #[cfg(feature = "cuda")]
             imported: Mutex::new(None),
             memory,
-            size,
+            size: memory_size,
             timeline,
             n_turns: Mutex::new(0),
         };
@@ -140,46 +133,47 @@ impl Link {
     ///
     /// # Errors
     /// If the process has no file descriptor left.
-    pub fn export(&self) -> Result<(OwnedFd, u64)> {
-        let failed = |error| SimError::Gpu(format!("memory cannot be shared: {error}"));
-        Ok((self.memory.try_clone().map_err(failed)?, self.size))
+    pub fn export(&self) -> std::io::Result<(OwnedFd, u64)> {
+        Ok((self.memory.try_clone()?, self.size))
     }
 
-    /// The turn of the next submission; `None` if hosts wait instead. Nobody else holds the buffer now.
-    pub fn next_turn(&self) -> Option<Turn<'_>> {
-        let timeline = self.timeline.as_ref()?;
-        let mut n_turns = self.n_turns.lock().unwrap_or_else(PoisonError::into_inner);
-        *n_turns += 1;
-        Some(Turn { timeline, number: *n_turns })
-    }
-}
-
-/// One use of a buffer by the queue that draws.
-pub struct Turn<'a> {
-    timeline: &'a Timeline,
-    number: u64,
-}
-
-impl Turn<'_> {
-    /// The next submission of the queue, whoever makes it, is this turn.
-    pub fn stage(self, queue: &wgpu::Queue) {
+    /// Stages the next turn: the next submission of the queue, whoever makes it, is this turn. Nobody else holds the buffer now.
+    /// Nothing is staged if hosts wait instead.
+    pub fn stage_turn(&self, queue: &wgpu::Queue) {
+        let Some(timeline) = &self.timeline else { return };
         // SAFETY: the handle is only told what to wait for.
         let Some(queue) = (unsafe { queue.as_hal::<hal::Api>() }) else { return };
-        let semaphore = self.timeline.semaphore;
-        if 1 < self.number {
+        let mut n_turns = self.n_turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if 0 < *n_turns {
             let everything = vk::PipelineStageFlags::ALL_COMMANDS;
-            queue.add_wait_semaphore(semaphore, Some(self.number - 1), everything);
+            queue.add_wait_semaphore(timeline.semaphore, Some(*n_turns), everything);
         }
-        queue.add_signal_semaphore(semaphore, Some(self.number));
+        *n_turns += 1;
+        queue.add_signal_semaphore(timeline.semaphore, Some(*n_turns));
+    }
+
+    /// After a submission: a turn that it did not take, because it was refused, never was.
+    pub fn unstage_turn(&self, queue: &wgpu::Queue) {
+        let Some(timeline) = &self.timeline else { return };
+        // SAFETY: as above.
+        let Some(queue) = (unsafe { queue.as_hal::<hal::Api>() }) else { return };
+        queue.remove_wait_semaphore(timeline.semaphore);
+        if queue.remove_signal_semaphore(timeline.semaphore) {
+            *self.n_turns.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        }
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         let n_turns = *self.n_turns.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(timeline) = &self.timeline {
-            timeline.wait(n_turns);
+        if self.timeline.as_ref().is_none_or(|timeline| timeline.wait(n_turns)) {
+            return;
         }
+        // The card does not answer. To let go of what it may still use would wait for it without an end.
+        std::mem::forget(self.timeline.take());
+        #[cfg(feature = "cuda")]
+        std::mem::forget(self.imported.get_mut().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -194,16 +188,16 @@ struct Timeline {
 }
 
 impl Timeline {
-    /// `None` if this device exports no semaphores.
+    /// `None` if this device exports no semaphores that count.
     fn new(owner: &wgpu::Device, device: &hal::Device) -> Result<Option<Self>, vk::Result> {
-        if !device.enabled_device_extensions().contains(&ash::khr::external_semaphore_fd::NAME) {
+        if !exports_timelines(device) {
             return Ok(None);
         }
         let (raw, instance) = (device.raw_device(), device.shared_instance().raw_instance());
         let mut export = vk::ExportSemaphoreCreateInfo::default().handle_types(SEMAPHORE_HANDLE);
         let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
         let info = vk::SemaphoreCreateInfo::default().push_next(&mut export).push_next(&mut kind);
-        // SAFETY: wgpu opens every Vulkan device with timeline semaphores, and the extension is enabled.
+        // SAFETY: the device has such semaphores and exports them, and the extension is enabled.
         let semaphore = unsafe { raw.create_semaphore(&info, None) }?;
         let functions = ash::khr::external_semaphore_fd::Device::new(instance, raw);
         let info = vk::SemaphoreGetFdInfoKHR::default().semaphore(semaphore).handle_type(SEMAPHORE_HANDLE);
@@ -219,14 +213,14 @@ impl Timeline {
         }
     }
 
-    /// Waits for a turn to end; not for ever, because a lost device ends none.
-    fn wait(&self, turn: u64) {
+    /// Whether a turn has ended or does so soon.
+    fn wait(&self, turn: u64) -> bool {
         // SAFETY: the handle is only asked.
-        let Some(device) = (unsafe { self.device.as_hal::<hal::Api>() }) else { return };
+        let Some(device) = (unsafe { self.device.as_hal::<hal::Api>() }) else { return false };
         let (semaphores, values) = ([self.semaphore], [turn]);
         let info = vk::SemaphoreWaitInfo::default().semaphores(&semaphores).values(&values);
-        // SAFETY: the semaphore is of this device. Whether it came or not, there is nothing left to do.
-        let _ = unsafe { device.raw_device().wait_semaphores(&info, LAST_TURN_PATIENCE) };
+        // SAFETY: the semaphore is of this device.
+        unsafe { device.raw_device().wait_semaphores(&info, LAST_TURN_PATIENCE) }.is_ok()
     }
 }
 
@@ -234,13 +228,9 @@ impl Drop for Timeline {
     fn drop(&mut self) {
         // SAFETY: the handle is used to destroy what was made of it.
         let Some(device) = (unsafe { self.device.as_hal::<hal::Api>() }) else { return };
-        // SAFETY: the link has waited for the last turn, and nobody stages another.
+        // SAFETY: the link has seen the last turn end, and nobody stages another.
         unsafe { device.raw_device().destroy_semaphore(self.semaphore, None) };
     }
-}
-
-fn buffer_usage() -> vk::BufferUsageFlags {
-    vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_SRC
 }
 
 /// Whether memory of plain buffers can leave this device.
@@ -249,8 +239,7 @@ fn exports_buffers(device: &hal::Device) -> bool {
     if instance.instance_api_version() < vk::API_VERSION_1_1 {
         return false;
     }
-    let info =
-        vk::PhysicalDeviceExternalBufferInfo::default().usage(buffer_usage()).handle_type(MEMORY_HANDLE);
+    let info = vk::PhysicalDeviceExternalBufferInfo::default().usage(BUFFER_USAGE).handle_type(MEMORY_HANDLE);
     let mut properties = vk::ExternalBufferProperties::default();
     // SAFETY: the physical device is of this instance, whose version has the call.
     unsafe {
@@ -265,6 +254,29 @@ fn exports_buffers(device: &hal::Device) -> bool {
         && !features.contains(vk::ExternalMemoryFeatureFlags::DEDICATED_ONLY)
 }
 
+/// Whether semaphores that count can leave this device.
+fn exports_timelines(device: &hal::Device) -> bool {
+    if !device.enabled_device_extensions().contains(&ash::khr::external_semaphore_fd::NAME) {
+        return false;
+    }
+    let (instance, physical) = (device.shared_instance().raw_instance(), device.raw_physical_device());
+    // SAFETY: the physical device is of this instance.
+    let version = unsafe { instance.get_physical_device_properties(physical) }.api_version;
+    if version < vk::API_VERSION_1_2 {
+        return false;
+    }
+    let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
+    let info =
+        vk::PhysicalDeviceExternalSemaphoreInfo::default().handle_type(SEMAPHORE_HANDLE).push_next(&mut kind);
+    let mut properties = vk::ExternalSemaphoreProperties::default();
+    // SAFETY: the physical device is of this instance, and both are of versions that have the call.
+    unsafe {
+        instance.get_physical_device_external_semaphore_properties(physical, &info, &mut properties);
+    }
+    let features = properties.external_semaphore_features;
+    features.contains(vk::ExternalSemaphoreFeatureFlags::EXPORTABLE)
+}
+
 /// A buffer in device memory of its own that can be exported, and the size of that memory.
 fn exported_buffer(
     device: &hal::Device,
@@ -272,7 +284,7 @@ fn exported_buffer(
 ) -> Result<(vk::Buffer, vk::DeviceMemory, u64), vk::Result> {
     let (raw, instance) = (device.raw_device(), device.shared_instance().raw_instance());
     let mut external = vk::ExternalMemoryBufferCreateInfo::default().handle_types(MEMORY_HANDLE);
-    let info = vk::BufferCreateInfo::default().size(size).usage(buffer_usage()).push_next(&mut external);
+    let info = vk::BufferCreateInfo::default().size(size).usage(BUFFER_USAGE).push_next(&mut external);
     // SAFETY: the size is above 0, and the device exports buffers of this usage.
     let buffer = unsafe { raw.create_buffer(&info, None) }?;
     // SAFETY: the buffer is of this device, and the physical device of this instance.
@@ -286,7 +298,7 @@ fn exported_buffer(
     };
     let allocate = || {
         let memory_type =
-            (0..types.memory_type_count).find(is_local).ok_or(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)?;
+            (0..types.memory_type_count).find(is_local).ok_or(vk::Result::ERROR_FEATURE_NOT_PRESENT)?;
         let mut export = vk::ExportMemoryAllocateInfo::default().handle_types(MEMORY_HANDLE);
         let info = vk::MemoryAllocateInfo::default()
             .allocation_size(needs.size)
@@ -318,8 +330,7 @@ fn memory_fd(device: &hal::Device, memory: vk::DeviceMemory) -> Result<OwnedFd, 
     let (raw, instance) = (device.raw_device(), device.shared_instance().raw_instance());
     let functions = ash::khr::external_memory_fd::Device::new(instance, raw);
     let info = vk::MemoryGetFdInfoKHR::default().memory(memory).handle_type(MEMORY_HANDLE);
-    // SAFETY: wgpu enables the extension with the feature that was asked for, and the memory was allocated to be exported so;
-    // the descriptor that comes is ours alone.
+    // SAFETY: the extension is enabled, the memory was allocated to be exported so, and the descriptor is ours alone.
     unsafe { functions.get_memory_fd(&info).map(|fd| OwnedFd::from_raw_fd(fd)) }
 }
 
@@ -327,7 +338,7 @@ fn memory_fd(device: &hal::Device, memory: vk::DeviceMemory) -> Result<OwnedFd, 
 #[cfg(feature = "cuda")]
 pub(in crate::render::gpu) mod cuda {
     use std::fs::File;
-    use std::os::fd::IntoRawFd as _;
+    use std::os::fd::AsRawFd as _;
     use std::sync::{Arc, PoisonError};
 
     use cudarc::driver::{
@@ -337,8 +348,8 @@ pub(in crate::render::gpu) mod cuda {
     use half::f16;
 
     use super::Link;
+    use crate::Result;
     use crate::render::gpu::device::Gpu;
-    use crate::{Result, SimError};
 
     /// Whether a library of CUDA is there.
     pub(in crate::render::gpu) fn has_library(name: &str) -> bool {
@@ -386,13 +397,15 @@ pub(in crate::render::gpu) mod cuda {
         let info = sys::CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC {
             type_:
                 sys::CUexternalSemaphoreHandleType::CU_EXTERNAL_SEMAPHORE_HANDLE_TYPE_TIMELINE_SEMAPHORE_FD,
-            handle: sys::CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC_st__bindgen_ty_1 { fd: handle.into_raw_fd() },
+            handle: sys::CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC_st__bindgen_ty_1 { fd: handle.as_raw_fd() },
             flags: 0,
             reserved: [0; 16],
         };
         let mut semaphore = std::ptr::null_mut();
-        // SAFETY: the description is complete, and the context is bound; the driver owns the descriptor from here on.
+        // SAFETY: the description is complete, and the context is bound.
         unsafe { sys::cuImportExternalSemaphore(&raw mut semaphore, &raw const info) }.result()?;
+        // The driver owns the descriptor from here on.
+        std::mem::forget(handle);
         Ok(semaphore)
     }
 
@@ -427,7 +440,7 @@ pub(in crate::render::gpu) mod cuda {
                 drawn()?;
             }
             assert!(n_values as u64 * 2 <= self.size, "more values than the memory holds");
-            self.take_turn(n_values, stream).map_err(|error| failure(gpu, n_values, error))
+            self.take_turn(n_values, stream).map_err(|error| super::super::cuda_failure(gpu, n_values, error))
         }
 
         fn take_turn(
@@ -436,12 +449,12 @@ pub(in crate::render::gpu) mod cuda {
             stream: &Arc<CudaStream>,
         ) -> Result<CudaSlice<f16>, DriverError> {
             stream.context().bind_to_thread()?;
-            let mut imported = self.imported.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_other = |it: &mut Imported| !Arc::ptr_eq(&it.context, stream.context());
-            if imported.as_mut().is_none_or(is_other) {
-                *imported = Some(Imported::new(self, stream.context())?);
-            }
-            let Some(Imported { memory, semaphore, .. }) = imported.as_ref() else { unreachable!() };
+            let mut slot = self.imported.lock().unwrap_or_else(PoisonError::into_inner);
+            let imported = match slot.take().filter(|it| Arc::ptr_eq(&it.context, stream.context())) {
+                Some(imported) => imported,
+                None => Imported::new(self, stream.context())?,
+            };
+            let Imported { memory, semaphore, .. } = slot.insert(imported);
             // SAFETY: all of it is written by the copy below, which the stream runs before anything else that reads it.
             let mut values = unsafe { stream.alloc::<f16>(n_values) }?;
             let mut n_turns = self.n_turns.lock().unwrap_or_else(PoisonError::into_inner);
@@ -481,19 +494,6 @@ pub(in crate::render::gpu) mod cuda {
                 None => stream.synchronize()?,
             }
             Ok(values)
-        }
-    }
-
-    fn failure(gpu: &Gpu, n_values: usize, error: DriverError) -> SimError {
-        let device = gpu.adapter().name.clone();
-        match error.0 {
-            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => SimError::GpuMemory {
-                device,
-                what: "a model's input".into(),
-                need: Some(n_values as u64 * 2),
-                fits: None,
-            },
-            _ => SimError::Gpu(format!("{device}: pictures do not reach CUDA: {error}")),
         }
     }
 }

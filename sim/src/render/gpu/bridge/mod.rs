@@ -12,7 +12,7 @@
 #[cfg_attr(not(target_os = "linux"), path = "elsewhere.rs")]
 mod platform;
 
-pub(super) use platform::{Link, Turn, open, shares_memory, uuid};
+pub(super) use platform::{Link, open, shares_memory, uuid};
 
 #[cfg(feature = "cuda")]
 mod driver;
@@ -21,3 +21,29 @@ pub use driver::{CudaDriver, CudaVersion};
 
 #[cfg(all(feature = "cuda", not(target_os = "linux")))]
 compile_error!("the feature `cuda` is for Linux; Windows has other handles than file descriptors");
+
+#[cfg(target_os = "linux")]
+fn vulkan_failure(gpu: &super::Gpu, size: u64, error: ash::vk::Result) -> crate::SimError {
+    use ash::vk::Result as Vulkan;
+    match error {
+        Vulkan::ERROR_OUT_OF_DEVICE_MEMORY | Vulkan::ERROR_OUT_OF_HOST_MEMORY => {
+            gpu.out_of_memory("a model's input", size)
+        }
+        error => {
+            let device = &gpu.adapter().name;
+            crate::SimError::Gpu(format!("{device}: memory cannot be shared: {error}"))
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda_failure(gpu: &super::Gpu, n_values: usize, error: cudarc::driver::DriverError) -> crate::SimError {
+    use cudarc::driver::sys::CUresult;
+    match error.0 {
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => gpu.out_of_memory("a model's input", n_values as u64 * 2),
+        _ => {
+            let device = &gpu.adapter().name;
+            crate::SimError::Gpu(format!("{device}: pictures do not reach CUDA: {error}"))
+        }
+    }
+}
