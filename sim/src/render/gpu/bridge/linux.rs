@@ -89,7 +89,7 @@ pub struct Link {
     imported: Mutex<Option<cuda::Imported>>,
     memory: OwnedFd,
     size: u64,
-    /// `None` where the driver exports no semaphores: hosts wait instead.
+    /// `None` where the driver has no semaphores that count: hosts wait instead.
     timeline: Option<Timeline>,
     /// The turns that were handed out so far.
     n_turns: Mutex<u64>,
@@ -181,36 +181,38 @@ impl Drop for Link {
 #[derive(Debug)]
 struct Timeline {
     semaphore: vk::Semaphore,
+    /// `None` if the driver exports none: then only Vulkan's turns count.
     #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "nobody but CUDA takes it"))]
-    handle: OwnedFd,
+    handle: Option<OwnedFd>,
     /// Keeps the device open.
     device: wgpu::Device,
 }
 
 impl Timeline {
-    /// `None` if this device exports no semaphores that count.
+    /// `None` if this device has no semaphores that count.
     fn new(owner: &wgpu::Device, device: &hal::Device) -> Result<Option<Self>, vk::Result> {
-        if !exports_timelines(device) {
+        let (raw, instance) = (device.raw_device(), device.shared_instance().raw_instance());
+        // SAFETY: the physical device is of this instance.
+        let properties = unsafe { instance.get_physical_device_properties(device.raw_physical_device()) };
+        if properties.api_version < vk::API_VERSION_1_2 {
             return Ok(None);
         }
-        let (raw, instance) = (device.raw_device(), device.shared_instance().raw_instance());
+        let is_exported = exports_timelines(device);
         let mut export = vk::ExportSemaphoreCreateInfo::default().handle_types(SEMAPHORE_HANDLE);
         let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
-        let info = vk::SemaphoreCreateInfo::default().push_next(&mut export).push_next(&mut kind);
-        // SAFETY: the device has such semaphores and exports them, and the extension is enabled.
+        let info = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
+        let info = if is_exported { info.push_next(&mut export) } else { info };
+        // SAFETY: devices of this version have such semaphores, and wgpu enables them; this one exports them if it is asked to.
         let semaphore = unsafe { raw.create_semaphore(&info, None) }?;
-        let functions = ash::khr::external_semaphore_fd::Device::new(instance, raw);
-        let info = vk::SemaphoreGetFdInfoKHR::default().semaphore(semaphore).handle_type(SEMAPHORE_HANDLE);
-        // SAFETY: the semaphore was made to be exported so; the descriptor that comes is ours alone.
-        let handle = unsafe { functions.get_semaphore_fd(&info).map(|fd| OwnedFd::from_raw_fd(fd)) };
-        match handle {
-            Ok(handle) => Ok(Some(Self { semaphore, handle, device: owner.clone() })),
-            Err(error) => {
-                // SAFETY: nothing uses it yet.
-                unsafe { raw.destroy_semaphore(semaphore, None) };
-                Err(error)
-            }
+        let mut timeline = Self { semaphore, handle: None, device: owner.clone() };
+        if is_exported {
+            let functions = ash::khr::external_semaphore_fd::Device::new(instance, raw);
+            let info =
+                vk::SemaphoreGetFdInfoKHR::default().semaphore(semaphore).handle_type(SEMAPHORE_HANDLE);
+            // SAFETY: the semaphore was made to be exported so; the descriptor that comes is ours alone.
+            timeline.handle = Some(unsafe { OwnedFd::from_raw_fd(functions.get_semaphore_fd(&info)?) });
         }
+        Ok(Some(timeline))
     }
 
     /// Whether a turn has ended or does so soon.
@@ -254,17 +256,12 @@ fn exports_buffers(device: &hal::Device) -> bool {
         && !features.contains(vk::ExternalMemoryFeatureFlags::DEDICATED_ONLY)
 }
 
-/// Whether semaphores that count can leave this device.
+/// Whether semaphores that count can leave this device, which is of version 1.2 or later.
 fn exports_timelines(device: &hal::Device) -> bool {
     if !device.enabled_device_extensions().contains(&ash::khr::external_semaphore_fd::NAME) {
         return false;
     }
     let (instance, physical) = (device.shared_instance().raw_instance(), device.raw_physical_device());
-    // SAFETY: the physical device is of this instance.
-    let version = unsafe { instance.get_physical_device_properties(physical) }.api_version;
-    if version < vk::API_VERSION_1_2 {
-        return false;
-    }
     let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
     let info =
         vk::PhysicalDeviceExternalSemaphoreInfo::default().handle_type(SEMAPHORE_HANDLE).push_next(&mut kind);
@@ -338,7 +335,7 @@ fn memory_fd(device: &hal::Device, memory: vk::DeviceMemory) -> Result<OwnedFd, 
 #[cfg(feature = "cuda")]
 pub(in crate::render::gpu) mod cuda {
     use std::fs::File;
-    use std::os::fd::AsRawFd as _;
+    use std::os::fd::{AsRawFd as _, OwnedFd};
     use std::sync::{Arc, PoisonError};
 
     use cudarc::driver::{
@@ -385,15 +382,15 @@ pub(in crate::render::gpu) mod cuda {
             let file = File::from(link.memory.try_clone().map_err(failed)?);
             // SAFETY: the size is the one that the memory was allocated with.
             let memory = unsafe { context.import_external_memory(file, link.size) }?.map_all()?;
-            let semaphore = match &link.timeline {
-                Some(timeline) => Some(import_semaphore(timeline.handle.try_clone().map_err(failed)?)?),
+            let semaphore = match link.semaphore_handle() {
+                Some(handle) => Some(import_semaphore(handle.try_clone().map_err(failed)?)?),
                 None => None,
             };
             Ok(Self { memory, semaphore, context: context.clone() })
         }
     }
 
-    fn import_semaphore(handle: std::os::fd::OwnedFd) -> Result<sys::CUexternalSemaphore, DriverError> {
+    fn import_semaphore(handle: OwnedFd) -> Result<sys::CUexternalSemaphore, DriverError> {
         let info = sys::CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC {
             type_:
                 sys::CUexternalSemaphoreHandleType::CU_EXTERNAL_SEMAPHORE_HANDLE_TYPE_TIMELINE_SEMAPHORE_FD,
@@ -424,6 +421,10 @@ pub(in crate::render::gpu) mod cuda {
     }
 
     impl Link {
+        fn semaphore_handle(&self) -> Option<&OwnedFd> {
+            self.timeline.as_ref()?.handle.as_ref()
+        }
+
         /// Copies the first `n_values` halves on the card, as the stream's next work. The host waits for nothing, unless the
         /// driver exports no semaphores: then for `drawn`, and for the copy.
         ///
@@ -436,7 +437,7 @@ pub(in crate::render::gpu) mod cuda {
             stream: &Arc<CudaStream>,
             drawn: impl FnOnce() -> Result<()>,
         ) -> Result<CudaSlice<f16>> {
-            if self.timeline.is_none() {
+            if self.semaphore_handle().is_none() {
                 drawn()?;
             }
             assert!(n_values as u64 * 2 <= self.size, "more values than the memory holds");
