@@ -6,7 +6,7 @@ use rand_pcg::Pcg64;
 use sayso_agents::scoring::{RewardScorer, ScoringThread};
 use sayso_envs::{
     AutoresetMode, EnvConfig, EnvError, JudgeConfig, ResetOptions, RewardSource, StepBatch, VecEnv,
-    VectorEnv as _,
+    VectorEnv as _, registry,
 };
 use sayso_rewards::{FrameReward, GoalBaselineConfig, ImageTextModel, JudgeDevice, LanguageReward, Route};
 use sayso_sim::render::Backend;
@@ -26,6 +26,7 @@ pub(super) fn measure(
     add: &mut impl FnMut(Figure),
 ) -> Result<()> {
     let bundled = reward(models::load("bundled", judge)?)?;
+    let n_views_per_env = registry::task("Reach-v0", &toml::Table::new())?.spec().judge_cameras.len();
     for &n_envs in &plan.n_envs {
         let what = |part: &str| format!("Reach-v0, {n_envs} envs, {part}");
         add(steps(plan, n_envs, what("physics"), RewardSource::None)?);
@@ -38,12 +39,13 @@ pub(super) fn measure(
         let random = Arc::new(RandomTower::new(tower, judge)?);
         let scorer = reward(random.clone())?;
         for &n_envs in &plan.n_envs {
-            let what = format!("image tower {tower} for {n_envs} envs, patches there already");
-            let alone = Figure::of(what, "images/s", random.images_per_sec(plan, n_envs))?;
-            let rate_alone = alone.rate;
+            let n_images = n_envs * n_views_per_env;
+            let what = format!("image tower {tower}, batch {n_images}, patches there already");
+            let alone = Figure::of(what, "images/s", random.images_per_sec(plan, n_images))?;
+            let envs_alone = alone.rate.map(|images_per_sec| images_per_sec / n_views_per_env as f64);
             add(alone);
             let what = format!("Reach-v0, {n_envs} envs, physics, drawing and scores of {tower}");
-            add(judged_steps(plan, n_envs, what, backend, judge, &scorer, rate_alone)?);
+            add(judged_steps(plan, n_envs, what, backend, judge, &scorer, envs_alone)?);
         }
     }
     Ok(())
@@ -141,7 +143,7 @@ impl Work for Judged {
     }
 }
 
-/// `alone` is the rate of the judge's tower on patches that are there already.
+/// `alone` is how many envs a second the judge's tower can look at, from patches that are there already.
 fn judged_steps(
     plan: &Plan,
     n_envs: usize,
@@ -153,11 +155,10 @@ fn judged_steps(
 ) -> Result<Figure> {
     let n_read_backs = || backend.gpu().map_or(0, |gpu| gpu.n_read_backs());
     let before = n_read_backs();
-    let mut n_views_per_env = 0;
-    let mut work = || -> Result<Judged> {
+    let work = || -> Result<Judged> {
         let source = RewardSource::Deferred(reward.frame_request(), JudgeConfig::default());
         let stepping = Stepping::new(plan, n_envs, source)?;
-        n_views_per_env = stepping.env.task_spec().judge_cameras.len();
+        let n_views_per_env = stepping.env.task_spec().judge_cameras.len();
         let scorer = RewardScorer { reward: Arc::clone(reward), n_views_per_env };
         Ok(Judged { stepping, thread: ScoringThread::spawn(Box::new(scorer))? })
     };
@@ -168,7 +169,6 @@ fn judged_steps(
     }
     let mut figure = Figure::of(what, "env steps/s", measured)?;
     figure.n_read_backs = backend.gpu().is_some().then_some(n_read_backs);
-    let images_per_sec = figure.rate.map(|rate| rate * n_views_per_env as f64);
-    figure.of_tower_alone = images_per_sec.zip(alone).map(|(all, alone)| all / alone);
+    figure.of_tower_alone = figure.rate.zip(alone).map(|(whole, alone)| whole / alone);
     Ok(figure)
 }

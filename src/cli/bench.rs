@@ -108,7 +108,8 @@ fn told(figure: &Figure) -> String {
                 part.map_or_else(String::new, |part| format!(", {:.0}% of its tower alone", 100.0 * part));
             let n = figure.n_read_backs;
             let n = n.map_or_else(String::new, |n| format!(", {n} read-backs"));
-            format!("{rate:.0} {}{part}{n}", figure.unit)
+            let decimals = if rate < 100.0 { 1 } else { 0 };
+            format!("{rate:.decimals$} {}{part}{n}", figure.unit)
         }
         (None, reason) => format!("skipped: {}", reason.as_deref().unwrap_or("no reason")),
     }
