@@ -8,7 +8,7 @@ use super::bridge::Link;
 use super::device::Gpu;
 use super::model_input::ModelInput;
 use super::read_back::ReadBack;
-use crate::{Result, SimError};
+use crate::Result;
 
 /// A batch of views as a model reads them, on the device that drew them. While it lives its buffer is not drawn into again;
 /// buffers go round.
@@ -74,7 +74,7 @@ impl DeviceFrames {
     /// If the process has no file descriptor left.
     #[cfg(target_os = "linux")]
     pub fn export(&self) -> Result<Option<(OwnedFd, u64)>> {
-        let failed = |error| SimError::Gpu(format!("memory cannot be shared: {error}"));
+        let failed = |error| crate::SimError::Gpu(format!("memory cannot be shared: {error}"));
         self.slot.link.as_ref().map(Link::export).transpose().map_err(failed)
     }
 
@@ -94,7 +94,7 @@ impl DeviceFrames {
         assert_eq!(self.input.dtype, super::PixelType::F16, "the card's model reads halves");
         let Some(link) = &self.slot.link else {
             let device = &self.gpu.adapter().name;
-            return Err(SimError::Gpu(format!("{device} does not share its memory with CUDA")));
+            return Err(crate::SimError::Gpu(format!("{device} does not share its memory with CUDA")));
         };
         link.copy(&self.gpu, self.n_views * self.input.n_values(), stream, || self.wait())
     }

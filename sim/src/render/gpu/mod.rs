@@ -243,28 +243,20 @@ impl GpuRenderer {
         spec: &RenderSpec,
         model: Option<(&ModelInput, &Slot)>,
     ) -> Result<wgpu::SubmissionIndex> {
-        let drawn = self.draw_group(drawings, views, spec, model);
-        self.forget_failed(drawn)
-    }
-
-    fn draw_group(
-        &mut self,
-        drawings: &[&Drawing],
-        views: &[View],
-        spec: &RenderSpec,
-        model: Option<(&ModelInput, &Slot)>,
-    ) -> Result<wgpu::SubmissionIndex> {
         self.gpu.check()?;
         if views.is_empty() || spec.height * spec.width == 0 {
             return Ok(self.gpu.submit(None, None));
         }
         self.stage.update(drawings, views, spec);
-        let max_views = self.views_per_group(spec, self.gpu.max_buffer())?;
-        if max_views < views.len() {
+        let n_views = views.len();
+        let drawn = self.views_per_group(spec, self.gpu.max_buffer()).and_then(|max_views| {
+            if n_views <= max_views {
+                return self.submit(0, n_views, spec, model);
+            }
             let hint = "use fewer envs, or more groups of them (env.n_groups)";
-            return Err(self.limit("views of one batch", views.len() as u64, max_views as u64, hint));
-        }
-        Ok(self.submit(0, views.len(), spec, model)?.1)
+            Err(self.limit("views of one batch", n_views as u64, max_views as u64, hint))
+        });
+        Ok(self.forget_failed(drawn)?.1)
     }
 
     fn limit(&self, what: &str, need: u64, limit: u64, hint: &str) -> SimError {
@@ -304,107 +296,105 @@ impl GpuRenderer {
         spec: &RenderSpec,
         model: Option<(&ModelInput, &Slot)>,
     ) -> Result<(wgpu::Buffer, wgpu::SubmissionIndex)> {
-        let gpu = self.gpu.clone();
-        gpu.checked(|| self.submit_unchecked(first_view, n_views, spec, model))
-    }
+        let device = self.gpu.clone();
+        device.checked(|| {
+            let Self { gpu, stage, .. } = self;
+            let (model, slot) = model.unzip();
+            let kernels = gpu.kernels()?;
+            let layout = Layout::new(n_views, spec);
+            let has_shadows = spec.shadows && (spec.outputs.rgb || model.is_some());
+            stage.reserve(gpu)?;
+            let n_dirty = if has_shadows { stage.take_dirty() } else { 0 };
+            let params = ParamsRow {
+                height: spec.height as u32,
+                width: spec.width as u32,
+                n_views: n_views as u32,
+                first_view: first_view as u32,
+                n_moved: stage.moved.len() as u32,
+                n_dirty: n_dirty as u32,
+                max_parts: stage.max_parts as u32,
+                set_words: stage.set_words() as u32,
+                n_samples: if spec.samples == Samples::Four { 4 } else { 1 },
+                has_shadows: u32::from(has_shadows),
+                outputs: layout.outputs | model.map_or(0, ModelInput::output_bit),
+                depth_at: layout.depth_at as u32,
+                segmentation_at: layout.segmentation_at as u32,
+                normals_at: layout.normals_at as u32,
+                patch_size: model.map_or(0, ModelInput::patch_size) as u32,
+                unused: 0,
+            };
+            gpu.queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&params));
 
-    fn submit_unchecked(
-        &mut self,
-        first_view: usize,
-        n_views: usize,
-        spec: &RenderSpec,
-        model: Option<(&ModelInput, &Slot)>,
-    ) -> Result<(wgpu::Buffer, wgpu::SubmissionIndex)> {
-        let Self { gpu, stage, .. } = self;
-        let (model, slot) = model.unzip();
-        let kernels = gpu.kernels()?;
-        let layout = Layout::new(n_views, spec);
-        let has_shadows = spec.shadows && (spec.outputs.rgb || model.is_some());
-        stage.reserve(gpu)?;
-        let n_dirty = if has_shadows { stage.take_dirty() } else { 0 };
-        let params = ParamsRow {
-            height: spec.height as u32,
-            width: spec.width as u32,
-            n_views: n_views as u32,
-            first_view: first_view as u32,
-            n_moved: stage.moved.len() as u32,
-            n_dirty: n_dirty as u32,
-            max_parts: stage.max_parts as u32,
-            set_words: stage.set_words() as u32,
-            n_samples: if spec.samples == Samples::Four { 4 } else { 1 },
-            has_shadows: u32::from(has_shadows),
-            outputs: layout.outputs | model.map_or(0, ModelInput::output_bit),
-            depth_at: layout.depth_at as u32,
-            segmentation_at: layout.segmentation_at as u32,
-            normals_at: layout.normals_at as u32,
-            patch_size: model.map_or(0, ModelInput::patch_size) as u32,
-            unused: 0,
-        };
-        gpu.queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&params));
-
-        let n_slots = (n_views * stage.max_parts) as u64;
-        self.sort_keys.reserve(gpu, n_slots * 4)?;
-        self.view_parts.reserve(gpu, n_slots * VIEW_PART_SIZE)?;
-        self.n_view_parts.reserve(gpu, n_views as u64 * 4)?;
-        self.pictures.reserve(gpu, layout.n_words as u64 * 4)?;
-        if let Some(input) = model {
-            self.pixel_values.replace(input.table());
-        }
-
-        let params = &self.params;
-        let (drawings, shapes) = (&stage.drawings.upload(gpu)?, &stage.shapes.upload(gpu)?);
-        let (materials, views) = (&stage.materials.upload(gpu)?, &stage.views.upload(gpu)?);
-        let (moved, dirty) = (&stage.moved.upload(gpu)?, &stage.dirty.upload(gpu)?);
-        let (nodes, triangles) = (&stage.library.nodes.upload(gpu)?, &stage.library.triangles.upload(gpu)?);
-        let (texels, tables) = (&stage.library.texels.upload(gpu)?, &stage.library.tables.upload(gpu)?);
-        let (parts, casters) = (&stage.parts.get(gpu)?, &stage.casters.get(gpu)?);
-        let grids = &stage.grids.get(gpu)?;
-        let (sort_keys, view_parts) = (&self.sort_keys.get(gpu)?, &self.view_parts.get(gpu)?);
-        let (n_view_parts, pictures) = (&self.n_view_parts.get(gpu)?, &self.pictures.get(gpu)?);
-        let pixel_values = &self.pixel_values.upload(gpu)?;
-        let no_model_input = &self.no_model_input.get(gpu)?;
-        let model_input = slot.map_or(no_model_input, |slot| &slot.buffer);
-
-        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let pass = &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            if 0 < stage.moved.len() {
-                let groups = line_of_groups(stage.moved.len().div_ceil(64));
-                kernels.prepare.dispatch(&gpu.device, pass, &[params, shapes, moved, nodes, parts], groups);
+            let n_slots = (n_views * stage.max_parts) as u64;
+            self.sort_keys.reserve(gpu, n_slots * 4)?;
+            self.view_parts.reserve(gpu, n_slots * VIEW_PART_SIZE)?;
+            self.n_view_parts.reserve(gpu, n_views as u64 * 4)?;
+            self.pictures.reserve(gpu, layout.n_words as u64 * 4)?;
+            if let Some(input) = model {
+                self.pixel_values.replace(input.table());
             }
-            if 0 < n_dirty {
-                let buffers = [params, drawings, parts, dirty, casters, grids];
-                kernels.light.dispatch(&gpu.device, pass, &buffers, line_of_groups(n_dirty));
+
+            let params = &self.params;
+            let (drawings, shapes) = (&stage.drawings.upload(gpu)?, &stage.shapes.upload(gpu)?);
+            let (materials, views) = (&stage.materials.upload(gpu)?, &stage.views.upload(gpu)?);
+            let (moved, dirty) = (&stage.moved.upload(gpu)?, &stage.dirty.upload(gpu)?);
+            let (nodes, triangles) =
+                (&stage.library.nodes.upload(gpu)?, &stage.library.triangles.upload(gpu)?);
+            let (texels, tables) = (&stage.library.texels.upload(gpu)?, &stage.library.tables.upload(gpu)?);
+            let (parts, casters) = (&stage.parts.get(gpu)?, &stage.casters.get(gpu)?);
+            let grids = &stage.grids.get(gpu)?;
+            let (sort_keys, view_parts) = (&self.sort_keys.get(gpu)?, &self.view_parts.get(gpu)?);
+            let (n_view_parts, pictures) = (&self.n_view_parts.get(gpu)?, &self.pictures.get(gpu)?);
+            let pixel_values = &self.pixel_values.upload(gpu)?;
+            let no_model_input = &self.no_model_input.get(gpu)?;
+            let model_input = slot.map_or(no_model_input, |slot| &slot.buffer);
+
+            let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            {
+                let pass = &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                if 0 < stage.moved.len() {
+                    let groups = line_of_groups(stage.moved.len().div_ceil(64));
+                    kernels.prepare.dispatch(
+                        &gpu.device,
+                        pass,
+                        &[params, shapes, moved, nodes, parts],
+                        groups,
+                    );
+                }
+                if 0 < n_dirty {
+                    let buffers = [params, drawings, parts, dirty, casters, grids];
+                    kernels.light.dispatch(&gpu.device, pass, &buffers, line_of_groups(n_dirty));
+                }
+                let buffers = [params, drawings, parts, views, sort_keys, view_parts, n_view_parts];
+                kernels.cull.dispatch(&gpu.device, pass, &buffers, line_of_groups(n_views));
+                let buffers = [
+                    params,
+                    drawings,
+                    shapes,
+                    parts,
+                    materials,
+                    views,
+                    casters,
+                    grids,
+                    view_parts,
+                    n_view_parts,
+                    nodes,
+                    triangles,
+                    texels,
+                    tables,
+                    pixel_values,
+                    pictures,
+                    model_input,
+                ];
+                let draw = if stage.library.has_meshes() { &kernels.draw } else { &kernels.draw_shapes };
+                let tiles = [spec.width, spec.height].map(|side| side.div_ceil(TILE) as u32);
+                draw.dispatch(&gpu.device, pass, &buffers, [tiles[0], tiles[1], n_views as u32]);
             }
-            let buffers = [params, drawings, parts, views, sort_keys, view_parts, n_view_parts];
-            kernels.cull.dispatch(&gpu.device, pass, &buffers, line_of_groups(n_views));
-            let buffers = [
-                params,
-                drawings,
-                shapes,
-                parts,
-                materials,
-                views,
-                casters,
-                grids,
-                view_parts,
-                n_view_parts,
-                nodes,
-                triangles,
-                texels,
-                tables,
-                pixel_values,
-                pictures,
-                model_input,
-            ];
-            let draw = if stage.library.has_meshes() { &kernels.draw } else { &kernels.draw_shapes };
-            let tiles = [spec.width, spec.height].map(|side| side.div_ceil(TILE) as u32);
-            draw.dispatch(&gpu.device, pass, &buffers, [tiles[0], tiles[1], n_views as u32]);
-        }
-        let drawn = gpu.submit(Some(encoder.finish()), slot.and_then(|slot| slot.link.as_ref()));
-        // The following groups of the same call find the parts where they are.
-        stage.moved.replace(std::iter::empty());
-        Ok((pictures.clone(), drawn))
+            let drawn = gpu.submit(Some(encoder.finish()), slot.and_then(|slot| slot.link.as_ref()));
+            // The following groups of the same call find the parts where they are.
+            stage.moved.replace(std::iter::empty());
+            Ok((pictures.clone(), drawn))
+        })
     }
 }
 
