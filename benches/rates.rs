@@ -91,7 +91,7 @@ fn stepping(observation: ObservationMode) -> anyhow::Result<f64> {
     };
     let mut env = VecEnv::new(&config, RewardSource::GroundTruth)?;
     let mut batch = StepBatch::default();
-    env.reset(&ResetOptions { seed: Some(1), mask: None }, &mut batch)?;
+    env.reset(&ResetOptions { seed: Some(1.into()), mask: None }, &mut batch)?;
     let space = env.single_action_space().clone();
     let mut rng = seed::stream(&[1]);
     rate(N_ENVS, || {

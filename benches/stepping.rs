@@ -46,7 +46,7 @@ fn stepping(criterion: &mut Criterion) {
         };
         let mut env = VecEnv::new(&config, reward).expect("a registered environment");
         let mut batch = StepBatch::default();
-        env.reset(&ResetOptions { seed: Some(1), mask: None }, &mut batch).expect("a reset");
+        env.reset(&ResetOptions { seed: Some(1.into()), mask: None }, &mut batch).expect("a reset");
         let space = env.single_action_space().clone();
         let mut rng = seed::stream(&[1]);
         group.bench_function(BenchmarkId::new(id, what), |bencher| {

@@ -56,7 +56,7 @@ pub fn record(env: &mut VecEnv, policy: &mut dyn Policy, seed: u64) -> Result<Re
     let mut episodes: Vec<Vec<Moment>> = vec![Vec::new(); n_envs];
     let mut is_over = vec![false; n_envs];
 
-    env.reset(&ResetOptions { seed: Some(seed), mask: None }, &mut batch)?;
+    env.reset(&ResetOptions { seed: Some(seed.into()), mask: None }, &mut batch)?;
     (0..n_envs).for_each(|env_idx| policy.start_episode(env_idx));
     while is_over.contains(&false) {
         let actions = policy.act(&batch.observations, &mut rng)?;

@@ -183,7 +183,7 @@ pub fn evaluate(
     let mut rng = Pcg64::seed_from_u64(config.seed);
     let mut batch = StepBatch::default();
 
-    env.reset(&ResetOptions { seed: Some(config.seed), mask: None }, &mut batch)?;
+    env.reset(&ResetOptions { seed: Some(config.seed.into()), mask: None }, &mut batch)?;
     (0..n_envs).for_each(|env_idx| policy.start_episode(env_idx));
     while missing.iter().any(|&n| 0 < n) {
         let actions = policy.act(&batch.observations, &mut rng)?;

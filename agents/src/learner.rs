@@ -51,7 +51,7 @@ impl Learner {
         let policy = fresh_network(env, config, &mut rng)?;
         let (n_envs, state_dim) = (env.n_envs(), policy.spec().state_dim);
         let mut batch = StepBatch::default();
-        env.reset(&ResetOptions { seed: Some(config.seed), mask: None }, &mut batch)?;
+        env.reset(&ResetOptions { seed: Some(config.seed.into()), mask: None }, &mut batch)?;
         Ok(Self {
             adam: Adam::new(policy.parameters())?,
             policy,

@@ -19,10 +19,9 @@ use crate::vector::{AutoresetMode, StepBatch};
 #[derive(Resource)]
 pub(crate) struct BatchConfig {
     pub spec: TaskSpec,
-    /// Where these envs begin in the batch: decides their random streams.
+    /// Where these envs begin in the batch.
     pub first_env: usize,
     pub n_envs: usize,
-    pub seed: u64,
     pub goal_idx: usize,
     pub observation: ObservationMode,
     pub autoreset: AutoresetMode,
@@ -71,6 +70,8 @@ pub(crate) struct TaskSlot(pub Box<dyn TaskInstance>);
 /// Where an env is in its episodes.
 #[derive(Component, Clone, Copy, Debug, Default)]
 pub(crate) struct Episode {
+    /// Of the env's random streams.
+    pub key: [u64; 2],
     /// Episodes started so far; the key of the next one's random stream.
     pub n_started: u64,
     /// Control steps since the start.
@@ -262,9 +263,8 @@ fn restart(
         let columns = &mut batch.columns;
         columns.final_observations.clone_from(&columns.observations);
     }
-    let (seed, first_env) = (config.seed, config.first_env);
-    par_each(restarted.iter_mut(), |(slot, world, task, episode, row)| {
-        start_episode(seed, first_env + slot.0.0, world, &mut *task.0, episode);
+    par_each(restarted.iter_mut(), |(_, world, task, episode, row)| {
+        start_episode(world, &mut *task.0, episode);
         // Until the next step begins, the end of the old episode is still to be told.
         episode.has_ended = !is_same_step;
         if is_same_step {
@@ -292,19 +292,14 @@ fn restart(
     }
 }
 
-/// Starts the next episode of one env; its random stream depends on the seed, the env and the episode alone.
-pub(crate) fn start_episode(
-    seed: u64,
-    env_idx: usize,
-    world: &mut SimWorld,
-    task: &mut dyn TaskInstance,
-    episode: &mut Episode,
-) {
-    let mut rng = seed::stream(&[seed, env_idx as u64, episode.n_started]);
+/// Starts the next episode of one env; its random stream depends on the env's key and the episode alone.
+pub(crate) fn start_episode(world: &mut SimWorld, task: &mut dyn TaskInstance, episode: &mut Episode) {
+    let Episode { key, n_started, .. } = *episode;
+    let mut rng = seed::stream(&[key[0], key[1], n_started]);
     world.reset();
     task.reset(world, &mut rng);
     world.sync_drawing();
-    *episode = Episode { n_started: episode.n_started + 1, is_fresh: true, ..Episode::default() };
+    *episode = Episode { key, n_started: n_started + 1, is_fresh: true, ..Episode::default() };
 }
 
 /// After a reset by the caller: fills the columns with the state as it is, no action taken.

@@ -16,7 +16,7 @@ use crate::config::{EnvConfig, JudgeConfig, RewardSource};
 use crate::engine::{Batch, BatchConfig, Episode, PendingActions, Row, StepPlugin, TaskSlot, start_episode};
 use crate::space::Actions;
 use crate::task::{Measurement, Task};
-use crate::vector::{ResetOptions, StepBatch};
+use crate::vector::{ResetOptions, Seed, StepBatch};
 use crate::{EnvError, Result};
 
 /// Envs `first_env..first_env + n_envs` of a batch.
@@ -38,6 +38,7 @@ impl Group {
         let mut app = App::empty();
         app.add_plugins((SimPlugin, StepPlugin));
         let scene = task.scene();
+        let seed = Seed::Batch(config.seed);
         for slot in 0..envs.len() {
             let world = SimWorld::new(Arc::clone(&scene))?;
             let instance = task.instance(&world)?;
@@ -47,7 +48,7 @@ impl Group {
                 sayso_sim::app::IsStepping(false),
                 world,
                 TaskSlot(instance),
-                Episode::default(),
+                Episode { key: seed.key(envs.start + slot), ..Episode::default() },
                 row,
             ));
         }
@@ -77,7 +78,6 @@ impl Group {
             spec: spec.clone(),
             first_env: envs.start,
             n_envs: envs.len(),
-            seed: config.seed,
             goal_idx,
             observation: config.observation,
             autoreset: config.autoreset,
@@ -162,9 +162,7 @@ impl Group {
     /// Starts episodes, all or those of the options' mask, which is the whole batch's.
     pub fn reset(&mut self, options: &ResetOptions) -> Result<()> {
         let world = &mut self.world;
-        let mut config = world.resource_mut::<BatchConfig>();
-        config.seed = options.seed.unwrap_or(config.seed);
-        let (seed, first_env) = (config.seed, config.first_env);
+        let first_env = world.resource::<BatchConfig>().first_env;
         let mut envs = world.query::<(&Slot, &mut SimWorld, &mut TaskSlot, &mut Episode)>();
         for (slot, mut sim_world, mut task, mut episode) in envs.iter_mut(world) {
             let env_idx = first_env + slot.0.0;
@@ -172,10 +170,10 @@ impl Group {
                 episode.is_idle = true;
                 continue;
             }
-            if options.seed.is_some() {
-                *episode = Episode::default();
+            if let Some(seed) = &options.seed {
+                *episode = Episode { key: seed.key(env_idx), ..Episode::default() };
             }
-            start_episode(seed, env_idx, &mut sim_world, &mut *task.0, &mut episode);
+            start_episode(&mut sim_world, &mut *task.0, &mut episode);
         }
         crate::engine::observe_resets(world);
         self.take_failure()

@@ -26,4 +26,4 @@ pub use error::{EnvError, Result};
 pub use space::{Actions, Space};
 pub use task::{Measurement, Task, TaskInstance, TaskSpec};
 pub use vec_env::VecEnv;
-pub use vector::{AutoresetMode, Observations, ResetOptions, StepBatch, StepInfo, VectorEnv};
+pub use vector::{AutoresetMode, Observations, ResetOptions, Seed, StepBatch, StepInfo, VectorEnv};

@@ -12,7 +12,6 @@ use crate::{EnvError, Result};
 #[derive(Serialize, Deserialize)]
 struct Snapshot {
     task_id: String,
-    seed: u64,
     n_batch_steps: u64,
     scores: Vec<f32>,
     envs: Vec<EnvSnapshot>,
@@ -24,6 +23,7 @@ struct EnvSnapshot {
     slot: usize,
     world: Vec<u8>,
     task: Vec<f32>,
+    key: [u64; 2],
     n_episodes_started: u64,
     n_episode_steps: u32,
     has_ended: bool,
@@ -35,7 +35,6 @@ pub(crate) fn save(groups: &[Group]) -> Result<Vec<u8>> {
         (groups[0].world().resource::<BatchConfig>(), groups[0].world().resource::<Batch>());
     let mut snapshot = Snapshot {
         task_id: config.spec.id.to_owned(),
-        seed: config.seed,
         n_batch_steps: batch.n_steps,
         scores: Vec::new(),
         envs: Vec::new(),
@@ -63,6 +62,7 @@ fn save_envs(group: &Group, out: &mut Vec<EnvSnapshot>) -> Result<()> {
             slot: first_env + slot.0.0,
             world: sim_world.snapshot()?,
             task: task.0.save(),
+            key: episode.key,
             n_episodes_started: episode.n_started,
             n_episode_steps: episode.n_steps,
             has_ended: episode.has_ended,
@@ -89,6 +89,7 @@ pub(crate) fn restore(groups: &mut [Group], bytes: &[u8]) -> Result<()> {
             sim_world.restore(&env.world)?;
             task.0.load(&env.task);
             *episode = Episode {
+                key: env.key,
                 n_started: env.n_episodes_started,
                 n_steps: env.n_episode_steps,
                 has_ended: env.has_ended,
@@ -96,7 +97,6 @@ pub(crate) fn restore(groups: &mut [Group], bytes: &[u8]) -> Result<()> {
                 is_idle: false,
             };
         }
-        world.resource_mut::<BatchConfig>().seed = snapshot.seed;
         let mut batch = world.resource_mut::<Batch>();
         batch.n_steps = snapshot.n_batch_steps;
         batch.scores.copy_from_slice(&snapshot.scores[range]);

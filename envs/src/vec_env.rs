@@ -11,7 +11,7 @@ use crate::crew::Crew;
 use crate::group::Group;
 use crate::space::{Actions, Space};
 use crate::task::{Measurement, Task, TaskSpec};
-use crate::vector::{AutoresetMode, ResetOptions, StepBatch, VectorEnv, expect_len};
+use crate::vector::{AutoresetMode, ResetOptions, Seed, StepBatch, VectorEnv, expect_len};
 use crate::{EnvError, Result, registry};
 
 /// A batch of envs of one task, stepped together; a single env is a batch of one.
@@ -199,6 +199,9 @@ impl VectorEnv for VecEnv {
     fn reset(&mut self, options: &ResetOptions, out: &mut StepBatch) -> Result<()> {
         if let Some(mask) = &options.mask {
             expect_len("mask", self.n_envs, mask.len())?;
+        }
+        if let Some(Seed::PerEnv(seeds)) = &options.seed {
+            expect_len("seeds", self.n_envs, seeds.len())?;
         }
         let is_partial = options.mask.is_some();
         if is_partial && !self.was_reset {

@@ -32,7 +32,7 @@ pub trait VectorEnv: Send {
     /// Starts a new episode in every env, or in those that the options' mask selects.
     ///
     /// # Errors
-    /// If the mask has another length than there are envs.
+    /// If the mask or the seeds have another length than there are envs.
     fn reset(&mut self, options: &ResetOptions, out: &mut StepBatch) -> Result<()>;
 
     /// Advances every env by one control step.
@@ -74,11 +74,36 @@ pub enum AutoresetMode {
     Disabled,
 }
 
+/// Where the random numbers of envs come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seed {
+    /// One for the batch: env `i` uses stream `i` of it.
+    Batch(u64),
+    /// One for each env, `[n_envs]`: an env with seed `s` lives the episodes that a batch of one with seed `s` lives.
+    PerEnv(Vec<u64>),
+}
+
+impl Seed {
+    /// The key of one env's random streams.
+    pub(crate) fn key(&self, env_idx: usize) -> [u64; 2] {
+        match self {
+            Self::Batch(seed) => [*seed, env_idx as u64],
+            Self::PerEnv(seeds) => [seeds[env_idx], 0],
+        }
+    }
+}
+
+impl From<u64> for Seed {
+    fn from(seed: u64) -> Self {
+        Self::Batch(seed)
+    }
+}
+
 /// How to start episodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResetOptions {
-    /// New seed of the whole batch; env `i` uses stream `i` of it. `None` goes on with the old one.
-    pub seed: Option<u64>,
+    /// New seeds, for the envs that are reset; they begin their first episodes. `None` goes on with the old ones.
+    pub seed: Option<Seed>,
     /// Which envs to reset, `[n_envs]`; all if `None`.
     pub mask: Option<Vec<bool>>,
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use sayso_envs::{
-    Actions, AutoresetMode, EnvConfig, JudgeConfig, ObservationMode, ResetOptions, RewardSource, Space,
+    Actions, AutoresetMode, EnvConfig, JudgeConfig, ObservationMode, ResetOptions, RewardSource, Seed, Space,
     StepBatch, VecEnv, VectorEnv, registry,
 };
 use sayso_rewards::FrameReward;
@@ -28,7 +28,7 @@ fn make(id: &str, n_envs: usize, autoreset: AutoresetMode, observation: Observat
 
 fn reset(env: &mut VecEnv, seed: u64) -> StepBatch {
     let mut batch = StepBatch::default();
-    env.reset(&ResetOptions { seed: Some(seed), mask: None }, &mut batch).expect("reset");
+    env.reset(&ResetOptions { seed: Some(seed.into()), mask: None }, &mut batch).expect("reset");
     batch
 }
 
@@ -321,6 +321,41 @@ fn groups_change_nothing() {
                 [&mut alone, &mut grouped].map(|env| env.render(camera, 9, 9).expect("frames"));
             assert_eq!(one, three, "{id}: pictures");
         }
+    }
+}
+
+#[test]
+fn an_env_with_a_seed_of_its_own_lives_as_it_would_alone() {
+    for id in registry::ids() {
+        let mut together = make(id, 3, AutoresetMode::SameStep, ObservationMode::State);
+        let seeds = vec![5, 11, 5];
+        let options = ResetOptions { seed: Some(Seed::PerEnv(seeds.clone())), mask: None };
+        let mut all = StepBatch::default();
+        together.reset(&options, &mut all).expect("a reset");
+        let mut alone: Vec<(VecEnv, StepBatch)> = seeds
+            .iter()
+            .map(|&seed| {
+                let mut env = make(id, 1, AutoresetMode::SameStep, ObservationMode::State);
+                let batch = reset(&mut env, seed);
+                (env, batch)
+            })
+            .collect();
+        for step in 0..9 {
+            let rows: Vec<f32> =
+                alone.iter().flat_map(|(_, batch)| batch.observations.state.clone()).collect();
+            assert_eq!(all.observations.state, rows, "{id}: before step {step}");
+            let one = actions(&alone[0].0, step);
+            for (env, batch) in &mut alone {
+                env.step(&one, batch).expect("step");
+            }
+            let three = match &one {
+                Actions::Continuous(values) => Actions::Continuous(values.repeat(3)),
+                Actions::Discrete(choices) => Actions::Discrete(choices.repeat(3)),
+            };
+            together.step(&three, &mut all).expect("step");
+        }
+        let options = ResetOptions { seed: Some(Seed::PerEnv(vec![1])), mask: None };
+        assert!(together.reset(&options, &mut all).is_err(), "{id}: one seed for three envs");
     }
 }
 

@@ -74,7 +74,7 @@ impl Stepping {
         };
         let mut env = VecEnv::new(&config, source)?;
         let mut batch = StepBatch::default();
-        env.reset(&ResetOptions { seed: Some(1), mask: None }, &mut batch)?;
+        env.reset(&ResetOptions { seed: Some(1.into()), mask: None }, &mut batch)?;
         Ok(Self { env, batch, rng: seed::stream(&[1]) })
     }
 

@@ -165,7 +165,7 @@ fn rewards(judge: &Arc<dyn FrameReward>, n_groups: usize, is_deferred: bool) -> 
     };
     let mut env = VecEnv::new(&config, source).unwrap();
     let (mut batch, mut all) = (StepBatch::default(), Vec::new());
-    env.reset(&ResetOptions { seed: Some(4), mask: None }, &mut batch).unwrap();
+    env.reset(&ResetOptions { seed: Some(4.into()), mask: None }, &mut batch).unwrap();
     let n_views_per_env = env.task_spec().judge_cameras.len();
     let mut waiting: Vec<FrameBatch> = Vec::new();
     for step in 0..5 {

@@ -37,7 +37,7 @@ pub fn registered_environments() {
     for id in registry::ids() {
         let mut env = env(id, DrawOn::Cpu, AutoresetMode::NextStep);
         let mut out = StepBatch::default();
-        env.reset(&ResetOptions { seed: Some(5), ..ResetOptions::default() }, &mut out).unwrap();
+        env.reset(&ResetOptions { seed: Some(5.into()), ..ResetOptions::default() }, &mut out).unwrap();
         for step in 0..3 {
             env.step(&actions(&env, step), &mut out).unwrap();
         }
@@ -63,7 +63,7 @@ pub fn stepping() {
             [DrawOn::Cpu, DrawOn::Gpu(DeviceChoice::First)].map(|on| env("Reach-v0", on, autoreset));
         let mut outs = [StepBatch::default(), StepBatch::default()];
         for (env, out) in envs.iter_mut().zip(&mut outs) {
-            env.reset(&ResetOptions { seed: Some(5), ..ResetOptions::default() }, out).unwrap();
+            env.reset(&ResetOptions { seed: Some(5.into()), ..ResetOptions::default() }, out).unwrap();
         }
         for step in 0..7 {
             for (env, out) in envs.iter_mut().zip(&mut outs) {

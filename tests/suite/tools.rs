@@ -31,7 +31,7 @@ fn rewards(folder: &Path, pictures: &[String], more: &[&str]) -> Vec<f32> {
 fn draw(folder: &Path, n_envs: usize, size: usize) -> (Vec<String>, sayso::sim::Frames) {
     let config = EnvConfig { n_envs, ..EnvConfig::default() };
     let mut env = VecEnv::new(&config, RewardSource::None).expect("an env");
-    let reset = ResetOptions { seed: Some(5), mask: None };
+    let reset = ResetOptions { seed: Some(5.into()), mask: None };
     env.reset(&reset, &mut StepBatch::default()).expect("a reset");
     let frames = env.render("front", size, size).expect("frames");
     let mut names = Vec::new();

@@ -124,7 +124,7 @@ fn rollout(env: &mut PointEnv) -> Rollout {
     let rng = &mut Pcg64::seed_from_u64(1);
     let policy = ActorCritic::new(spec, rng, &Device::Cpu).unwrap();
     let (mut batch, mut rollout) = (StepBatch::default(), Rollout::new(33, env.n_envs()));
-    env.reset(&ResetOptions { seed: Some(2), mask: None }, &mut batch).unwrap();
+    env.reset(&ResetOptions { seed: Some(2.into()), mask: None }, &mut batch).unwrap();
     collect(env, &policy, None, rng, None, &mut batch, &mut rollout).unwrap();
     rollout
 }

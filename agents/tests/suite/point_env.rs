@@ -3,7 +3,9 @@
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use sayso_agents::{FrameScorer, Result};
-use sayso_envs::{Actions, AutoresetMode, EnvError, Observations, ResetOptions, Space, StepBatch, VectorEnv};
+use sayso_envs::{
+    Actions, AutoresetMode, EnvError, Observations, ResetOptions, Seed, Space, StepBatch, VectorEnv,
+};
 use sayso_sim::{FrameBatch, FramePart, Frames};
 
 const EPISODE_STEPS: u32 = 10;
@@ -114,7 +116,7 @@ impl VectorEnv for PointEnv {
 
     fn reset(&mut self, options: &ResetOptions, out: &mut StepBatch) -> Result<(), EnvError> {
         for (env_idx, point) in self.points.iter_mut().enumerate() {
-            if let Some(seed) = options.seed {
+            if let Some(Seed::Batch(seed)) = options.seed {
                 point.rng = Pcg64::seed_from_u64(seed * 1000 + env_idx as u64);
             }
             if options.mask.as_ref().is_none_or(|mask| mask[env_idx]) {
