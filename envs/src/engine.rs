@@ -11,7 +11,7 @@ use sayso_sim::{FrameBatch, SimWorld, seed};
 
 use crate::EnvError;
 use crate::config::{ObservationMode, RewardSource};
-use crate::space::Actions;
+use crate::space::{Actions, Space};
 use crate::task::{ActionRow, Measurement, TaskInstance, TaskSpec};
 use crate::vector::{AutoresetMode, StepBatch};
 
@@ -88,13 +88,20 @@ pub(crate) struct Episode {
 #[derive(Component)]
 pub(crate) struct Row {
     state: Vec<f32>,
+    /// Least and greatest of each value.
+    bounds: Vec<[f32; 2]>,
     measurement: Measurement,
 }
 
 impl Row {
     pub fn new(spec: &TaskSpec, has_state: bool) -> Self {
-        let state_dim = if has_state { spec.state_space.dim() } else { 0 };
-        Self { state: vec![0.0; state_dim], measurement: Measurement::new(spec) }
+        let bounds: Vec<[f32; 2]> = match &spec.state_space {
+            Space::Box { low, high } if has_state => {
+                low.iter().zip(high).map(|(&low, &high)| [low, high]).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self { state: vec![0.0; bounds.len()], bounds, measurement: Measurement::new(spec) }
     }
 }
 
@@ -171,9 +178,12 @@ fn read_row(world: &SimWorld, task: &dyn TaskInstance, row: &mut Row) {
         // What was read last stays: a non-finite state has nothing to say.
         return;
     }
-    let Row { state, measurement } = row;
+    let Row { state, bounds, measurement } = row;
     if !state.is_empty() {
         task.observe(world, state);
+        for (value, [low, high]) in state.iter_mut().zip(bounds) {
+            *value = value.clamp(*low, *high);
+        }
     }
     task.measure(world, measurement);
 }

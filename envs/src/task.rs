@@ -59,6 +59,10 @@ pub struct TaskSpec {
     pub video_camera: &'static str,
 }
 
+/// Bound of a state's values where nothing smaller is known, in their own units: far beyond what happens, and finite, as
+/// learners want it. Observations are clipped to their space.
+pub(crate) const STATE_BOUND: f32 = 100.0;
+
 /// The part of a task that lives in one env.
 pub trait TaskInstance: Send + Sync {
     /// Arranges a fresh world for a new episode.

@@ -81,6 +81,11 @@ impl Frames {
         &mut self.pixels
     }
 
+    /// All pixels, `[n_views, height, width, 3]`, given away.
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
+
     /// The pixels of one picture, `[height, width, 3]`.
     pub fn view(&self, view_idx: usize) -> &[u8] {
         &self.pixels[view_idx * self.view_len()..][..self.view_len()]

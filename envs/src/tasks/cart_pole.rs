@@ -23,7 +23,7 @@ use super::relations::Scale;
 use crate::Result;
 use crate::language::{Goal, Statement};
 use crate::space::Space;
-use crate::task::{ActionRow, Measurement, Task, TaskInstance, TaskSpec};
+use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskSpec};
 
 /// Force of an action, newtons.
 const FORCE: f32 = 10.0;
@@ -81,9 +81,8 @@ impl CartPole {
     /// The task with its options.
     pub fn new(options: CartPoleOptions) -> Self {
         let is_classic = options.variant == Variant::Classic;
-        let inf = f32::INFINITY;
         let angle_bound = if is_classic { 2.0 * MAX_ANGLE } else { PI };
-        let high = vec![2.0 * MAX_POSITION, inf, angle_bound, inf];
+        let high = vec![2.0 * MAX_POSITION, STATE_BOUND, angle_bound, STATE_BOUND];
         let spec = TaskSpec {
             id: "CartPole-v1",
             summary: "A cart balances a pole; Gymnasium's rules, or VLM-RM's with `variant = \"vlm_rm\"`.",

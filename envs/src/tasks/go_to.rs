@@ -18,7 +18,7 @@ use super::relations::{ROBOT_GAP, gap_quantity};
 use crate::Result;
 use crate::language::{Goal, Statement};
 use crate::space::Space;
-use crate::task::{ActionRow, Measurement, Task, TaskInstance, TaskSpec};
+use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskSpec};
 
 /// Half of the room's edge, metres.
 const ROOM: f32 = 1.7;
@@ -65,7 +65,7 @@ impl GoTo {
             id: "GoTo-v0",
             summary: "A two-wheeled robot drives to one of four coloured objects in a furnished room.",
             max_episode_steps: 100,
-            state_space: Space::uniform_box(state_names.len(), f32::NEG_INFINITY, f32::INFINITY),
+            state_space: Space::uniform_box(state_names.len(), -STATE_BOUND, STATE_BOUND),
             state_names,
             action_space: Space::uniform_box(2, -1.0, 1.0),
             goals: objects().map(|(colour, shape)| goal(colour, shape)).collect(),

@@ -18,7 +18,7 @@ use super::relations::{GRIPPER_GAP, gap_quantity};
 use crate::Result;
 use crate::language::{Goal, Statement};
 use crate::space::Space;
-use crate::task::{ActionRow, Measurement, Task, TaskInstance, TaskSpec};
+use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskSpec};
 
 /// Number of balls.
 const N_BALLS: usize = 3;
@@ -85,7 +85,7 @@ impl Reach {
             id: "Reach-v0",
             summary: "A 7-joint arm with a gripper touches one of three coloured balls.",
             max_episode_steps: 50,
-            state_space: Space::uniform_box(state_names.len(), f32::NEG_INFINITY, f32::INFINITY),
+            state_space: Space::uniform_box(state_names.len(), -STATE_BOUND, STATE_BOUND),
             state_names,
             action_space: Space::uniform_box(n_actions, -1.0, 1.0),
             goals: NAMED_COLOURS[..N_BALLS].iter().map(|(colour, _)| goal(colour)).collect(),

@@ -1,0 +1,29 @@
+"""Sayso: a headless, batched robot simulator whose rewards come from a sentence.
+
+Importing this module registers every environment with Gymnasium as ``sayso/<id>``::
+
+    import gymnasium, sayso
+
+    env = gymnasium.make("sayso/Reach-v0", goal="red", reward="clip")
+    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=256, reward="ground_truth")
+"""
+
+from sayso._core import __version__
+from sayso.env import Env
+from sayso.errors import ActionError, ClosedError, DeviceError, ResetNeededError, SaysoError
+from sayso.registration import register_envs
+from sayso.vector import VectorEnv
+
+__all__ = [
+    "ActionError",
+    "ClosedError",
+    "DeviceError",
+    "Env",
+    "ResetNeededError",
+    "SaysoError",
+    "VectorEnv",
+    "__version__",
+    "register_envs",
+]
+
+register_envs()

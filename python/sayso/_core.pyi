@@ -1,0 +1,36 @@
+"""The native part: configuration goes in as JSON, columns come out as arrays that own their memory."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+class SaysoError(Exception):
+    """Whatever goes wrong in Sayso."""
+
+class DeviceError(SaysoError):
+    """A device is absent, lost, or out of memory."""
+
+def env_ids() -> list[str]:
+    """Ids of all environments, without ``sayso/``."""
+
+def describe(id: str, options: str) -> dict[str, Any]:
+    """What is fixed about an environment with some options (JSON)."""
+
+class VecEnv:
+    """Envs that step together."""
+
+    task_description: str
+    goal_idx: int
+
+    def __init__(self, settings: str) -> None: ...
+    def reset(
+        self, seeds: list[int] | None = None, mask: NDArray[np.bool_] | None = None
+    ) -> dict[str, Any]: ...
+    def step_continuous(self, actions: NDArray[np.float32]) -> dict[str, Any]: ...
+    def step_discrete(self, actions: NDArray[np.int64]) -> dict[str, Any]: ...
+    def render(self, height: int, width: int, camera: str | None = None) -> NDArray[np.uint8]: ...
+    def snapshot(self) -> bytes: ...
+    def restore(self, snapshot: bytes) -> None: ...

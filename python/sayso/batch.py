@@ -1,0 +1,86 @@
+"""The native batch, made when it is first needed: so environments can be pickled, and forked before they run."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from sayso import _core
+from sayso.errors import ActionError, ClosedError, ResetNeededError
+from sayso.settings import Settings
+
+
+class Batch:
+    """Envs that step together."""
+
+    def __init__(self, settings: Settings, num_envs: int, action_space: spaces.Space) -> None:
+        self.settings = settings
+        self.num_envs = num_envs
+        self.action_space = action_space
+        self.is_closed = False
+        self.was_reset = False
+        self._native: _core.VecEnv | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state["_native"] = None
+        state["was_reset"] = False
+        return state
+
+    @property
+    def native(self) -> _core.VecEnv:
+        """The simulator's batch."""
+        if self.is_closed:
+            raise ClosedError("this environment is closed: make a new one")
+        if self._native is None:
+            self._native = _core.VecEnv(self.settings.json)
+        return self._native
+
+    def reset(self, seeds: list[int] | None, mask: np.ndarray | None) -> dict[str, Any]:
+        """Starts episodes in all envs, or those of the mask."""
+        columns = self.native.reset(seeds, mask)
+        self.was_reset = True
+        return columns
+
+    def step(self, actions: Any) -> dict[str, Any]:
+        """One control step. ``actions`` are ``[num_envs, dim]`` or ``[num_envs]``."""
+        native = self.native
+        if not self.was_reset:
+            raise ResetNeededError("step before reset: call reset first")
+        if isinstance(self.action_space, spaces.Discrete):
+            return native.step_discrete(self._choices(actions))
+        return native.step_continuous(self._values(actions))
+
+    def _values(self, actions: Any) -> np.ndarray:
+        values = np.asarray(actions)
+        shape = (self.num_envs, *self.action_space.shape)
+        if values.shape != shape:
+            raise ActionError(f"actions have shape {values.shape}; expected {shape}")
+        if values.dtype.kind not in "fiu":
+            raise ActionError(f"actions are {values.dtype}; expected float32")
+        values = np.ascontiguousarray(values, np.float32)
+        if not np.isfinite(values).all():
+            raise ActionError("an action is not finite; expected numbers within the action space")
+        return values
+
+    def _choices(self, actions: Any) -> np.ndarray:
+        choices = np.asarray(actions)
+        if choices.shape != (self.num_envs,):
+            raise ActionError(f"actions have shape {choices.shape}; expected {(self.num_envs,)}")
+        if choices.dtype.kind not in "iu":
+            raise ActionError(f"actions are {choices.dtype}; expected int64")
+        n = self.action_space.n
+        if (choices < 0).any() or (choices >= n).any():
+            raise ActionError(f"actions = {choices}; expected numbers from 0 to {n - 1}")
+        return np.ascontiguousarray(choices, np.int64)
+
+    def render(self, camera: str | None, size: tuple[int, int]) -> np.ndarray:
+        """Pictures of every env as it is now, u8 ``[num_envs, height, width, 3]``."""
+        if not self.was_reset:
+            raise ResetNeededError("render before reset: call reset first")
+        return self.native.render(size[0], size[1], camera)
+
+    def close(self) -> None:
+        """Frees everything; again is no error."""
+        self._native = None
+        self.is_closed = True

@@ -1,0 +1,131 @@
+"""One environment for Gymnasium."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from sayso.batch import Batch
+from sayso.errors import ResetNeededError
+from sayso.settings import Obs, Reward, Settings, refuse_unknown, seed_of
+
+RENDER_SIZE = (240, 240)
+
+
+class Env(gymnasium.Env):
+    """An environment whose reward may come from a sentence.
+
+    Args:
+        env_id: as ``sayso envs`` lists it; Gymnasium's ids carry ``sayso/`` before it.
+        goal: the task's goal by name; its first one if absent.
+        prompt: the sentence; the goal's own if absent.
+        baseline: the sentence without the goal (goal-baseline regularisation); the goal's own if absent.
+        reward: ``"clip"`` (a vision-language model reads the frames), ``"ground_truth"`` or ``"none"``.
+        model: reward model: ``"bundled"``, a folder, or a name on the Hugging Face hub.
+        obs: ``"state"`` (f32), ``"pixels"`` (u8 ``[height, width, 3]``) or ``"both"``.
+        camera: of pixel observations; the task's own if absent.
+        size: rows and columns of pixel observations, or one number for both.
+        max_episode_steps: control steps after which an episode is truncated; the task's own if absent.
+        device: where pictures are drawn and judged: ``"cpu"``, ``"auto"``, ``"gpu"``, ``"gpu:1"``, a PCI bus id or a UUID.
+        options: of the task, such as ``{"control": "joint_delta"}``.
+        render_mode: ``"rgb_array"`` or none.
+
+    ``info`` has ``success`` (ground truth, for evaluation), ``is_success`` (the same, for libraries that ask for it so) and
+    the task's metrics, in SI units.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 15}
+
+    def __init__(
+        self,
+        env_id: str = "Reach-v0",
+        *,
+        goal: str | None = None,
+        prompt: str | None = None,
+        baseline: str | None = None,
+        reward: Reward = "ground_truth",
+        model: str = "bundled",
+        obs: Obs = "state",
+        camera: str | None = None,
+        size: int | tuple[int, int] = 64,
+        max_episode_steps: int | None = None,
+        device: str = "cpu",
+        options: dict[str, Any] | None = None,
+        render_mode: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        refuse_unknown(unknown, Env.__init__)
+        settings = Settings(
+            env_id,
+            num_envs=1,
+            autoreset="disabled",
+            goal=goal,
+            prompt=prompt,
+            baseline=baseline,
+            reward=reward,
+            model=model,
+            obs=obs,
+            camera=camera,
+            size=size,
+            max_episode_steps=max_episode_steps,
+            device=device,
+            options=options,
+        )
+        self.render_mode = render_mode
+        self.observation_space = settings.observation_space
+        self.action_space = settings.action_space
+        self._max_episode_steps = max_episode_steps or settings.about["max_episode_steps"]
+        self._metric_names = settings.about["metric_names"]
+        self._batch = Batch(settings, 1, self.action_space)
+        self._has_ended = False
+
+    @property
+    def task_description(self) -> str:
+        """What the agent is told."""
+        return self._batch.native.task_description
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode. The same seed starts the same series of episodes; without one the series goes on."""
+        seed = None if seed is None else seed_of(seed)
+        super().reset(seed=seed)
+        if seed is None and not self._batch.was_reset:
+            # A series of its own, from the entropy that Gymnasium's generator was seeded with.
+            seed = int(self.np_random.integers(2**32))
+        columns = self._batch.reset(None if seed is None else [seed], None)
+        self._has_ended = False
+        return self._observation(columns), self._info(columns)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One control step."""
+        if self._has_ended:
+            raise ResetNeededError("the episode is over: call reset first")
+        columns = self._batch.step(np.asarray(action)[None])
+        terminated, truncated = bool(columns["terminated"][0]), bool(columns["truncated"][0])
+        self._has_ended = terminated or truncated
+        reward = float(columns["reward"][0])
+        return self._observation(columns), reward, terminated, truncated, self._info(columns)
+
+    def render(self) -> np.ndarray | None:
+        """The video camera's picture, u8 ``[240, 240, 3]``; nothing without a render mode."""
+        if self.render_mode is None:
+            return None
+        return self._batch.render(None, RENDER_SIZE)[0]
+
+    def close(self) -> None:
+        """Frees everything; again is no error."""
+        self._batch.close()
+
+    def _observation(self, columns: dict[str, Any]) -> Any:
+        observation = self._batch.settings.observation(columns["observation"])
+        if isinstance(observation, dict):
+            return {key: value[0] for key, value in observation.items()}
+        return observation[0]
+
+    def _info(self, columns: dict[str, Any]) -> dict[str, Any]:
+        success = bool(columns["success"][0, self._batch.native.goal_idx])
+        info: dict[str, Any] = {"success": success, "is_success": success}
+        values = columns["metrics"][0]
+        info.update({name: float(value) for name, value in zip(self._metric_names, values, strict=True)})
+        return info

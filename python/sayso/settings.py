@@ -1,0 +1,129 @@
+"""From keyword arguments to what the simulator is told."""
+
+import difflib
+import inspect
+import json
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+
+from sayso.registration import describe
+
+Reward = Literal["clip", "ground_truth", "none"]
+Obs = Literal["state", "pixels", "both"]
+
+
+
+def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """``value``, if it is one of ``allowed``."""
+    if value in allowed:
+        return value
+    near = difflib.get_close_matches(str(value), allowed, n=1)
+    meant = f"; did you mean '{near[0]}'?" if near else ""
+    raise ValueError(f"{name} = {value!r}; expected one of {', '.join(allowed)}{meant}")
+
+
+def autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    """Gymnasium's enum, or its value or name as text."""
+    if isinstance(mode, AutoresetMode):
+        return mode
+    by_text = {text: mode for mode in AutoresetMode for text in (mode.value, mode.name.lower())}
+    return by_text[choice("autoreset_mode", mode, tuple(by_text))]
+
+
+def refuse_unknown(kwargs: dict[str, Any], function: Any) -> None:
+    """Raises a ``TypeError`` that offers the nearest keyword."""
+    if not kwargs:
+        return
+    known = [name for name in inspect.signature(function).parameters if name not in ("self", "unknown")]
+    name = next(iter(kwargs))
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f"; did you mean '{near[0]}'?" if near else ""
+    raise TypeError(f"unknown keyword '{name}'{meant} (known: {', '.join(known)})")
+
+
+class Settings:
+    """What an environment or a batch of them is made of; everything here can be pickled."""
+
+    def __init__(
+        self,
+        env_id: str,
+        *,
+        num_envs: int,
+        autoreset: str,
+        goal: str | None,
+        prompt: str | None,
+        baseline: str | None,
+        reward: Reward,
+        model: str,
+        obs: Obs,
+        camera: str | None,
+        size: int | tuple[int, int],
+        max_episode_steps: int | None,
+        device: str,
+        options: dict[str, Any] | None,
+    ) -> None:
+        choice("reward", reward, ("clip", "ground_truth", "none"))
+        choice("obs", obs, ("state", "pixels", "both"))
+        self.obs = obs
+        self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        self.about = describe(env_id, options)
+        env: dict[str, Any] = {
+            "id": env_id,
+            "n_envs": num_envs,
+            "autoreset": autoreset,
+            "observation": obs,
+            "pixel_size": list(self.size),
+            "device": device,
+            "options": options or {},
+        }
+        optional = {"goal": goal, "pixel_camera": camera, "max_episode_steps": max_episode_steps}
+        env.update({key: value for key, value in optional.items() if value is not None})
+        source = {"clip": "language", "ground_truth": "ground_truth", "none": "none"}[reward]
+        judge: dict[str, Any] = {"source": source, "model": model}
+        if prompt is not None:
+            judge["prompts"] = [prompt]
+        if baseline is not None:
+            judge["baselines"] = [baseline]
+        self.json = json.dumps({"env": env, "reward": judge})
+
+    @property
+    def observation_space(self) -> spaces.Space:
+        """Of one env: ``Box`` f32, ``Box`` u8 ``[height, width, 3]``, or a ``Dict`` of ``state`` and ``pixels``."""
+        state = _box(self.about["state_space"])
+        pixels = spaces.Box(0, 255, (*self.size, 3), np.uint8)
+        if self.obs == "state":
+            return state
+        if self.obs == "pixels":
+            return pixels
+        return spaces.Dict({"state": state, "pixels": pixels})
+
+    @property
+    def action_space(self) -> spaces.Space:
+        """Of one env: ``Box`` f32 or ``Discrete``."""
+        bounds = self.about["action_space"]
+        return spaces.Discrete(bounds["n"]) if "n" in bounds else _box(bounds)
+
+    def observation(self, parts: tuple[np.ndarray | None, np.ndarray | None]) -> Any:
+        """The observation of a batch from its two parts."""
+        state, pixels = parts
+        if self.obs == "state":
+            return state
+        if self.obs == "pixels":
+            return pixels
+        return {"state": state, "pixels": pixels}
+
+
+def _box(bounds: dict[str, np.ndarray]) -> spaces.Box:
+    return spaces.Box(bounds["low"], bounds["high"], dtype=np.float32)
+
+
+def seed_of(seed: Any) -> int:
+    """A seed as Python's integer; NumPy's integers are taken too."""
+    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"seed = {seed!r}; expected an integer")
+    if not 0 <= int(seed) < 2**64:
+        raise ValueError(f"seed = {seed}; expected an integer of 0 or more, below 2**64")
+    return int(seed)

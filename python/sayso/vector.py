@@ -1,0 +1,193 @@
+"""A batch of environments for Gymnasium: one native simulator, no processes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from sayso import settings
+from sayso.batch import Batch
+from sayso.env import RENDER_SIZE
+from sayso.errors import ResetNeededError
+from sayso.settings import Obs, Reward, refuse_unknown, seed_of
+
+
+class VectorEnv(gymnasium.vector.VectorEnv):
+    """Environments that step together; the arguments are those of :class:`sayso.Env`, and
+
+    Args:
+        num_envs: how many.
+        autoreset_mode: Gymnasium's; ``NextStep`` if absent.
+
+    Observations are arrays of their own in every step: nothing writes into them later. ``reset(seed=s)`` seeds env ``i`` with
+    ``s + i``, as Gymnasium's own vectors do; a list gives each its own.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        env_id: str = "Reach-v0",
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        goal: str | None = None,
+        prompt: str | None = None,
+        baseline: str | None = None,
+        reward: Reward = "ground_truth",
+        model: str = "bundled",
+        obs: Obs = "state",
+        camera: str | None = None,
+        size: int | tuple[int, int] = 64,
+        max_episode_steps: int | None = None,
+        device: str = "cpu",
+        options: dict[str, Any] | None = None,
+        render_mode: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        refuse_unknown(unknown, VectorEnv.__init__)
+        mode = settings.autoreset_mode(autoreset_mode)
+        made_of = settings.Settings(
+            env_id,
+            num_envs=num_envs,
+            autoreset=mode.name.lower(),
+            goal=goal,
+            prompt=prompt,
+            baseline=baseline,
+            reward=reward,
+            model=model,
+            obs=obs,
+            camera=camera,
+            size=size,
+            max_episode_steps=max_episode_steps,
+            device=device,
+            options=options,
+        )
+        self.metadata = {
+            "render_modes": ["rgb_array"],
+            "render_fps": 15,
+            "autoreset_mode": mode,
+        }
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.single_observation_space = made_of.observation_space
+        self.single_action_space = made_of.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._max_episode_steps = max_episode_steps or made_of.about["max_episode_steps"]
+        self._metric_names = made_of.about["metric_names"]
+        self._batch = Batch(made_of, num_envs, self.single_action_space)
+        self._has_ended = np.zeros(num_envs, bool)
+
+    @property
+    def task_description(self) -> str:
+        """What the agents are told."""
+        return self._batch.native.task_description
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Starts episodes in all envs, or in those of ``options["reset_mask"]``, bool ``[num_envs]``."""
+        mask = self._mask(options)
+        columns = self._batch.reset(self._seeds(seed), mask)
+        started = np.ones(self.num_envs, bool) if mask is None else mask
+        self._has_ended[started] = False
+        return self._batch.settings.observation(columns["observation"]), self._infos(columns, started)
+
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One control step of every env; rewards are f64 ``[num_envs]``."""
+        if self.metadata["autoreset_mode"] == AutoresetMode.DISABLED and self._has_ended.any():
+            ended = np.flatnonzero(self._has_ended).tolist()
+            raise ResetNeededError(f"the episodes of envs {ended} are over: reset them with a reset_mask first")
+        columns = self._batch.step(actions)
+        terminated, truncated = columns["terminated"], columns["truncated"]
+        self._has_ended = terminated | truncated
+        everyone = np.ones(self.num_envs, bool)
+        if self.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP and self._has_ended.any():
+            infos = self._infos(columns, ~self._has_ended)
+            infos["final_info"] = self._infos(columns, self._has_ended)
+            infos["_final_info"] = self._has_ended.copy()
+            infos["final_obs"] = self._final_observations(columns)
+            infos["_final_obs"] = self._has_ended.copy()
+        else:
+            infos = self._infos(columns, everyone)
+        observation = self._batch.settings.observation(columns["observation"])
+        return observation, columns["reward"].astype(np.float64), terminated, truncated, infos
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """The video camera's picture of every env; nothing without a render mode."""
+        if self.render_mode is None:
+            return None
+        return tuple(self._batch.render(None, RENDER_SIZE))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Frees everything."""
+        self._batch.close()
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """What every env says to a method's or an attribute's name."""
+        if name == "render":
+            return self.render() or (None,) * self.num_envs
+        value = getattr(self, name)
+        value = value(*args, **kwargs) if callable(value) else value
+        return (value,) * self.num_envs
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """An attribute of every env."""
+        return self.call(name)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Sets an attribute that all envs share; a list must hold one and the same value for each."""
+        if isinstance(values, (list, tuple)):
+            if len(values) != self.num_envs or any(value != values[0] for value in values):
+                raise ValueError(f"{name} is shared by all envs: give one value")
+            values = values[0]
+        setattr(self, name, values)
+
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int] | None:
+        if seed is None and self._batch.was_reset:
+            return None
+        if seed is None or isinstance(seed, (list, tuple, np.ndarray)):
+            seeds = [None] * self.num_envs if seed is None else list(seed)
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"{len(seeds)} seeds for {self.num_envs} envs")
+            if all(one is None for one in seeds):
+                first = int(self.np_random.integers(2**32))
+                return [first + i for i in range(self.num_envs)]
+            return [seed_of(one) for one in seeds]
+        first = seed_of(seed)
+        self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(first)
+        return [first + i for i in range(self.num_envs)]
+
+    def _mask(self, options: dict[str, Any] | None) -> np.ndarray | None:
+        if not options or "reset_mask" not in options:
+            return None
+        mask = np.asarray(options["reset_mask"])
+        if mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+            raise ValueError(
+                f"reset_mask is {mask.dtype} {mask.shape}; expected bool {(self.num_envs,)}"
+            )
+        if not mask.any():
+            raise ValueError("reset_mask selects no env")
+        return np.ascontiguousarray(mask)
+
+    def _infos(self, columns: dict[str, Any], told: np.ndarray) -> dict[str, Any]:
+        success = columns["success"][:, self._batch.native.goal_idx]
+        values = {"success": success, "is_success": success.copy()}
+        values.update({name: columns["metrics"][:, i] for i, name in enumerate(self._metric_names)})
+        infos: dict[str, Any] = {}
+        for name, column in values.items():
+            infos[name] = np.where(told, column, np.zeros((), column.dtype))
+            infos[f"_{name}"] = told.copy()
+        return infos
+
+    def _final_observations(self, columns: dict[str, Any]) -> np.ndarray:
+        last = self._batch.settings.observation(columns["final_observation"])
+        final = np.full(self.num_envs, None, object)
+        for i in np.flatnonzero(self._has_ended):
+            final[i] = {key: part[i] for key, part in last.items()} if isinstance(last, dict) else last[i]
+        return final

@@ -1,0 +1,241 @@
+//! A batch of envs.
+
+use numpy::{PyArray1, PyArrayMethods as _, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use sayso::config::{Layers, RewardKind, RunConfig, presets};
+use sayso::envs::{
+    Actions, AutoresetMode, EnvConfig, Observations, ResetOptions, RewardSource, Seed, Space, StepBatch,
+    VectorEnv as _, registry,
+};
+use sayso::setup;
+use sayso::sim::Frames;
+
+use crate::errors::raise;
+
+/// Ids of all environments, without `sayso/`.
+#[pyfunction]
+pub fn env_ids() -> Vec<&'static str> {
+    registry::ids().to_vec()
+}
+
+/// What is fixed about an environment with some options (JSON), before any world is made.
+#[pyfunction]
+pub fn describe<'py>(py: Python<'py>, id: &str, options: &str) -> PyResult<Bound<'py, PyDict>> {
+    let task = registry::task(id, &table(options)?).map_err(raise)?;
+    let spec = task.spec();
+    let dict = PyDict::new(py);
+    dict.set_item("summary", spec.summary)?;
+    dict.set_item("max_episode_steps", spec.max_episode_steps)?;
+    dict.set_item("goals", spec.goals.iter().map(|goal| goal.name.clone()).collect::<Vec<_>>())?;
+    dict.set_item(
+        "instructions",
+        spec.goals.iter().map(|goal| goal.goal_prompt.clone()).collect::<Vec<_>>(),
+    )?;
+    dict.set_item("metric_names", &spec.metric_names)?;
+    dict.set_item("state_names", &spec.state_names)?;
+    dict.set_item("state_space", bounds(py, &spec.state_space)?)?;
+    dict.set_item("action_space", bounds(py, &spec.action_space)?)?;
+    dict.set_item("cameras", task.scene().cameras.iter().map(|it| it.name.clone()).collect::<Vec<_>>())?;
+    Ok(dict)
+}
+
+/// `{"low", "high"}` of a box, `{"n"}` of a choice.
+fn bounds<'py>(py: Python<'py>, space: &Space) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    match space {
+        Space::Box { low, high } => {
+            dict.set_item("low", PyArray1::from_slice(py, low))?;
+            dict.set_item("high", PyArray1::from_slice(py, high))?;
+        }
+        Space::Discrete { n } => dict.set_item("n", n)?,
+        other => return Err(PyRuntimeError::new_err(format!("no Python space for {other:?}"))),
+    }
+    Ok(dict)
+}
+
+fn table(json: &str) -> PyResult<toml::Table> {
+    serde_json::from_str(json).map_err(|error| PyValueError::new_err(format!("options: {error}")))
+}
+
+/// The configuration of a run around an env of default settings, with `settings` (JSON) laid over it.
+fn resolve(settings: &str) -> PyResult<(RunConfig, bool)> {
+    let mut above = Layers::default();
+    above.add(table(settings)?);
+    let has_reward = above.get_str("reward.source") != Some("none");
+    if !has_reward {
+        above.set("reward.source", "ground_truth");
+    }
+    let id = above.get_str("env.id").unwrap_or(presets::MAIN_ENV).to_owned();
+    registry::task(&id, &toml::Table::new()).map_err(raise)?;
+    let mut layers = Layers::default();
+    layers.add_text(presets::of_env(&id).unwrap_or_default(), id.as_ref()).map_err(raise)?;
+    layers.remove("env");
+    let env = toml::Value::try_from(EnvConfig { id, ..EnvConfig::default() });
+    layers.set("env", env.map_err(|error| PyRuntimeError::new_err(error.to_string()))?);
+    layers.add(above.into_table());
+    let config = layers.finish::<RunConfig>().and_then(RunConfig::resolve).map_err(raise)?;
+    Ok((config, has_reward))
+}
+
+/// Envs that step together.
+#[pyclass(module = "sayso._core")]
+pub struct VecEnv {
+    env: sayso::envs::VecEnv,
+    video_camera: &'static str,
+    task_description: String,
+}
+
+#[pymethods]
+impl VecEnv {
+    /// Makes a batch from settings in JSON: tables `env`, `judge` and `reward`, as in a run's configuration; `reward.source` may
+    /// also be "none".
+    #[new]
+    fn new(py: Python<'_>, settings: &str) -> PyResult<Self> {
+        py.detach(|| {
+            let (config, has_reward) = resolve(settings)?;
+            let source = match (has_reward, config.reward.source) {
+                (false, _) => RewardSource::None,
+                (true, RewardKind::GroundTruth) => RewardSource::GroundTruth,
+                (true, RewardKind::Language) => {
+                    let judge = setup::judge(&config).map_err(raise)?.reward;
+                    judge.map_or(RewardSource::None, |it| RewardSource::Language(it, config.judge.clone()))
+                }
+            };
+            let env = sayso::envs::VecEnv::new(&config.env, source).map_err(raise)?;
+            let video_camera = env.task_spec().video_camera;
+            Ok(Self { env, video_camera, task_description: config.sentence().to_owned() })
+        })
+    }
+
+    /// What the agent is told.
+    #[getter]
+    fn task_description(&self) -> &str {
+        &self.task_description
+    }
+
+    /// Index of the goal among the task's.
+    #[getter]
+    fn goal_idx(&self) -> usize {
+        self.env.goal_idx()
+    }
+
+    /// Starts episodes; `seeds` has one for each env, `mask` says in which. Returns the columns.
+    #[pyo3(signature = (seeds=None, mask=None))]
+    fn reset<'py>(
+        &mut self,
+        py: Python<'py>,
+        seeds: Option<Vec<u64>>,
+        mask: Option<PyReadonlyArray1<'py, bool>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let mask = mask.map(|mask| mask.as_array().to_vec());
+        let options = ResetOptions { seed: seeds.map(Seed::PerEnv), mask };
+        let mut batch = StepBatch::default();
+        py.detach(|| self.env.reset(&options, &mut batch)).map_err(raise)?;
+        self.columns(py, batch)
+    }
+
+    /// Advances every env by one control step. `actions` are f32 `[n_envs, dim]`.
+    fn step_continuous<'py>(
+        &mut self,
+        py: Python<'py>,
+        actions: PyReadonlyArray2<'py, f32>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let actions = Actions::Continuous(actions.as_array().iter().copied().collect());
+        self.step(py, &actions)
+    }
+
+    /// Advances every env by one control step. `actions` are i64 `[n_envs]`.
+    fn step_discrete<'py>(
+        &mut self,
+        py: Python<'py>,
+        actions: PyReadonlyArray1<'py, i64>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        // What is negative is no choice, however many there are.
+        let choice = |&choice: &i64| u32::try_from(choice).unwrap_or(u32::MAX);
+        let actions = Actions::Discrete(actions.as_array().iter().map(choice).collect());
+        self.step(py, &actions)
+    }
+
+    /// Draws one camera of every env, u8 `[n_envs, height, width, 3]`; the video camera if none is named.
+    #[pyo3(signature = (height, width, camera=None))]
+    fn render<'py>(
+        &mut self,
+        py: Python<'py>,
+        height: usize,
+        width: usize,
+        camera: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let camera = camera.unwrap_or(self.video_camera).to_owned();
+        let frames = py.detach(|| self.env.render(&camera, height, width)).map_err(raise)?;
+        pictures(py, frames)
+    }
+
+    /// The complete state, as bytes.
+    fn snapshot(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        py.detach(|| self.env.snapshot()).map_err(raise)
+    }
+
+    /// Goes back to a state from `snapshot`.
+    fn restore(&mut self, py: Python<'_>, snapshot: &[u8]) -> PyResult<()> {
+        py.detach(|| self.env.restore(snapshot)).map_err(raise)
+    }
+}
+
+impl VecEnv {
+    fn step<'py>(&mut self, py: Python<'py>, actions: &Actions) -> PyResult<Bound<'py, PyDict>> {
+        let mut batch = StepBatch::default();
+        py.detach(|| self.env.step(actions, &mut batch)).map_err(raise)?;
+        self.columns(py, batch)
+    }
+
+    /// The columns as arrays that take over their memory.
+    fn columns<'py>(&self, py: Python<'py>, batch: StepBatch) -> PyResult<Bound<'py, PyDict>> {
+        let n_envs = self.env.n_envs();
+        let StepBatch { observations, rewards, terminated, truncated, final_observations, info } = batch;
+        let dict = PyDict::new(py);
+        dict.set_item("observation", observation(py, observations, n_envs)?)?;
+        if self.env.autoreset_mode() == AutoresetMode::SameStep {
+            dict.set_item("final_observation", observation(py, final_observations, n_envs)?)?;
+        }
+        dict.set_item("reward", PyArray1::from_vec(py, rewards))?;
+        dict.set_item("terminated", PyArray1::from_vec(py, terminated))?;
+        dict.set_item("truncated", PyArray1::from_vec(py, truncated))?;
+        let rows = |width: usize| [n_envs, width / n_envs];
+        let (n_success, n_metrics) = (info.success.len(), info.metrics.len());
+        dict.set_item("success", PyArray1::from_vec(py, info.success).reshape(rows(n_success))?)?;
+        let truth = info.ground_truth_reward;
+        let n_truth = truth.len();
+        dict.set_item("ground_truth_reward", PyArray1::from_vec(py, truth).reshape(rows(n_truth))?)?;
+        dict.set_item("metrics", PyArray1::from_vec(py, info.metrics).reshape(rows(n_metrics))?)?;
+        dict.set_item("episode_steps", PyArray1::from_vec(py, info.episode_steps))?;
+        dict.set_item("is_reset", PyArray1::from_vec(py, info.is_reset))?;
+        dict.set_item("quarantined", PyArray1::from_vec(py, info.quarantined))?;
+        Ok(dict)
+    }
+}
+
+/// An array, or `None` for what is not observed.
+type Part<'py> = Option<Bound<'py, PyAny>>;
+
+/// State and pixels.
+fn observation<'py>(
+    py: Python<'py>,
+    observations: Observations,
+    n_envs: usize,
+) -> PyResult<(Part<'py>, Part<'py>)> {
+    let Observations { state, pixels } = observations;
+    let width = state.len() / n_envs;
+    let state = match width {
+        0 => None,
+        _ => Some(PyArray1::from_vec(py, state).reshape([n_envs, width])?.into_any()),
+    };
+    let pixels = if pixels.n_views() == 0 { None } else { Some(pictures(py, pixels)?) };
+    Ok((state, pixels))
+}
+
+fn pictures<'py>(py: Python<'py>, frames: Frames) -> PyResult<Bound<'py, PyAny>> {
+    let shape = [frames.n_views(), frames.height(), frames.width(), Frames::N_CHANNELS];
+    Ok(PyArray1::from_vec(py, frames.into_pixels()).reshape(shape)?.into_any())
+}

@@ -1,0 +1,158 @@
+"""Gymnasium's own checkers, without a warning, on every environment in every mode."""
+
+import pickle
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.utils.env_match import check_environments_match
+from gymnasium.vector import AutoresetMode
+
+import sayso
+
+IDS = [env_id for env_id in gymnasium.registry if env_id.startswith("sayso/")]
+OBS = ["state", "pixels", "both"]
+REWARDS = ["ground_truth", "none", "clip"]
+
+
+def test_all_environments_are_registered():
+    assert IDS == ["sayso/CartPole-v1", "sayso/GoTo-v0", "sayso/Reach-v0"]
+    sayso.register_envs()
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("obs", OBS)
+@pytest.mark.parametrize("reward", REWARDS)
+def test_gymnasium_finds_nothing_to_warn_of(env_id, obs, reward):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = gymnasium.make(env_id, obs=obs, reward=reward, size=40, render_mode="rgb_array")
+        check_env(env.unwrapped)
+        env.close()
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_an_environment_matches_itself(env_id):
+    one, other = (gymnasium.make(env_id, obs="both", size=16) for _ in range(2))
+    check_environments_match(one, other, num_steps=30, seed=4)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_slot_of_a_vector_lives_as_it_would_alone(env_id):
+    envs = gymnasium.make_vec(env_id, num_envs=3, max_episode_steps=5, obs="both", size=16)
+    alone = [gymnasium.make(env_id, max_episode_steps=5, obs="both", size=16) for _ in range(3)]
+    observation, _ = envs.reset(seed=7)
+    singles = [env.reset(seed=7 + i)[0] for i, env in enumerate(alone)]
+    envs.action_space.seed(1)
+    ended = np.zeros(3, bool)
+    for _ in range(13):
+        for i in range(3):
+            for part in ("state", "pixels"):
+                assert np.array_equal(observation[part][i], singles[i][part])
+        actions = envs.action_space.sample()
+        observation, rewards, terminated, truncated, infos = envs.step(actions)
+        for i, env in enumerate(alone):
+            if ended[i]:
+                singles[i], _ = env.reset()
+                assert (rewards[i], terminated[i], truncated[i]) == (0.0, False, False)
+                ended[i] = False
+                continue
+            singles[i], reward, *flags, info = env.step(actions[i])
+            assert (rewards[i], terminated[i], truncated[i]) == (reward, *flags)
+            assert infos["success"][i] == info["success"] and infos["_success"][i]
+            ended[i] = any(flags)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_same_step_tells_the_last_observation(env_id):
+    make = lambda mode: gymnasium.make_vec(  # noqa: E731
+        env_id, num_envs=2, max_episode_steps=3, vector_kwargs=None, autoreset_mode=mode
+    )
+    same, following = make(AutoresetMode.SAME_STEP), make(AutoresetMode.NEXT_STEP)
+    for envs in (same, following):
+        envs.reset(seed=3)
+        envs.action_space.seed(5)
+    for _ in range(3):
+        actions = same.action_space.sample()
+        observation, *_, infos = same.step(actions)
+        last, *_ = following.step(actions)
+    assert infos["_final_obs"].all() and infos["_final_info"].all()
+    assert all(np.array_equal(infos["final_obs"][i], last[i]) for i in range(2))
+    assert set(infos["final_info"]) >= {"success", "_success", "is_success"}
+    assert not infos["_success"].any(), "the row of a finished env tells of its new episode"
+    assert np.array_equal(observation, following.step(actions)[0])
+
+
+def test_disabled_autoreset_wants_a_mask():
+    envs = gymnasium.make_vec(
+        "sayso/Reach-v0", num_envs=3, max_episode_steps=2, autoreset_mode=AutoresetMode.DISABLED
+    )
+    envs.reset(seed=0)
+    actions = np.zeros(envs.action_space.shape, np.float32)
+    envs.step(actions)
+    before = envs.step(actions)[0]
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        envs.step(actions)
+    after, infos = envs.reset(options={"reset_mask": np.array([True, False, False])})
+    assert not np.array_equal(after[0], before[0]) and np.array_equal(after[1:], before[1:])
+    assert infos["_success"].tolist() == [True, False, False]
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        envs.step(actions)
+    envs.reset(options={"reset_mask": np.array([False, True, True])})
+    envs.step(actions)
+
+
+def test_environments_can_be_pickled_and_closed():
+    env = gymnasium.make("sayso/Reach-v0", goal="blue").unwrapped
+    first, _ = env.reset(seed=3)
+    again = pickle.loads(pickle.dumps(env))
+    assert np.array_equal(again.reset(seed=3)[0], first)
+    assert again.task_description == env.task_description
+    env.close()
+    env.close()
+    with pytest.raises(gymnasium.error.ClosedEnvironmentError):
+        env.reset()
+    envs = gymnasium.make_vec("sayso/CartPole-v1", num_envs=2)
+    envs.reset(seed=1)
+    assert envs.call("task_description")[1] == envs.task_description
+    envs.close()
+    envs.close()
+
+
+BAD = [
+    (np.zeros(5, np.float32), "shape"),
+    (np.full(7, np.nan, np.float32), "not finite"),
+    (np.zeros(7, np.complex64), "complex64"),
+]
+
+
+@pytest.mark.parametrize(("action", "said"), BAD)
+def test_wrong_actions_are_explained(action, said):
+    env = gymnasium.make("sayso/Reach-v0", disable_env_checker=True).unwrapped
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(env.action_space.sample())
+    env.reset(seed=0)
+    action = np.resize(action, env.action_space.shape) if said != "shape" else action
+    with pytest.raises(sayso.ActionError, match=said):
+        env.step(action)
+    env.step(np.asfortranarray(env.action_space.sample())[::1].astype(np.float64))
+
+
+def test_wrong_arguments_are_explained():
+    for kwargs, kind, said in [
+        ({"rewrd": "clip"}, TypeError, "did you mean 'reward'"),
+        ({"reward": "clop"}, ValueError, "did you mean 'clip'"),
+        ({"goal": "blu"}, ValueError, "did you mean 'blue'"),
+        ({"device": "gpu:77"}, sayso.DeviceError, "device 77"),
+        ({"options": {"contrl": "x"}}, ValueError, "control"),
+    ]:
+        with pytest.raises(kind, match=said):
+            gymnasium.make("sayso/Reach-v0", **kwargs).unwrapped.reset()
+    env = gymnasium.make("sayso/Reach-v0").unwrapped
+    env.reset(seed=np.int64(4))
+    with pytest.raises(ValueError, match="0 or more"):
+        env.reset(seed=-1)
+    with pytest.raises(TypeError, match="integer"):
+        env.reset(seed=1.5)
