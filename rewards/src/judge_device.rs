@@ -44,7 +44,7 @@ impl JudgeDevice {
     }
 
     /// The best that this program and this machine offer for frames that `gpu` draws, or the CPU draws if there is none: CUDA
-    /// on the same card; else Metal, which is untested; else the CPU, with the reason. What is chosen has read a picture.
+    /// on the same card; else Metal, which is untested; else the CPU, with the reason. Frames stay on the card only if a picture was read there first.
     ///
     /// # Errors
     /// If an NVIDIA card draws, this program was built for CUDA, and the driver cannot run it: then the CPU would be a
