@@ -134,19 +134,20 @@ fn choose_sensors(config: Res<BatchConfig>, batch: Res<Batch>, mut sensors: ResM
     }
 }
 
-/// Act: actions become motor targets and forces. Envs that were just reset by [`AutoresetMode::NextStep`] skip one.
+/// Act: actions become motor targets and forces. With [`AutoresetMode::NextStep`] envs whose episode is over ignore theirs and
+/// start again; until then they are seen as they ended.
 fn act(
     config: Res<BatchConfig>,
     actions: Res<PendingActions>,
     mut envs: Query<(&Slot, &mut SimWorld, &mut TaskSlot, &mut Episode, &mut IsStepping)>,
 ) {
-    let skips_fresh = config.autoreset == AutoresetMode::NextStep;
+    let restarts = config.autoreset == AutoresetMode::NextStep;
     let dim = config.spec.action_space.dim();
     par_each(envs.iter_mut(), |(slot, mut world, mut task, mut episode, mut is_stepping)| {
         episode.is_idle = false;
-        is_stepping.0 = !(skips_fresh && episode.has_ended);
+        is_stepping.0 = !(restarts && episode.has_ended);
         if !is_stepping.0 {
-            episode.has_ended = false;
+            start_episode(&mut world, &mut *task.0, &mut episode);
             return;
         }
         episode.is_fresh = false;
@@ -251,7 +252,7 @@ fn conclude(
     }
 }
 
-/// Reset: episodes that ended start again; with [`AutoresetMode::SameStep`] their first observation is returned now.
+/// Reset: with [`AutoresetMode::SameStep`] episodes that ended start again, and their first observation is returned now.
 fn restart(
     config: Res<BatchConfig>,
     mut sensors: ResMut<Sensors>,
@@ -259,7 +260,7 @@ fn restart(
     mut envs: Query<(&Slot, &mut SimWorld, &mut TaskSlot, &mut Episode, &mut Row)>,
     mut batch: ResMut<Batch>,
 ) {
-    if config.autoreset == AutoresetMode::Disabled {
+    if config.autoreset != AutoresetMode::SameStep {
         return;
     }
     let mut restarted: Vec<_> =
@@ -268,22 +269,12 @@ fn restart(
         return;
     }
     restarted.sort_unstable_by_key(|(slot, ..)| slot.0);
-    let is_same_step = config.autoreset == AutoresetMode::SameStep;
-    if is_same_step {
-        let columns = &mut batch.columns;
-        columns.final_observations.clone_from(&columns.observations);
-    }
+    let columns = &mut batch.columns;
+    columns.final_observations.clone_from(&columns.observations);
     par_each(restarted.iter_mut(), |(_, world, task, episode, row)| {
         start_episode(world, &mut *task.0, episode);
-        // Until the next step begins, the end of the old episode is still to be told.
-        episode.has_ended = !is_same_step;
-        if is_same_step {
-            read_row(world, &*task.0, row);
-        }
+        read_row(world, &*task.0, row);
     });
-    if !is_same_step {
-        return;
-    }
     let columns = &mut batch.columns;
     let state_dim = if config.observation.has_state() { config.spec.state_space.dim() } else { 0 };
     for (slot, .., row) in &restarted {

@@ -167,6 +167,28 @@ fn next_step_autoreset_spends_a_step_on_the_reset() {
 }
 
 #[test]
+fn next_step_autoreset_shows_an_episode_as_it_ended_until_the_next_step() {
+    for id in registry::ids() {
+        let mut env = make(id, 2, AutoresetMode::NextStep, ObservationMode::State);
+        let mut batch = reset(&mut env, 3);
+        let camera = env.task_spec().video_camera;
+        let first = env.render(camera, 24, 24).expect("frames");
+        let mut hashes = Vec::new();
+        for step in 0..6 {
+            env.step(&actions(&env, step), &mut batch).expect("step");
+            hashes = env.state_hashes();
+        }
+        assert!(batch.done(0) && batch.done(1), "{id}: six steps are an episode");
+        assert_eq!(env.measure()[0].success, batch.info.success[..env.goal_names().len()], "{id}");
+        let last = env.render(camera, 24, 24).expect("frames");
+        assert_ne!(last, first, "{id}");
+        env.step(&actions(&env, 6), &mut batch).expect("step");
+        assert_ne!(env.state_hashes(), hashes, "{id}: a new episode");
+        assert!(batch.info.is_reset.iter().all(|&is_reset| is_reset), "{id}");
+    }
+}
+
+#[test]
 fn same_step_autoreset_keeps_the_last_observation_of_the_old_episode() {
     for id in registry::ids() {
         let mut same = make(id, 3, AutoresetMode::SameStep, ObservationMode::Both);

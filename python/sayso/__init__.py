@@ -12,6 +12,7 @@ from sayso._core import __version__
 from sayso.env import Env
 from sayso.errors import ActionError, ClosedError, DeviceError, ResetNeededError, SaysoError
 from sayso.registration import register_envs
+from sayso.reward_model import RewardModel
 from sayso.vector import VectorEnv
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "DeviceError",
     "Env",
     "ResetNeededError",
+    "RewardModel",
     "SaysoError",
     "VectorEnv",
     "__version__",

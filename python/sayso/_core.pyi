@@ -19,6 +19,22 @@ def env_ids() -> list[str]:
 def describe(id: str, options: str) -> dict[str, Any]:
     """What is fixed about an environment with some options (JSON)."""
 
+class RewardModel:
+    """An image and a text tower that embed into one space."""
+
+    image_size: tuple[int, int]
+    embed_dim: int
+
+    def __init__(self, name: str) -> None: ...
+    def embed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+    def embed_prompts(self, prompts: list[str]) -> NDArray[np.float32]: ...
+    def judge(self, goal: list[str], baseline: list[str], alpha: float) -> Judge: ...
+
+class Judge:
+    """A reward model with its sentences."""
+
+    def score(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+
 class VecEnv:
     """Envs that step together."""
 

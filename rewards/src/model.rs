@@ -99,6 +99,11 @@ impl Embeddings {
         self.values.chunks_exact(self.dim.max(1))
     }
 
+    /// All values, row-major, given away.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// All values, row-major.
     pub fn values(&self) -> &[f32] {
         &self.values

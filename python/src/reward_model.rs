@@ -1,0 +1,127 @@
+//! Reward models on frames of any origin.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+use numpy::{PyArray1, PyArray2, PyArrayMethods as _, PyReadonlyArray4};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use sayso::models;
+use sayso::rewards::{
+    CheckpointModel, Embeddings, Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _, JudgeDevice,
+    LanguageReward,
+};
+use sayso::sim::Frames;
+
+use crate::errors::raise;
+
+/// An image and a text tower that embed into one space.
+#[pyclass(module = "sayso._core", frozen)]
+pub struct RewardModel {
+    model: Arc<CheckpointModel>,
+}
+
+#[pymethods]
+impl RewardModel {
+    /// Loads `bundled`, a folder, or a name on the Hugging Face hub.
+    #[new]
+    fn new(py: Python<'_>, name: &str) -> PyResult<Self> {
+        let model = py.detach(|| models::load(name, &JudgeDevice::cpu())).map_err(raise)?;
+        Ok(Self { model })
+    }
+
+    /// Height and width that the image tower reads, in pixels.
+    #[getter]
+    fn image_size(&self) -> (usize, usize) {
+        let spec = self.model.image_spec();
+        (spec.height, spec.width)
+    }
+
+    /// Width of the shared space.
+    #[getter]
+    fn embed_dim(&self) -> usize {
+        self.model.embed_dim()
+    }
+
+    /// Unit embeddings, f32 `[n, embed_dim]`, of u8 pictures `[n, height, width, 3]`.
+    fn embed<'py>(
+        &self,
+        py: Python<'py>,
+        frames: PyReadonlyArray4<'py, u8>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let frames = pictures(&frames)?;
+        let embedded = py.detach(|| self.model.embed_frames(&fitted(&self.model, frames))).map_err(raise)?;
+        rows(py, embedded)
+    }
+
+    /// Unit embeddings, f32 `[n, embed_dim]`, of sentences.
+    fn embed_prompts<'py>(
+        &self,
+        py: Python<'py>,
+        prompts: Vec<String>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let embedded = py.detach(|| self.model.embed_prompts(&prompts)).map_err(raise)?;
+        rows(py, embedded)
+    }
+
+    /// The judge of a goal: cosine similarity, with goal-baseline regularisation of strength `alpha`.
+    fn judge(&self, py: Python<'_>, goal: Vec<String>, baseline: Vec<String>, alpha: f32) -> PyResult<Judge> {
+        let config = GoalBaselineConfig { goal, baseline, alpha };
+        let reward = py.detach(|| LanguageReward::new(self.model.clone(), &config)).map_err(raise)?;
+        Ok(Judge { model: self.model.clone(), reward })
+    }
+}
+
+/// A reward model with its sentences.
+#[pyclass(module = "sayso._core", frozen)]
+pub struct Judge {
+    model: Arc<CheckpointModel>,
+    reward: LanguageReward,
+}
+
+#[pymethods]
+impl Judge {
+    /// Rewards, f32 `[n]`, of u8 pictures `[n, height, width, 3]`.
+    fn score<'py>(
+        &self,
+        py: Python<'py>,
+        frames: PyReadonlyArray4<'py, u8>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let frames = pictures(&frames)?;
+        let mut rewards = Vec::new();
+        py.detach(|| self.reward.score(&fitted(&self.model, frames).into(), 1, &mut rewards))
+            .map_err(raise)?;
+        Ok(PyArray1::from_vec(py, rewards))
+    }
+}
+
+fn pictures(frames: &PyReadonlyArray4<'_, u8>) -> PyResult<Frames> {
+    let array = frames.as_array();
+    let (n, height, width, channels) = array.dim();
+    let pixels = array.iter().copied().collect();
+    let frames = (channels == Frames::N_CHANNELS).then(|| Frames::from_pixels(n, height, width, pixels));
+    frames.flatten().ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "frames have shape {:?}; expected [n, height, width, 3]",
+            array.shape()
+        ))
+    })
+}
+
+/// Pictures of the model's size: as they are, or as the checkpoint resizes.
+fn fitted(model: &CheckpointModel, frames: Frames) -> Frames {
+    let spec = model.image_spec();
+    if (frames.height(), frames.width()) == (spec.height, spec.width) {
+        return frames;
+    }
+    let side = |n: usize| n as u32;
+    let picture =
+        |i: usize| RgbImage::from_raw(side(frames.width()), side(frames.height()), frames.view(i).to_vec());
+    let pictures: Vec<RgbImage> = (0..frames.n_views()).filter_map(picture).collect();
+    model.prepare(&pictures, Fit::Checkpoint)
+}
+
+fn rows(py: Python<'_>, embeddings: Embeddings) -> PyResult<Bound<'_, PyArray2<f32>>> {
+    let shape = [embeddings.n_rows(), embeddings.dim()];
+    PyArray1::from_vec(py, embeddings.into_values()).reshape(shape)
+}

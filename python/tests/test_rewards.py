@@ -1,0 +1,98 @@
+"""Reward models, and the wrappers that put them on any environment."""
+
+import pickle
+
+import gymnasium
+import numpy as np
+import pytest
+
+import sayso
+from sayso.wrappers import LanguageReward, VectorLanguageReward
+
+GOAL, BASELINE = "the gripper touching the red ball", "the gripper far from the red ball"
+
+
+def frames(n=3, side=64):
+    return np.random.default_rng(0).integers(0, 256, (n, side, side, 3), np.uint8)
+
+
+def test_scores_are_what_embeddings_say():
+    model = sayso.RewardModel()
+    embedded, text = model.embed(frames()), model.embed_prompts([GOAL])
+    assert embedded.shape == (3, model.embed_dim) and embedded.dtype == np.float32
+    assert np.allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
+    assert np.allclose(model.score(frames(), GOAL), embedded @ text[0], atol=1e-5)
+    # VLM-RM: squared distance to the goal after a projection onto the line from the baseline to the goal.
+    base = model.embed_prompts(BASELINE)[0]
+    line = (text[0] - base) / np.linalg.norm(text[0] - base)
+    on_line = base + np.outer((embedded - base) @ line, line)
+    mixed = 0.5 * on_line + 0.5 * embedded
+    expected = 1 - 0.5 * np.square(mixed - text[0]).sum(axis=1)
+    assert np.allclose(model.score(frames(), GOAL, BASELINE), expected, atol=1e-4)
+
+
+def test_pictures_of_other_sizes_are_resized():
+    model = sayso.RewardModel()
+    assert model.embed(frames(2, 100)).shape == (2, model.embed_dim)
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.embed(frames()), model.embed(frames()))
+
+
+def test_wrong_frames_and_models_are_explained():
+    model = sayso.RewardModel()
+    for bad in (frames().astype(np.float32), frames()[0], frames()[..., :2]):
+        with pytest.raises(ValueError, match="expected"):
+            model.embed(bad)
+    with pytest.raises(ValueError, match="no model 'nowhere'"):
+        sayso.RewardModel("nowhere").embed(frames())
+
+
+def test_a_sentence_rewards_any_environment():
+    env = gymnasium.make("CartPole-v1" if has_pygame() else "sayso/CartPole-v1", render_mode="rgb_array")
+    env = LanguageReward(env, "the gripper", model=sayso.RewardModel(), every=2)
+    env.reset(seed=0)
+    rewards = [env.step(env.action_space.sample())[1] for _ in range(4)]
+    assert rewards[0] == 0.0 and rewards[1] == rewards[2] != rewards[3] and rewards[1] != 0.0
+    *_, info = env.step(env.action_space.sample())
+    assert "env_reward" in info
+
+
+def has_pygame():
+    try:
+        import pygame  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def test_a_vector_is_rewarded_as_its_envs_are():
+    def one(i):
+        env = gymnasium.make("sayso/Reach-v0", max_episode_steps=3, render_mode="rgb_array")
+        env = LanguageReward(env, GOAL, BASELINE)
+        env.reset(seed=5 + i)
+        return env
+
+    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=2, max_episode_steps=3, render_mode="rgb_array")
+    envs = VectorLanguageReward(envs, GOAL, BASELINE)
+    envs.reset(seed=5)
+    alone = [one(i) for i in range(2)]
+    for step in range(3):
+        actions = envs.action_space.sample()
+        _, rewards, _, truncated, infos = envs.step(actions)
+        assert np.allclose(rewards, [env.step(actions[i])[1] for i, env in enumerate(alone)], atol=1e-6)
+        assert infos["_env_reward"].all() and truncated.all() == (step == 2)
+    _, rewards, *_ = envs.step(actions)
+    assert not rewards.any(), "the step that resets earns nothing"
+
+
+def test_the_end_of_an_episode_earns_its_score():
+    env = gymnasium.make("sayso/Reach-v0", max_episode_steps=3, render_mode="rgb_array")
+    env = LanguageReward(env, GOAL, BASELINE, every="episode_end")
+    env.reset(seed=1)
+    rewards = [env.step(env.action_space.sample())[1] for _ in range(3)]
+    assert rewards[:2] == [0.0, 0.0] and rewards[2] != 0.0
+    with pytest.raises(ValueError, match="rgb_array"):
+        LanguageReward(gymnasium.make("sayso/Reach-v0"), GOAL)
+    same = gymnasium.make_vec("sayso/Reach-v0", num_envs=2, autoreset_mode="same_step", render_mode="rgb_array")
+    with pytest.raises(ValueError, match="SAME_STEP"):
+        VectorLanguageReward(same, GOAL)
