@@ -33,11 +33,12 @@ pub struct EnvConfig {
     pub max_episode_steps: Option<u32>,
     /// Where pictures are drawn.
     pub device: DrawOn,
-    /// Groups of envs that step at the same time: the physics of one runs while another waits for its pictures or its
-    /// scores. Results do not depend on it, but for the rounding of a judge on a card. 0 chooses: two where a graphics processor draws, else one.
+    /// Groups of envs that step at the same time, 64 at most: the physics of one runs while another waits for its pictures
+    /// or its scores. Results do not depend on it, but for the rounding of a judge on a card. 0 chooses: two where a graphics
+    /// processor draws, else one.
     pub n_groups: usize,
-    /// Whether a device that is out of memory goes on in smaller groups of views, rather than fail. Results stay; it takes
-    /// longer.
+    /// Whether a device that is out of memory goes on in smaller groups of views, rather than fail. It takes
+    /// longer; results stay, but for the rounding of a judge on a card.
     pub smaller_groups: bool,
     /// Options of the task.
     pub options: toml::Table,
@@ -64,13 +65,15 @@ impl Default for EnvConfig {
 }
 
 impl EnvConfig {
-    /// The number of groups, chosen if it was left open.
-    pub(crate) fn groups_to_make(&self) -> usize {
-        match self.n_groups {
-            0 if matches!(self.device.clone().resolve(), DrawOn::Gpu(_)) => 2,
-            0 => 1,
-            n_groups => n_groups,
-        }
+    /// With what was left open chosen: the device, and the number of groups.
+    pub(crate) fn resolve(&self) -> Self {
+        let device = self.device.clone().resolve();
+        let n_groups = match (self.n_groups, &device) {
+            (0, DrawOn::Gpu(_)) => 2,
+            (0, _) => 1,
+            (n_groups, _) => n_groups,
+        };
+        Self { device, n_groups: n_groups.min(self.n_envs), ..self.clone() }
     }
 }
 

@@ -206,14 +206,14 @@ impl Group {
     pub fn swap_judge_frames(&mut self, part: &mut FramePart) {
         let world = &mut self.world;
         let Some(sensor_idx) = world.resource::<BatchConfig>().judge_sensor else {
-            *part = FramePart::default();
+            part.clear();
             return;
         };
         let sensor = &mut world.resource_mut::<Sensors>().0[sensor_idx];
         if sensor.is_enabled {
             sensor.swap_frames(part);
         } else {
-            *part = FramePart::default();
+            part.clear();
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{EnvError, Result, registry};
 /// A batch of envs of one task, stepped together; a single env is a batch of one.
 ///
 /// With several groups ([`EnvConfig::n_groups`]) the physics of one runs while another waits for its pictures or its scores.
-/// What a step returns does not depend on their number.
+/// What a step returns does not depend on their number, but for the rounding of a judge on a card.
 pub struct VecEnv {
     groups: Vec<Group>,
     crew: Crew,
@@ -59,7 +59,8 @@ impl VecEnv {
                 .position(|name| name == goal)
                 .ok_or_else(|| EnvError::unknown("goal", goal, &goal_names))?,
         };
-        let n_groups = config.groups_to_make().min(config.n_envs);
+        let config = &config.resolve();
+        let n_groups = config.n_groups;
         let first_env = |group: usize| group * config.n_envs / n_groups;
         let groups = (0..n_groups)
             .map(|group| {
@@ -260,6 +261,9 @@ fn check(config: &EnvConfig) -> Result<()> {
     };
     if !(1..=65_536).contains(&config.n_envs) {
         return Err(out_of_range("n_envs", config.n_envs.to_string(), "1 to 65536"));
+    }
+    if 64 < config.n_groups {
+        return Err(out_of_range("n_groups", config.n_groups.to_string(), "0 to 64"));
     }
     if config.max_episode_steps == Some(0) {
         return Err(out_of_range("max_episode_steps", "0".to_owned(), "1 or more"));

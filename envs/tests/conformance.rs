@@ -386,6 +386,9 @@ fn unknown_names_offer_the_nearest() {
     let config = EnvConfig { id: "Reach-v1".to_owned(), ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
     assert!(error.contains("did you mean 'Reach-v0'?"), "{error}");
+    let config = EnvConfig { n_envs: 100, n_groups: 65, ..EnvConfig::default() };
+    let error = VecEnv::new(&config, RewardSource::None).err().expect("too many groups").to_string();
+    assert!(error.contains("n_groups = 65"), "{error}");
     let config = EnvConfig { goal: Some("blu".to_owned()), ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
     assert!(error.contains("did you mean 'blue'?"), "{error}");

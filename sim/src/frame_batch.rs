@@ -59,6 +59,14 @@ impl FramePart {
             Self::Device(frames) => frames.n_views(),
         }
     }
+
+    /// Forgets all views. A buffer on the host stays, to be reused; what lies on a device is let go.
+    pub fn clear(&mut self) {
+        match self {
+            Self::Host(frames) => frames.resize(0, 0, 0),
+            Self::Device(_) => *self = Self::default(),
+        }
+    }
 }
 
 /// The frames of one step, env-major, in parts that follow one another: one for every group of envs that steps together.
