@@ -55,9 +55,16 @@ pub fn load(name: &str, device: &JudgeDevice) -> Result<Arc<CheckpointModel>> {
 /// The judge that a configuration describes.
 ///
 /// # Errors
-/// As [`load`], or if the model cannot read a prompt.
+/// As [`load`] and [`language_reward_by`].
 pub fn language_reward(config: &RewardConfig, device: &JudgeDevice) -> Result<LanguageReward> {
-    let model = load(&config.model, device)?;
+    language_reward_by(load(&config.model, device)?, config)
+}
+
+/// The judge that a configuration describes, with a model that is loaded already.
+///
+/// # Errors
+/// If the model cannot read a prompt.
+pub fn language_reward_by(model: Arc<CheckpointModel>, config: &RewardConfig) -> Result<LanguageReward> {
     let prompts = GoalBaselineConfig {
         goal: config.prompts.clone(),
         baseline: config.baselines.clone(),

@@ -16,7 +16,7 @@ use crate::config::{EnvConfig, JudgeConfig, RewardSource};
 use crate::engine::{Batch, BatchConfig, Episode, PendingActions, Row, StepPlugin, TaskSlot, start_episode};
 use crate::space::Actions;
 use crate::task::{Measurement, Task};
-use crate::vector::{ResetOptions, Seed, StepBatch};
+use crate::vector::{ResetOptions, StepBatch};
 use crate::{EnvError, Result};
 
 /// Envs `first_env..first_env + n_envs` of a batch.
@@ -38,7 +38,6 @@ impl Group {
         let mut app = App::empty();
         app.add_plugins((SimPlugin, StepPlugin));
         let scene = task.scene();
-        let seed = Seed::Batch(config.seed);
         for slot in 0..envs.len() {
             let world = SimWorld::new(Arc::clone(&scene))?;
             let instance = task.instance(&world)?;
@@ -48,7 +47,7 @@ impl Group {
                 sayso_sim::app::IsStepping(false),
                 world,
                 TaskSlot(instance),
-                Episode { key: seed.key(envs.start + slot), ..Episode::default() },
+                Episode { key: [config.seed, (envs.start + slot) as u64], ..Episode::default() },
                 row,
             ));
         }
@@ -170,8 +169,8 @@ impl Group {
                 episode.is_idle = true;
                 continue;
             }
-            if let Some(seed) = &options.seed {
-                *episode = Episode { key: seed.key(env_idx), ..Episode::default() };
+            if let Some(key) = options.seed.as_ref().and_then(|seed| seed.key(env_idx)) {
+                *episode = Episode { key, ..Episode::default() };
             }
             start_episode(&mut sim_world, &mut *task.0, &mut episode);
         }

@@ -79,16 +79,17 @@ pub enum AutoresetMode {
 pub enum Seed {
     /// One for the batch: env `i` uses stream `i` of it.
     Batch(u64),
-    /// One for each env, `[n_envs]`: an env with seed `s` lives the episodes that a batch of one with seed `s` lives.
-    PerEnv(Vec<u64>),
+    /// One for each env, `[n_envs]`: an env with seed `s` lives the episodes that a batch of one with seed `s` lives, an env
+    /// without one goes on with its series.
+    PerEnv(Vec<Option<u64>>),
 }
 
 impl Seed {
-    /// The key of one env's random streams.
-    pub(crate) fn key(&self, env_idx: usize) -> [u64; 2] {
+    /// The key of one env's random streams, if it is to have new ones.
+    pub(crate) fn key(&self, env_idx: usize) -> Option<[u64; 2]> {
         match self {
-            Self::Batch(seed) => [*seed, env_idx as u64],
-            Self::PerEnv(seeds) => [seeds[env_idx], 0],
+            Self::Batch(seed) => Some([*seed, env_idx as u64]),
+            Self::PerEnv(seeds) => seeds[env_idx].map(|seed| [seed, 0]),
         }
     }
 }

@@ -350,8 +350,8 @@ fn groups_change_nothing() {
 fn an_env_with_a_seed_of_its_own_lives_as_it_would_alone() {
     for id in registry::ids() {
         let mut together = make(id, 3, AutoresetMode::SameStep, ObservationMode::State);
-        let seeds = vec![5, 11, 5];
-        let options = ResetOptions { seed: Some(Seed::PerEnv(seeds.clone())), mask: None };
+        let seeds = [5, 11, 5];
+        let options = ResetOptions { seed: Some(Seed::PerEnv(seeds.map(Some).to_vec())), mask: None };
         let mut all = StepBatch::default();
         together.reset(&options, &mut all).expect("a reset");
         let mut alone: Vec<(VecEnv, StepBatch)> = seeds
@@ -376,8 +376,16 @@ fn an_env_with_a_seed_of_its_own_lives_as_it_would_alone() {
             };
             together.step(&three, &mut all).expect("step");
         }
-        let options = ResetOptions { seed: Some(Seed::PerEnv(vec![1])), mask: None };
+        let options = ResetOptions { seed: Some(Seed::PerEnv(vec![Some(1)])), mask: None };
         assert!(together.reset(&options, &mut all).is_err(), "{id}: one seed for three envs");
+        let options = ResetOptions { seed: Some(Seed::PerEnv(vec![None, Some(5), None])), mask: None };
+        together.reset(&options, &mut all).expect("a reset");
+        let (env, batch) = &mut alone[0];
+        env.reset(&ResetOptions::default(), batch).expect("a reset");
+        let dim = batch.observations.state.len();
+        assert_eq!(all.observations.state[..dim], batch.observations.state, "{id}: goes on with its series");
+        let again = reset(env, 5);
+        assert_eq!(all.observations.state[dim..2 * dim], again.observations.state, "{id}: starts anew");
     }
 }
 

@@ -33,10 +33,11 @@ class Batch:
         if self.is_closed:
             raise ClosedError("this environment is closed: make a new one")
         if self._native is None:
-            self._native = _core.VecEnv(self.settings.json)
+            model = self.settings.reward_model
+            self._native = _core.VecEnv(self.settings.json, model and model.native)
         return self._native
 
-    def reset(self, seeds: list[int] | None, mask: np.ndarray | None) -> dict[str, Any]:
+    def reset(self, seeds: list[int | None] | None, mask: np.ndarray | None) -> dict[str, Any]:
         """Starts episodes in all envs, or those of the mask."""
         columns = self.native.reset(seeds, mask)
         self.was_reset = True

@@ -20,13 +20,17 @@ class Env(gymnasium.Env):
         goal: the task's goal by name; its first one if absent.
         prompt: the sentence; the goal's own if absent.
         baseline: the sentence without the goal (goal-baseline regularisation); the goal's own if absent.
-        reward: ``"clip"`` (a vision-language model reads the frames), ``"ground_truth"`` or ``"none"``.
-        model: reward model: ``"bundled"``, a folder, or a name on the Hugging Face hub.
+        alpha: strength of goal-baseline regularisation, in [0, 1]; the task's own if absent, 0 is plain cosine similarity.
+        reward: ``"clip"`` (a vision-language model reads the frames), a :class:`sayso.RewardModel` (the same, with a model that
+            environments share), ``"ground_truth"`` or ``"none"``.
+        model: reward model of ``"clip"``: ``"bundled"``, a folder, or a name on the Hugging Face hub.
+        every: frames are drawn and scored in every so many steps; between, the reward is held.
         obs: ``"state"`` (f32), ``"pixels"`` (u8 ``[height, width, 3]``) or ``"both"``.
         camera: of pixel observations; the task's own if absent.
         size: rows and columns of pixel observations, or one number for both.
         max_episode_steps: control steps after which an episode is truncated; the task's own if absent.
-        device: where pictures are drawn and judged: ``"cpu"``, ``"auto"``, ``"gpu"``, ``"gpu:1"``, a PCI bus id or a UUID.
+        device: where pictures are drawn and judged: ``"cpu"``, ``"auto"``, ``"gpu"``, ``"gpu:1"``, ``"gpu:"`` and a PCI bus id or
+            a UUID; the reward model's, or the CPU, if absent.
         options: of the task, such as ``{"control": "joint_delta"}``.
         render_mode: ``"rgb_array"`` or none.
 
@@ -43,13 +47,15 @@ class Env(gymnasium.Env):
         goal: str | None = None,
         prompt: str | None = None,
         baseline: str | None = None,
+        alpha: float | None = None,
         reward: Reward = "ground_truth",
         model: str = "bundled",
+        every: int = 1,
         obs: Obs = "state",
         camera: str | None = None,
         size: int | tuple[int, int] = 64,
         max_episode_steps: int | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         options: dict[str, Any] | None = None,
         render_mode: str | None = None,
         **unknown: Any,
@@ -62,8 +68,10 @@ class Env(gymnasium.Env):
             goal=goal,
             prompt=prompt,
             baseline=baseline,
+            alpha=alpha,
             reward=reward,
             model=model,
+            every=every,
             obs=obs,
             camera=camera,
             size=size,
@@ -80,8 +88,13 @@ class Env(gymnasium.Env):
         self._has_ended = False
 
     @property
+    def goals(self) -> list[str]:
+        """The task's goals by name."""
+        return self._batch.settings.about["goals"]
+
+    @property
     def task_description(self) -> str:
-        """What the agent is told."""
+        """What the agent is told: the goal's instruction, or ``prompt`` if it is none of the goals'."""
         return self._batch.native.task_description
 
     def reset(

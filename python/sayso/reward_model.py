@@ -14,24 +14,26 @@ class RewardModel:
     Args:
         name: ``"bundled"`` (small, and at home only in Sayso's own scenes), a folder with a CLIP or SigLIP checkpoint, or a name
             on the Hugging Face hub such as ``"openai/clip-vit-base-patch32"``.
+        device: beside which device the model computes: ``"cpu"``, ``"auto"``, ``"gpu"`` and so on, as for :class:`sayso.Env`.
 
     Pictures are u8 ``[n, height, width, 3]``; those of another size than :attr:`image_size` are resized as the checkpoint says.
     The model is loaded at its first use, and again after pickling.
     """
 
-    def __init__(self, name: str = "bundled") -> None:
+    def __init__(self, name: str = "bundled", device: str = "cpu") -> None:
         self.name = name
+        self.device = device
         self._native: _core.RewardModel | None = None
         self._judges: dict[tuple, _core.Judge] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"name": self.name, "_native": None, "_judges": {}}
+        return {"name": self.name, "device": self.device, "_native": None, "_judges": {}}
 
     @property
     def native(self) -> _core.RewardModel:
         """The loaded model."""
         if self._native is None:
-            self._native = _core.RewardModel(self.name)
+            self._native = _core.RewardModel(self.name, self.device)
         return self._native
 
     @property

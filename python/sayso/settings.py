@@ -10,10 +10,12 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from sayso.registration import describe
+from sayso.reward_model import RewardModel
 
-Reward = Literal["clip", "ground_truth", "none"]
+Reward = Literal["clip", "ground_truth", "none"] | RewardModel
 Obs = Literal["state", "pixels", "both"]
 
+SOURCES = {"clip": "language", "ground_truth": "ground_truth", "none": "none"}
 
 
 def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -56,16 +58,20 @@ class Settings:
         goal: str | None,
         prompt: str | None,
         baseline: str | None,
+        alpha: float | None,
         reward: Reward,
         model: str,
+        every: int,
         obs: Obs,
         camera: str | None,
         size: int | tuple[int, int],
         max_episode_steps: int | None,
-        device: str,
+        device: str | None,
         options: dict[str, Any] | None,
     ) -> None:
-        choice("reward", reward, ("clip", "ground_truth", "none"))
+        self.reward_model = reward if isinstance(reward, RewardModel) else None
+        if self.reward_model is None:
+            choice("reward", reward, tuple(SOURCES))
         choice("obs", obs, ("state", "pixels", "both"))
         self.obs = obs
         self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
@@ -76,18 +82,29 @@ class Settings:
             "autoreset": autoreset,
             "observation": obs,
             "pixel_size": list(self.size),
-            "device": device,
+            "device": self._device(device),
             "options": options or {},
         }
         optional = {"goal": goal, "pixel_camera": camera, "max_episode_steps": max_episode_steps}
         env.update({key: value for key, value in optional.items() if value is not None})
-        source = {"clip": "language", "ground_truth": "ground_truth", "none": "none"}[reward]
-        judge: dict[str, Any] = {"source": source, "model": model}
+        if self.reward_model is None:
+            judge: dict[str, Any] = {"source": SOURCES[reward], "model": model}
+        else:
+            judge = {"source": "language", "model": self.reward_model.name}
         if prompt is not None:
             judge["prompts"] = [prompt]
         if baseline is not None:
             judge["baselines"] = [baseline]
-        self.json = json.dumps({"env": env, "reward": judge})
+        if alpha is not None:
+            judge["alpha"] = float(alpha)
+        self.json = json.dumps({"env": env, "reward": judge, "judge": {"every_n_steps": every}})
+
+    def _device(self, device: str | None) -> str:
+        """The device to draw on: a reward model's frames are drawn where it reads them."""
+        theirs = None if self.reward_model is None else self.reward_model.device
+        if device is not None and theirs is not None and device != theirs:
+            raise ValueError(f"device = {device!r}; the reward model is on {theirs!r}: give both the same")
+        return device or theirs or "cpu"
 
     @property
     def observation_space(self) -> spaces.Space:

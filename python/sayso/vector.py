@@ -21,10 +21,14 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     Args:
         num_envs: how many.
         autoreset_mode: Gymnasium's; ``NextStep`` if absent.
+        seed_stride: ``reset(seed=s)`` seeds env ``i`` with ``s + i * seed_stride``. 1, as in Gymnasium's own vectors, if absent;
+            workers whose seeds follow each other need as much as there are workers, or they would live the same episodes.
 
-    Observations are arrays of their own in every step: nothing writes into them later. ``reset(seed=s)`` seeds env ``i`` with
-    ``s + i``, as Gymnasium's own vectors do; a list gives each its own.
+    Observations are arrays of their own in every step: nothing writes into them later. A list of seeds
+    gives each env its own.
     """
+
+    _batch: Batch | None = None
 
     def __init__(
         self,
@@ -32,22 +36,27 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         env_id: str = "Reach-v0",
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        seed_stride: int = 1,
         goal: str | None = None,
         prompt: str | None = None,
         baseline: str | None = None,
+        alpha: float | None = None,
         reward: Reward = "ground_truth",
         model: str = "bundled",
+        every: int = 1,
         obs: Obs = "state",
         camera: str | None = None,
         size: int | tuple[int, int] = 64,
         max_episode_steps: int | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         options: dict[str, Any] | None = None,
         render_mode: str | None = None,
         **unknown: Any,
     ) -> None:
         refuse_unknown(unknown, VectorEnv.__init__)
         mode = settings.autoreset_mode(autoreset_mode)
+        if seed_stride < 1:
+            raise ValueError(f"seed_stride = {seed_stride}; expected 1 or more")
         made_of = settings.Settings(
             env_id,
             num_envs=num_envs,
@@ -55,8 +64,10 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             goal=goal,
             prompt=prompt,
             baseline=baseline,
+            alpha=alpha,
             reward=reward,
             model=model,
+            every=every,
             obs=obs,
             camera=camera,
             size=size,
@@ -79,10 +90,16 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._metric_names = made_of.about["metric_names"]
         self._batch = Batch(made_of, num_envs, self.single_action_space)
         self._has_ended = np.zeros(num_envs, bool)
+        self._seed_stride = seed_stride
+
+    @property
+    def goals(self) -> list[str]:
+        """The task's goals by name."""
+        return self._batch.settings.about["goals"]
 
     @property
     def task_description(self) -> str:
-        """What the agents are told."""
+        """What the agents are told: the goal's instruction, or ``prompt`` if it is none of the goals'."""
         return self._batch.native.task_description
 
     def reset(
@@ -126,7 +143,9 @@ class VectorEnv(gymnasium.vector.VectorEnv):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Frees everything."""
-        self._batch.close()
+        # One that could not be made is closed too, by its finaliser.
+        if self._batch is not None:
+            self._batch.close()
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """What every env says to a method's or an attribute's name."""
@@ -148,20 +167,25 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             values = values[0]
         setattr(self, name, values)
 
-    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int] | None:
-        if seed is None and self._batch.was_reset:
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None] | None:
+        """A seed for each env; ``None`` for one whose series goes on."""
+        if isinstance(seed, (list, tuple, np.ndarray)):
+            if len(seed) != self.num_envs:
+                raise ValueError(f"{len(seed)} seeds for {self.num_envs} envs")
+            seeds = [None if one is None else seed_of(one) for one in seed]
+        elif seed is not None:
+            first = seed_of(seed)
+            self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(first)
+            return [first + i * self._seed_stride for i in range(self.num_envs)]
+        elif self._batch.was_reset:
             return None
-        if seed is None or isinstance(seed, (list, tuple, np.ndarray)):
-            seeds = [None] * self.num_envs if seed is None else list(seed)
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"{len(seeds)} seeds for {self.num_envs} envs")
-            if all(one is None for one in seeds):
-                first = int(self.np_random.integers(2**32))
-                return [first + i for i in range(self.num_envs)]
-            return [seed_of(one) for one in seeds]
-        first = seed_of(seed)
-        self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(first)
-        return [first + i for i in range(self.num_envs)]
+        else:
+            seeds = [None] * self.num_envs
+        if not self._batch.was_reset:
+            # Series of their own, from the entropy that Gymnasium's generator was seeded with.
+            first = int(self.np_random.integers(2**32))
+            seeds = [first + i if one is None else one for i, one in enumerate(seeds)]
+        return seeds
 
     def _mask(self, options: dict[str, Any] | None) -> np.ndarray | None:
         if not options or "reset_mask" not in options:

@@ -1,5 +1,7 @@
 //! One tree of exceptions.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
@@ -33,4 +35,21 @@ pub fn raise(error: impl Into<Error>) -> PyErr {
         _ if error.is_internal() => SaysoError::new_err(text),
         _ => PyValueError::new_err(text),
     }
+}
+
+/// Does native work without the interpreter's lock. A panic in it, which would be no fault of the caller's, is a `SaysoError`: pyo3's
+/// own exception for it passes by every `except Exception`, and would end a worker that could go on.
+pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> PyResult<T> + Send) -> PyResult<T> {
+    let done = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
+    done.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(SaysoError::new_err(format!("a fault in Sayso itself: {said} (please report it)")))
+    })
+}
+
+/// Panics, so that a test can see what becomes of it.
+#[pyfunction]
+pub fn panic(py: Python<'_>) -> PyResult<()> {
+    detached(py, || panic!("as asked"))
 }

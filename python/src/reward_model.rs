@@ -6,14 +6,15 @@ use image::RgbImage;
 use numpy::{PyArray1, PyArray2, PyArrayMethods as _, PyReadonlyArray4};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use sayso::models;
+use sayso::envs::{EnvConfig, EnvError};
 use sayso::rewards::{
-    CheckpointModel, Embeddings, Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _, JudgeDevice,
+    CheckpointModel, Embeddings, Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _,
     LanguageReward,
 };
-use sayso::sim::Frames;
+use sayso::sim::{Frames, SimError};
+use sayso::{models, setup};
 
-use crate::errors::raise;
+use crate::errors::{detached, raise};
 
 /// An image and a text tower that embed into one space.
 #[pyclass(module = "sayso._core", frozen)]
@@ -23,10 +24,13 @@ pub struct RewardModel {
 
 #[pymethods]
 impl RewardModel {
-    /// Loads `bundled`, a folder, or a name on the Hugging Face hub.
+    /// Loads `bundled`, a folder, or a name on the Hugging Face hub, where it computes best beside the device that draws.
     #[new]
-    fn new(py: Python<'_>, name: &str) -> PyResult<Self> {
-        let model = py.detach(|| models::load(name, &JudgeDevice::cpu())).map_err(raise)?;
+    fn new(py: Python<'_>, name: &str, device: &str) -> PyResult<Self> {
+        let device = device.parse().map_err(|error: SimError| raise(EnvError::from(error)))?;
+        let env = EnvConfig { device, ..EnvConfig::default() };
+        let model =
+            detached(py, || models::load(name, &setup::judge_device(&env).map_err(raise)?).map_err(raise))?;
         Ok(Self { model })
     }
 
@@ -50,7 +54,7 @@ impl RewardModel {
         frames: PyReadonlyArray4<'py, u8>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let frames = pictures(&frames)?;
-        let embedded = py.detach(|| self.model.embed_frames(&fitted(&self.model, frames))).map_err(raise)?;
+        let embedded = detached(py, || self.model.embed_frames(&fitted(&self.model, frames)).map_err(raise))?;
         rows(py, embedded)
     }
 
@@ -60,15 +64,22 @@ impl RewardModel {
         py: Python<'py>,
         prompts: Vec<String>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let embedded = py.detach(|| self.model.embed_prompts(&prompts)).map_err(raise)?;
+        let embedded = detached(py, || self.model.embed_prompts(&prompts).map_err(raise))?;
         rows(py, embedded)
     }
 
     /// The judge of a goal: cosine similarity, with goal-baseline regularisation of strength `alpha`.
     fn judge(&self, py: Python<'_>, goal: Vec<String>, baseline: Vec<String>, alpha: f32) -> PyResult<Judge> {
         let config = GoalBaselineConfig { goal, baseline, alpha };
-        let reward = py.detach(|| LanguageReward::new(self.model.clone(), &config)).map_err(raise)?;
+        let reward = detached(py, || LanguageReward::new(self.model.clone(), &config).map_err(raise))?;
         Ok(Judge { model: self.model.clone(), reward })
+    }
+}
+
+impl RewardModel {
+    /// The model itself, to be asked from elsewhere.
+    pub fn shared(&self) -> Arc<CheckpointModel> {
+        self.model.clone()
     }
 }
 
@@ -89,8 +100,9 @@ impl Judge {
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let frames = pictures(&frames)?;
         let mut rewards = Vec::new();
-        py.detach(|| self.reward.score(&fitted(&self.model, frames).into(), 1, &mut rewards))
-            .map_err(raise)?;
+        detached(py, || {
+            self.reward.score(&fitted(&self.model, frames).into(), 1, &mut rewards).map_err(raise)
+        })?;
         Ok(PyArray1::from_vec(py, rewards))
     }
 }

@@ -1,5 +1,7 @@
 //! A batch of envs.
 
+use std::sync::Arc;
+
 use numpy::{PyArray1, PyArrayMethods as _, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -9,10 +11,12 @@ use sayso::envs::{
     Actions, AutoresetMode, EnvConfig, Observations, ResetOptions, RewardSource, Seed, Space, StepBatch,
     VectorEnv as _, registry,
 };
-use sayso::setup;
+use sayso::rewards::{CheckpointModel, FrameReward};
 use sayso::sim::Frames;
+use sayso::{models, setup};
 
-use crate::errors::raise;
+use crate::errors::{detached, raise};
+use crate::reward_model::RewardModel;
 
 /// Ids of all environments, without `sayso/`.
 #[pyfunction]
@@ -31,7 +35,7 @@ pub fn describe<'py>(py: Python<'py>, id: &str, options: &str) -> PyResult<Bound
     dict.set_item("goals", spec.goals.iter().map(|goal| goal.name.clone()).collect::<Vec<_>>())?;
     dict.set_item(
         "instructions",
-        spec.goals.iter().map(|goal| goal.goal_prompt.clone()).collect::<Vec<_>>(),
+        spec.goals.iter().map(|goal| goal.instruction.clone()).collect::<Vec<_>>(),
     )?;
     dict.set_item("metric_names", &spec.metric_names)?;
     dict.set_item("state_names", &spec.state_names)?;
@@ -79,6 +83,18 @@ fn resolve(settings: &str) -> PyResult<(RunConfig, bool)> {
     Ok((config, has_reward))
 }
 
+/// Who rewards: the task itself, or a model that reads the frames.
+fn reward_source(config: &RunConfig, model: Option<Arc<CheckpointModel>>) -> PyResult<RewardSource> {
+    let judge: Option<Arc<dyn FrameReward>> = match (config.reward.source, model) {
+        (RewardKind::GroundTruth, _) => None,
+        (RewardKind::Language, None) => setup::judge(config).map_err(raise)?.reward,
+        (RewardKind::Language, Some(model)) => {
+            Some(Arc::new(models::language_reward_by(model, &config.reward).map_err(raise)?))
+        }
+    };
+    Ok(judge.map_or(RewardSource::GroundTruth, |judge| RewardSource::Language(judge, config.judge.clone())))
+}
+
 /// Envs that step together.
 #[pyclass(module = "sayso._core")]
 pub struct VecEnv {
@@ -90,26 +106,24 @@ pub struct VecEnv {
 #[pymethods]
 impl VecEnv {
     /// Makes a batch from settings in JSON: tables `env`, `judge` and `reward`, as in a run's configuration; `reward.source` may
-    /// also be "none".
+    /// also be "none". A reward model that is loaded already stands for the one that the settings name.
     #[new]
-    fn new(py: Python<'_>, settings: &str) -> PyResult<Self> {
-        py.detach(|| {
+    #[pyo3(signature = (settings, model=None))]
+    fn new(py: Python<'_>, settings: &str, model: Option<PyRef<'_, RewardModel>>) -> PyResult<Self> {
+        let model = model.map(|model| model.shared());
+        detached(py, || {
             let (config, has_reward) = resolve(settings)?;
-            let source = match (has_reward, config.reward.source) {
-                (false, _) => RewardSource::None,
-                (true, RewardKind::GroundTruth) => RewardSource::GroundTruth,
-                (true, RewardKind::Language) => {
-                    let judge = setup::judge(&config).map_err(raise)?.reward;
-                    judge.map_or(RewardSource::None, |it| RewardSource::Language(it, config.judge.clone()))
-                }
-            };
+            let source = if has_reward { reward_source(&config, model)? } else { RewardSource::None };
             let env = sayso::envs::VecEnv::new(&config.env, source).map_err(raise)?;
             let video_camera = env.task_spec().video_camera;
-            Ok(Self { env, video_camera, task_description: config.sentence().to_owned() })
+            let goal = &env.task_spec().goals[env.goal_idx()];
+            let is_own = config.sentence() != goal.goal_prompt;
+            let task_description = if is_own { config.sentence() } else { &goal.instruction }.to_owned();
+            Ok(Self { env, video_camera, task_description })
         })
     }
 
-    /// What the agent is told.
+    /// What the agent is told: the goal's instruction, or the sentence that was given instead of the goal's own.
     #[getter]
     fn task_description(&self) -> &str {
         &self.task_description
@@ -121,18 +135,18 @@ impl VecEnv {
         self.env.goal_idx()
     }
 
-    /// Starts episodes; `seeds` has one for each env, `mask` says in which. Returns the columns.
+    /// Starts episodes; `seeds` has one for each env or `None`, `mask` says in which. Returns the columns.
     #[pyo3(signature = (seeds=None, mask=None))]
     fn reset<'py>(
         &mut self,
         py: Python<'py>,
-        seeds: Option<Vec<u64>>,
+        seeds: Option<Vec<Option<u64>>>,
         mask: Option<PyReadonlyArray1<'py, bool>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let mask = mask.map(|mask| mask.as_array().to_vec());
         let options = ResetOptions { seed: seeds.map(Seed::PerEnv), mask };
         let mut batch = StepBatch::default();
-        py.detach(|| self.env.reset(&options, &mut batch)).map_err(raise)?;
+        detached(py, || self.env.reset(&options, &mut batch).map_err(raise))?;
         self.columns(py, batch)
     }
 
@@ -168,25 +182,25 @@ impl VecEnv {
         camera: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let camera = camera.unwrap_or(self.video_camera).to_owned();
-        let frames = py.detach(|| self.env.render(&camera, height, width)).map_err(raise)?;
+        let frames = detached(py, || self.env.render(&camera, height, width).map_err(raise))?;
         pictures(py, frames)
     }
 
     /// The complete state, as bytes.
     fn snapshot(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
-        py.detach(|| self.env.snapshot()).map_err(raise)
+        detached(py, || self.env.snapshot().map_err(raise))
     }
 
     /// Goes back to a state from `snapshot`.
     fn restore(&mut self, py: Python<'_>, snapshot: &[u8]) -> PyResult<()> {
-        py.detach(|| self.env.restore(snapshot)).map_err(raise)
+        detached(py, || self.env.restore(snapshot).map_err(raise))
     }
 }
 
 impl VecEnv {
     fn step<'py>(&mut self, py: Python<'py>, actions: &Actions) -> PyResult<Bound<'py, PyDict>> {
         let mut batch = StepBatch::default();
-        py.detach(|| self.env.step(actions, &mut batch)).map_err(raise)?;
+        detached(py, || self.env.step(actions, &mut batch).map_err(raise))?;
         self.columns(py, batch)
     }
 

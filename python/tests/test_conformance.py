@@ -140,6 +140,21 @@ def test_wrong_actions_are_explained(action, said):
     env.step(np.asfortranarray(env.action_space.sample())[::1].astype(np.float64))
 
 
+@pytest.mark.parametrize("env_id", IDS)
+def test_each_goal_has_its_own_sentence(env_id):
+    goals = gymnasium.make(env_id).unwrapped.goals
+    told = {}
+    for goal in goals:
+        env = gymnasium.make_vec(env_id, num_envs=2, goal=goal, reward="clip")
+        env.reset(seed=0)
+        env.action_space.seed(0)
+        told[env.call("task_description")[0]] = env.step(env.action_space.sample())[1].tolist()
+        assert len(goals) == 1 or goal in env.call("task_description")[0]
+    assert len(told) == len(goals) == len({tuple(rewards) for rewards in told.values()})
+    own = gymnasium.make(env_id, prompt="anything at all", baseline="a scene")
+    assert own.unwrapped.task_description == "anything at all"
+
+
 def test_wrong_arguments_are_explained():
     for kwargs, kind, said in [
         ({"rewrd": "clip"}, TypeError, "did you mean 'reward'"),

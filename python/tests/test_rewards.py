@@ -91,3 +91,50 @@ def test_the_end_of_an_episode_earns_its_score():
     same = gymnasium.make_vec("sayso/Reach-v0", num_envs=2, autoreset_mode="same_step", render_mode="rgb_array")
     with pytest.raises(ValueError, match="SAME_STEP"):
         VectorLanguageReward(same, GOAL)
+
+
+def test_a_model_can_be_given_as_the_reward():
+    model = sayso.RewardModel()
+    kwargs = {"prompt": GOAL, "baseline": BASELINE}
+    envs = [
+        gymnasium.make_vec("sayso/Reach-v0", num_envs=2, reward=reward, **kwargs)
+        for reward in (model, model, "clip", pickle.loads(pickle.dumps(model)))
+    ]
+    for one in envs:
+        one.reset(seed=1)
+    actions = envs[0].action_space.sample()
+    rewards = [one.step(actions)[1] for one in envs]
+    assert all(np.array_equal(one, rewards[0]) for one in rewards) and rewards[0][0] != rewards[0][1]
+    assert envs[0].call("task_description") == ("touch the red ball",) * 2
+    # It is one and the same: a second environment loads nothing.
+    assert envs[0]._batch.settings.reward_model.native is model.native
+    with pytest.raises(ValueError, match="give both the same"):
+        gymnasium.make_vec("sayso/Reach-v0", num_envs=2, reward=model, device="gpu")
+    env = gymnasium.make("sayso/Reach-v0", reward=model)
+    env.reset(seed=1)
+    assert isinstance(env.step(env.action_space.sample())[1], float)
+
+
+def test_scores_can_be_rarer_than_steps():
+    often, rarely, plain = (
+        gymnasium.make("sayso/Reach-v0", reward="clip", **kwargs) for kwargs in ({}, {"every": 3}, {"alpha": 0.0})
+    )
+    rewards = []
+    for env in (often, rarely, plain):
+        env.reset(seed=4)
+        env.action_space.seed(4)
+        rewards.append([env.step(env.action_space.sample())[1] for _ in range(7)])
+    held = rewards[1]
+    assert held[:2] == [0.0, 0.0] and held[2] == held[3] == held[4] and held[5] == held[6]
+    assert held[2] == rewards[0][2] and held[5] == rewards[0][5] and held[2] != held[5]
+    assert rewards[2] != rewards[0]
+    for wrong, said in (({"every": 0}, "every_n_steps"), ({"alpha": 2.0}, "alpha")):
+        with pytest.raises(ValueError, match=said):
+            gymnasium.make("sayso/Reach-v0", reward="clip", **wrong).unwrapped.reset()
+
+
+def test_a_model_on_a_device_that_is_absent_is_explained():
+    with pytest.raises(sayso.DeviceError, match="device 77"):
+        sayso.RewardModel(device="gpu:77").embed(frames())
+    with pytest.raises(ValueError, match="tpu"):
+        sayso.RewardModel(device="tpu").embed(frames())

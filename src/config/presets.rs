@@ -34,3 +34,26 @@ pub fn by_name(name: &str) -> Result<&'static str> {
 pub fn of_env(env_id: &str) -> Option<&'static str> {
     PRESETS.iter().find(|preset| preset.1 == env_id).map(|preset| preset.2)
 }
+
+#[cfg(test)]
+mod tests {
+    use sayso_envs::registry;
+
+    use super::*;
+    use crate::config::{Layers, RunConfig};
+
+    #[test]
+    fn a_goal_is_judged_by_its_own_sentence() {
+        for (name, id, text) in PRESETS {
+            let task = registry::task(id, &toml::Table::new()).expect("a task");
+            for goal in &task.spec().goals {
+                let mut layers = Layers::default();
+                layers.add_text(text, name.as_ref()).expect("a preset");
+                layers.set("env.goal", goal.name.as_str());
+                let config = layers.finish::<RunConfig>().and_then(RunConfig::resolve).expect("a run");
+                assert_eq!(config.reward.prompts, [goal.goal_prompt.as_str()], "{name}: goal '{}'", goal.name);
+                assert_eq!(config.reward.baselines, [goal.baseline_prompt.as_str()], "{name}: '{}'", goal.name);
+            }
+        }
+    }
+}

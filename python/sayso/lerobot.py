@@ -1,0 +1,165 @@
+"""Sayso's tasks as LeRobot reads them: its observation keys, and a vector for each goal.
+
+An EnvHub repository's ``env.py`` is five lines::
+
+    from sayso.lerobot import make_envs
+
+    def make_env(n_envs=1, use_async_envs=False, cfg=None):
+        return make_envs(n_envs, "Reach-v0", size=96)
+
+LeRobot itself is not imported.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector.utils import batch_space
+
+from sayso.registration import describe
+from sayso.settings import Obs, choice
+from sayso.vector import VectorEnv
+
+# How many of a state's values, from its first, are the robot's own; what follows is about other things.
+N_OWN = {"Reach-v0": 18, "GoTo-v0": 6}
+
+
+def make_envs(
+    n_envs: int = 1,
+    env_id: str = "Reach-v0",
+    *,
+    goals: Sequence[str] | None = None,
+    **settings: Any,
+) -> dict[str, dict[int, "LeRobotVectorEnv"]]:
+    """A vector for each goal, as ``{suite: {task_id: vector}}``: what LeRobot wants of a ``make_env``.
+
+    Args:
+        n_envs: envs of each vector.
+        env_id: also the suite's name.
+        goals: those to make, by name; all if absent. A ``task_id`` is the goal's place among the task's own.
+        settings: of :class:`LeRobotVectorEnv`, such as ``size=96``, ``obs="both"`` or ``reward="clip"``.
+
+    No world is made, and no device opened, before a vector is used.
+    """
+    known = describe(env_id, settings.get("options"))["goals"]
+    chosen = [choice("goals", goal, tuple(known)) for goal in goals or known]
+    made = {known.index(goal): LeRobotVectorEnv(n_envs, env_id, goal=goal, **settings) for goal in chosen}
+    return {env_id: made}
+
+
+# LeRobot 0.4 draws videos of Gymnasium's own vectors only, through their `envs`: so this is one by name.
+class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
+    """A native vector with LeRobot's observation keys, all f32 in SI units or u8:
+
+    - ``agent_pos`` ``[num_envs, n]``: the robot's own part of the state.
+    - ``environment_state`` ``[num_envs, n]``: the rest of it, unless ``obs`` is ``"pixels"``.
+    - ``pixels`` ``[num_envs, height, width, 3]`` unless ``obs`` is ``"state"``; a dict of such if ``cameras`` are
+      named.
+
+    Args:
+        num_envs: how many.
+        env_id: ``"Reach-v0"`` or ``"GoTo-v0"``, as LeRobot's actions are continuous.
+        goal: what is to be done; ``call("task")`` is its name, and ``call("task_description")`` its instruction.
+        obs: ``"pixels"``, ``"state"`` or ``"both"``.
+        cameras: those of ``pixels``, by name. They are drawn as videos are, with four samples for each pixel.
+        settings: of :class:`sayso.VectorEnv`.
+
+    LeRobot reads one observation and one reward beyond the end of an episode. With ``NEXT_STEP``, as here, those
+    are the last observation and 0. It looks for success in the ``final_info`` of ``SAME_STEP``, though, so the
+    infos of a step in which episodes end have that too.
+    """
+
+    # Those of Gymnasium's `SyncVectorEnv` ask each of its `envs`.
+    np_random = gymnasium.vector.VectorEnv.np_random
+    np_random_seed = gymnasium.vector.VectorEnv.np_random_seed
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        env_id: str = "Reach-v0",
+        *,
+        goal: str,
+        obs: Obs = "pixels",
+        cameras: Sequence[str] = (),
+        **settings: Any,
+    ) -> None:
+        choice("env_id", env_id, tuple(N_OWN))
+        choice("obs", obs, ("state", "pixels", "both"))
+        needed = "state" if cameras or obs == "state" else "both"
+        super().__init__(num_envs, env_id, goal=goal, obs=needed, render_mode="rgb_array", **settings)
+        self.task = goal
+        self.envs = [_Slot(self, i) for i in range(num_envs)]
+        self._obs = obs
+        self._cameras = cameras
+        self._n_own = N_OWN[env_id]
+        self._frames: tuple[np.ndarray, ...] | None = None
+        self.single_observation_space = self._space()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Starts episodes. Options of others, such as LeRobot's own, are ignored."""
+        observation, infos = super().reset(seed=seed, options=options)
+        self._frames = None
+        return self._renamed(observation), infos
+
+    def step(self, actions: Any) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One control step of every env; rewards are f64 ``[num_envs]``."""
+        observation, rewards, terminated, truncated, infos = super().step(actions)
+        self._frames = None
+        ended = terminated | truncated
+        if ended.any():
+            final = {key: np.where(ended, column, np.zeros_like(column)) for key, column in infos.items()}
+            infos = {**infos, "final_info": final, "_final_info": ended}
+        return self._renamed(observation), rewards, terminated, truncated, infos
+
+    def render(self) -> tuple[np.ndarray, ...]:
+        """The video camera's picture of every env, drawn once a step however often it is asked for."""
+        if self._frames is None:
+            self._frames = super().render()
+        return self._frames
+
+    def _space(self) -> spaces.Dict:
+        about, size = self._batch.settings.about, self._batch.settings.size
+        low, high = about["state_space"]["low"], about["state_space"]["high"]
+        picture = spaces.Box(0, 255, (*size, 3), np.uint8)
+        parts: dict[str, spaces.Space] = {"agent_pos": spaces.Box(low[: self._n_own], high[: self._n_own])}
+        if self._obs != "pixels":
+            parts["environment_state"] = spaces.Box(low[self._n_own :], high[self._n_own :])
+        if self._obs != "state":
+            views = {camera: picture for camera in self._cameras}
+            parts["pixels"] = spaces.Dict(views) if views else picture
+        return spaces.Dict(parts)
+
+    def _renamed(self, observation: Any) -> dict[str, Any]:
+        state = observation["state"] if isinstance(observation, dict) else observation
+        parts: dict[str, Any] = {"agent_pos": state[:, : self._n_own]}
+        if self._obs != "pixels":
+            parts["environment_state"] = state[:, self._n_own :]
+        if self._obs != "state":
+            size = self._batch.settings.size
+            views = {camera: self._batch.render(camera, size) for camera in self._cameras}
+            parts["pixels"] = views or observation["pixels"]
+        return parts
+
+
+class _Slot:
+    """One env of a vector, as far as LeRobot looks at it."""
+
+    def __init__(self, vector: LeRobotVectorEnv, env_idx: int) -> None:
+        self._vector = vector
+        self._env_idx = env_idx
+
+    @property
+    def task(self) -> str:
+        return self._vector.task
+
+    @property
+    def task_description(self) -> str:
+        return self._vector.task_description
+
+    def render(self) -> np.ndarray:
+        return self._vector.render()[self._env_idx]

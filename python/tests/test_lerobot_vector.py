@@ -1,0 +1,114 @@
+"""Vectors with LeRobot's observation keys; no LeRobot is needed."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+from sayso import _core
+from sayso.lerobot import N_OWN, LeRobotVectorEnv, make_envs
+
+SEEDS = [3, 1, 4]
+
+
+def test_the_robots_own_values_come_first():
+    own = ("joint", "gripper", "finger", "robot", "forward", "turning")
+    for env_id, n_own in N_OWN.items():
+        names = _core.describe(env_id, "{}")["state_names"]
+        assert [name.startswith(own) for name in names] == [i < n_own for i in range(len(names))]
+
+
+@pytest.mark.parametrize("env_id", N_OWN)
+@pytest.mark.parametrize("obs", ["state", "pixels", "both"])
+def test_observations_are_those_of_the_vector_by_other_names(env_id, obs):
+    vector = LeRobotVectorEnv(3, env_id, goal="red", obs=obs, size=24)
+    plain = gymnasium.make_vec(f"sayso/{env_id}", num_envs=3, goal="red", obs="both", size=24)
+    keys = {"state": ["agent_pos", "environment_state"], "pixels": ["agent_pos", "pixels"]}
+    observation, _ = vector.reset(seed=SEEDS, options={"of_another_library": True})
+    expected, _ = plain.reset(seed=SEEDS)
+    actions = plain.action_space.sample()
+    for _ in range(2):
+        assert list(observation) == keys.get(obs, ["agent_pos", "environment_state", "pixels"])
+        assert vector.observation_space.contains(observation)
+        n_own = N_OWN[env_id]
+        parts = {"agent_pos": expected["state"][:, :n_own], "environment_state": expected["state"][:, n_own:]}
+        for key, value in observation.items():
+            assert np.array_equal(value, parts.get(key, expected["pixels"]))
+        observation, expected = vector.step(actions)[0], plain.step(actions)[0]
+
+
+def test_cameras_are_named():
+    vector = LeRobotVectorEnv(2, goal="red", cameras=("front", "wrist"), size=(24, 32))
+    observation, _ = vector.reset(seed=0)
+    assert vector.observation_space.contains(observation)
+    assert {name: view.shape for name, view in observation["pixels"].items()} == {
+        "front": (2, 24, 32, 3),
+        "wrist": (2, 24, 32, 3),
+    }
+    assert not np.array_equal(observation["pixels"]["front"], observation["pixels"]["wrist"])
+
+
+def test_the_end_is_told_as_a_same_step_vector_tells_it():
+    settings = {"goal": "green", "max_episode_steps": 3}
+    vector = LeRobotVectorEnv(3, obs="state", **settings)
+    same = gymnasium.make_vec("sayso/Reach-v0", num_envs=3, autoreset_mode="same_step", **settings)
+    vector.reset(seed=SEEDS)
+    same.reset(seed=SEEDS)
+    for step in range(3):
+        actions = same.action_space.sample()
+        observation, rewards, terminated, truncated, infos = vector.step(actions)
+        *expected, expected_infos = same.step(actions)
+        assert all(map(np.array_equal, (rewards, terminated, truncated), expected[1:]))
+        assert ("final_info" in infos) == (step == 2)
+    assert infos["final_info"].keys() == expected_infos["final_info"].keys()
+    for key, column in expected_infos["final_info"].items():
+        assert np.array_equal(infos["final_info"][key], column)
+    assert infos["final_info"]["_is_success"].all()
+    last = np.concatenate(list(observation.values()), axis=1)
+    assert np.array_equal(last, np.stack(expected_infos["final_obs"]))
+    following, rewards, _, truncated, infos = vector.step(actions)
+    assert not rewards.any() and not truncated.any() and "final_info" not in infos
+    assert np.array_equal(np.concatenate(list(following.values()), axis=1), expected[0])
+
+
+def test_goals_are_tasks():
+    suites = make_envs(2, "GoTo-v0", goals=["yellow", "green"], obs="state", max_episode_steps=7)
+    tasks = suites["GoTo-v0"]
+    assert list(suites) == ["GoTo-v0"] and list(tasks) == [3, 1]
+    assert list(make_envs()["Reach-v0"]) == [0, 1, 2]
+    assert tasks[3].call("task") == ("yellow", "yellow")
+    assert tasks[1].call("task_description") == ("go to the green cylinder",) * 2
+    assert tasks[1].call("_max_episode_steps") == tasks[1].get_attr("_max_episode_steps") == (7, 7)
+    with pytest.raises(AttributeError):
+        tasks[1].call("nothing_of_this_name")
+
+
+@pytest.mark.parametrize("goal", ["red", "blue"])
+def test_each_goal_has_its_own_sentence(goal):
+    for env_id in N_OWN:
+        assert goal in LeRobotVectorEnv(1, env_id, goal=goal).envs[0].task_description
+
+
+def test_every_env_shows_its_own_frame_of_the_same_drawing():
+    vector = LeRobotVectorEnv(2, goal="red", obs="state")
+    vector.reset()
+    frames = vector.call("render")
+    assert all(env.render() is frame for env, frame in zip(vector.envs, frames, strict=True))
+    assert not np.array_equal(*frames) and frames[0].shape == (240, 240, 3) and frames[0].dtype == np.uint8
+    vector.step(vector.action_space.sample())
+    assert not np.array_equal(vector.envs[0].render(), frames[0])
+    vector.reset()
+    assert not np.array_equal(vector.envs[0].render(), frames[0])
+    vector.close()
+    vector.close()
+
+
+def test_what_lerobot_cannot_use_is_refused():
+    for settings, said in [
+        ({"env_id": "CartPole-v1"}, "expected one of Reach-v0, GoTo-v0"),
+        ({"goals": ["blu"]}, "did you mean 'blue'"),
+        ({"obs": "pixel"}, "did you mean 'pixels'"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            make_envs(1, **settings)
+    with pytest.raises(TypeError, match="did you mean 'reward'"):
+        make_envs(1, rewrd="clip")

@@ -1,0 +1,151 @@
+"""What a long-lived process needs: nothing grows, an interrupt breaks nothing, memory is shared where it is promised."""
+
+import gc
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import gymnasium
+import numpy as np
+import pytest
+
+import sayso
+
+
+def resident_mb() -> float:
+    """Memory of this process, as it is now."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def growth(action, n: int) -> float:
+    """MB by which `n` times the action grows the process, once it has warmed up."""
+    for _ in range(n // 5):
+        action()
+    gc.collect()
+    before = resident_mb()
+    for _ in range(n):
+        action()
+    gc.collect()
+    return resident_mb() - before
+
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@needs_proc
+def test_making_and_closing_does_not_grow_the_process():
+    def one_life():
+        env = gymnasium.make("sayso/Reach-v0", obs="both", size=32)
+        env.reset(seed=0)
+        env.step(env.action_space.sample())
+        env.close()
+
+    assert growth(one_life, 10_000) < 4.0
+
+
+@needs_proc
+def test_a_million_steps_do_not_grow_the_process():
+    envs = gymnasium.make_vec("sayso/CartPole-v1", num_envs=200)
+    envs.reset(seed=0)
+    envs.action_space.seed(0)
+    actions = envs.action_space.sample()
+    assert growth(lambda: envs.step(actions), 5_000) < 4.0
+
+
+@needs_proc
+def test_judged_frames_do_not_grow_the_process():
+    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=16, reward="clip", obs="pixels", render_mode="rgb_array")
+    envs.reset(seed=0)
+    actions = np.zeros(envs.action_space.shape, np.float32)
+
+    def step():
+        envs.step(actions)
+        envs.render()
+
+    assert growth(step, 40) < 8.0
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+def test_an_interrupt_in_the_middle_of_a_step_leaves_everything_usable():
+    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=64, obs="pixels", size=64, reward="clip")
+    envs.reset(seed=0)
+    actions = np.zeros(envs.action_space.shape, np.float32)
+    n_interrupted = 0
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for delay in (0.002, 0.01, 0.02, 0.04):
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            try:
+                deadline = time.monotonic() + 20
+                while time.monotonic() < deadline:
+                    envs.step(actions)
+            except KeyboardInterrupt:
+                n_interrupted += 1
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert n_interrupted == 4
+    fresh = gymnasium.make_vec("sayso/Reach-v0", num_envs=64, obs="pixels", size=64, reward="clip")
+    assert np.array_equal(envs.reset(seed=3)[0], fresh.reset(seed=3)[0])
+    for one, other in zip(envs.step(actions)[:4], fresh.step(actions)[:4], strict=True):
+        assert np.array_equal(one, other)
+    envs.close()
+
+
+START = """
+import multiprocessing, sys
+import gymnasium, sayso
+
+def work(env, results):
+    results.put(env.reset(seed=3)[0].tolist())
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=2)
+    here = envs.reset(seed=3)[0].tolist()
+    results = context.Queue()
+    others = [gymnasium.make_vec("sayso/Reach-v0", num_envs=2) for _ in range(2)]
+    workers = [context.Process(target=work, args=(env, results)) for env in others]
+    [worker.start() for worker in workers]
+    assert [results.get(timeout=60) for _ in workers] == [here, here]
+    [worker.join() for worker in workers]
+    print("same")
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_environments_work_in_child_processes(method, tmp_path):
+    script = tmp_path / "start.py"
+    script.write_text(START)
+    done = subprocess.run([sys.executable, script, method], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "same\n", done.stderr
+
+
+def test_arrays_own_their_memory_and_share_it_by_dlpack():
+    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=4, obs="both", size=16)
+    observations, _ = envs.reset(seed=0)
+    for part in observations.values():
+        # A view of memory that Rust allocated, and that lives as long as anyone looks at it.
+        assert part.flags.c_contiguous and part.flags.writeable
+        assert np.shares_memory(np.from_dlpack(part), part)
+    torch = pytest.importorskip("torch", reason="torch is absent")
+    pixels = torch.from_dlpack(observations["pixels"])
+    assert pixels.dtype == torch.uint8 and pixels.shape == (4, 16, 16, 3)
+    assert pixels.data_ptr() == observations["pixels"].ctypes.data
+    kept = pixels.clone()
+    envs.close()
+    del envs, observations
+    gc.collect()
+    assert torch.equal(pixels, kept)
+
+
+def test_a_panic_is_an_exception_of_ours(capfd):
+    with pytest.raises(sayso.SaysoError, match="a fault in Sayso itself: as asked"):
+        sayso._core.panic()
+    assert "as asked" in capfd.readouterr().err

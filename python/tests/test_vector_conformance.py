@@ -1,0 +1,199 @@
+"""The conformance suite: Sayso's vectors and Gymnasium's own pass it, and vectors with a fault fail the check that is about it."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_match import check_environments_match
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from sayso.conformance import CHECKS, NEXT_STEP, ConformanceError, Subject, check_vector_env, examine, main
+
+IDS = [env_id for env_id in gymnasium.registry if env_id.startswith("sayso/")]
+
+
+def sayso_vector(env_id, obs="state"):
+    return lambda num_envs, mode: gymnasium.make_vec(
+        env_id, num_envs=num_envs, autoreset_mode=mode, obs=obs, size=16, max_episode_steps=6
+    )
+
+
+def singles(num_envs, **kwargs):
+    """Makers of Sayso's CartPole one by one, for Gymnasium's own vector: it has infos, and episodes of many lengths."""
+    return [lambda: gymnasium.make("sayso/CartPole-v1", **kwargs) for _ in range(num_envs)]
+
+
+def sync_vector(num_envs, mode):
+    return SyncVectorEnv(singles(num_envs), autoreset_mode=mode)
+
+
+SUBJECTS = {
+    **{env_id: sayso_vector(env_id) for env_id in IDS},
+    "pixels": sayso_vector("sayso/Reach-v0", "both"),
+    "SyncVectorEnv": sync_vector,
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_vectors_conform(name, check):
+    CHECKS[check](Subject(SUBJECTS[name], seed=3))
+
+
+class Overwriting(SyncVectorEnv):
+    def __init__(self, env_fns, autoreset_mode):
+        super().__init__(env_fns, copy=False, autoreset_mode=autoreset_mode)
+
+
+class OneSeedForAll(SyncVectorEnv):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=[seed] * self.num_envs if isinstance(seed, int) else seed, options=options)
+
+
+class Talkative(SyncVectorEnv):
+    def step(self, actions):
+        actions[0] = actions[-1]
+        return super().step(actions)
+
+
+class Unmasked(SyncVectorEnv):
+    def step(self, actions):
+        *rest, infos = super().step(actions)
+        return *rest, {key: value for key, value in infos.items() if key != "_success"}
+
+
+class Listed(SyncVectorEnv):
+    def step(self, actions):
+        observations, rewards, *rest = super().step(actions)
+        return observations, rewards.tolist(), *rest
+
+
+class Hasty(SyncVectorEnv):
+    """Resets in the same step, whatever it was told."""
+
+    def __init__(self, env_fns, autoreset_mode):
+        super().__init__(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
+        self.metadata["autoreset_mode"] = autoreset_mode
+
+
+class Forgetful(SyncVectorEnv):
+    """The reset that a last step owes comes after a reset by hand too."""
+
+    def reset(self, *, seed=None, options=None):
+        due = self._autoreset_envs.copy()
+        result = super().reset(seed=seed, options=options)
+        self._autoreset_envs = due
+        return result
+
+
+class LostEnd(SyncVectorEnv):
+    def step(self, actions):
+        observations, *rest, infos = super().step(actions)
+        for i in np.flatnonzero(infos.get("_final_obs", [])):
+            infos["final_obs"][i] = observations[i]
+        return observations, *rest, infos
+
+
+class AllOrNothing(SyncVectorEnv):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)
+
+
+class Stubborn(SyncVectorEnv):
+    def close(self, **kwargs):
+        assert not self.closed, "closed already"
+        super().close(**kwargs)
+
+
+FAULTS = [
+    ("results_are_not_overwritten", Overwriting),
+    ("seeds", OneSeedForAll),
+    ("slots_are_independent", Talkative),
+    ("info_masks", Unmasked),
+    ("interface", Listed),
+    ("next_step", Hasty),
+    ("reset_by_hand", Forgetful),
+    ("same_step", LostEnd),
+    ("disabled", AllOrNothing),
+    ("partial_resets", AllOrNothing),
+    ("closing", Stubborn),
+]
+
+
+def test_every_check_has_a_fault_to_find():
+    assert {check for check, _ in FAULTS} == set(CHECKS)
+
+
+@pytest.mark.parametrize(("check", "faulty"), FAULTS)
+def test_faults_are_found(check, faulty):
+    subject = Subject(lambda num_envs, mode: faulty(singles(num_envs), autoreset_mode=mode))
+    with pytest.raises((AssertionError, KeyError)):
+        CHECKS[check](subject)
+    assert examine(subject)[check] != "passed"
+
+
+def test_all_that_is_broken_is_told_at_once():
+    with pytest.raises(ConformanceError, match=r"(?s)interface: .*rewards is list"):
+        check_vector_env(lambda num_envs, mode: Listed(singles(num_envs), autoreset_mode=mode))
+    only = check_vector_env(sync_vector, modes=(NEXT_STEP,))
+    assert only["next_step"] == "passed" and only["same_step"] == only["disabled"] == "skipped"
+    with pytest.raises(ConformanceError, match="no episode ended within 5 steps"):
+        check_vector_env(sync_vector, max_steps=5)
+
+
+def test_the_suite_runs_from_a_shell(capsys):
+    assert main(["sayso/CartPole-v1", "--num-envs", "2"]) == 0
+    assert capsys.readouterr().out.count("passed") == len(CHECKS)
+
+
+class Slot(gymnasium.Env):
+    """One slot of a vector, as an environment; the others do something else."""
+
+    def __init__(self, env_id, slot, **kwargs):
+        self.envs = gymnasium.make_vec(env_id, num_envs=3, autoreset_mode=AutoresetMode.DISABLED, **kwargs)
+        self.slot = slot
+        self.render_mode = self.envs.render_mode
+        self.observation_space = self.envs.single_observation_space
+        self.action_space = self.envs.single_action_space
+
+    def reset(self, *, seed=None, options=None):
+        seeds = [seed if i == self.slot else seed + 100 + i for i in range(3)]
+        observations, infos = self.envs.reset(seed=seeds)
+        return self._own(observations), self._info(infos)
+
+    def step(self, action):
+        actions = self.envs.action_space.sample()
+        actions[self.slot] = action
+        observations, rewards, terminated, truncated, infos = self.envs.step(actions)
+        values = (column[self.slot].item() for column in (rewards, terminated, truncated))
+        return self._own(observations), *values, self._info(infos)
+
+    def _own(self, parts):
+        return {key: value[self.slot] for key, value in parts.items()}
+
+    def _info(self, infos):
+        return {key: value[self.slot].item() for key, value in infos.items() if not key.startswith("_")}
+
+    def render(self):
+        return self.envs.render()[self.slot]
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("slot", [0, 2])
+def test_an_environment_matches_any_slot(env_id, slot):
+    kwargs = {"obs": "both", "size": 16, "max_episode_steps": 40, "render_mode": "rgb_array"}
+    # No env of the three may end before the others, or it would wait for its reset: poles fall early.
+    num_steps = 8 if env_id == "sayso/CartPole-v1" else 30
+    alone = gymnasium.make(env_id, **kwargs)
+    check_environments_match(alone, Slot(env_id, slot, **kwargs), num_steps=num_steps, seed=4)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_sentence_rewards_any_slot_as_it_would_alone(env_id):
+    alone = gymnasium.make(env_id, reward="clip")
+    slot = Slot(env_id, 1, reward="clip", obs="both", size=16)
+    alone.reset(seed=2)
+    slot.reset(seed=2)
+    for _ in range(5):
+        action = alone.action_space.sample()
+        # The towers sum in another order for another number of frames: equal to rounding, not to the bit.
+        assert alone.step(action)[1] == pytest.approx(slot.step(action)[1], abs=2e-6)
