@@ -43,7 +43,7 @@ def refuse_unknown(kwargs: dict[str, Any], function: Any) -> None:
     name = next(iter(kwargs))
     near = difflib.get_close_matches(name, known, n=1)
     meant = f"; did you mean '{near[0]}'?" if near else ""
-    raise TypeError(f"unknown keyword '{name}'{meant} (known: {', '.join(known)})")
+    raise TypeError(f"unexpected keyword argument '{name}'{meant} (known: {', '.join(known)})")
 
 
 class Settings:

@@ -80,6 +80,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             "render_fps": 15,
             "autoreset_mode": mode,
         }
+        # Also by the name that Gymnasium's own vectors give it, for those who look there.
+        self.autoreset_mode = mode
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.single_observation_space = made_of.observation_space

@@ -40,7 +40,7 @@ mod tests {
     use sayso_envs::registry;
 
     use super::*;
-    use crate::config::{Layers, RunConfig};
+    use crate::config::{Layers, RewardConfig, RunConfig};
 
     #[test]
     fn a_goal_is_judged_by_its_own_sentence() {
@@ -51,8 +51,9 @@ mod tests {
                 layers.add_text(text, name.as_ref()).expect("a preset");
                 layers.set("env.goal", goal.name.as_str());
                 let config = layers.finish::<RunConfig>().and_then(RunConfig::resolve).expect("a run");
-                assert_eq!(config.reward.prompts, [goal.goal_prompt.as_str()], "{name}: goal '{}'", goal.name);
-                assert_eq!(config.reward.baselines, [goal.baseline_prompt.as_str()], "{name}: '{}'", goal.name);
+                let RewardConfig { prompts, baselines, .. } = config.reward;
+                let own = (vec![goal.goal_prompt.clone()], vec![goal.baseline_prompt.clone()]);
+                assert_eq!((prompts, baselines), own, "{name}: goal '{}'", goal.name);
             }
         }
     }

@@ -1,0 +1,65 @@
+"""RLlib with native batches in Ray's actors."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ray.rllib", reason="ray[rllib] is absent", exc_type=ImportError)
+pytest.importorskip("torch", reason="torch is absent")
+ray = pytest.importorskip("ray", reason="ray is absent")
+
+# Ray and what it brings warn by themselves, of each other and of files left open in their own processes.
+pytestmark = pytest.mark.filterwarnings("default")
+
+ARGS = ["--env", "sayso/Reach-v0", "--reward", "ground_truth", "--workers", "2", "--num-envs", "4", "--seed", "3"]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    ray.init(num_cpus=3, include_dashboard=False)
+    yield
+    ray.shutdown()
+
+
+def loaded(example):
+    rllib = example("rllib_ppo")
+    # Actors cannot import the file of an example.
+    ray.cloudpickle.register_pickle_by_value(rllib)
+    return rllib
+
+
+def first_observations(algorithm):
+    """The first observation of each env of each actor, `[actors, envs, dim]`."""
+
+    def of(runner):
+        episodes = runner.sample(num_timesteps=4, random_actions=True, force_reset=False)
+        return [episode.get_observations(0) for episode in episodes]
+
+    return np.array(algorithm.env_runner_group.foreach_env_runner(of, local_env_runner=False))
+
+
+def test_every_slot_of_every_actor_lives_another_episode(example, cluster):
+    rllib = loaded(example)
+    algorithm = rllib.configuration(rllib.parsed(ARGS)).build_algo()
+    first = first_observations(algorithm)
+    assert first.shape[:2] == (2, 4)
+    assert len(np.unique(first.reshape(8, -1), axis=0)) == 8
+    algorithm.stop()
+    # What the stride is for.
+    config = rllib.configuration(rllib.parsed(ARGS))
+    config.env_config["seed_stride"] = 1
+    algorithm = config.build_algo()
+    assert len(np.unique(first_observations(algorithm).reshape(8, -1), axis=0)) == 5
+    algorithm.stop()
+
+
+def test_a_killed_actor_is_replaced_and_training_goes_on(example, cluster):
+    rllib = loaded(example)
+    algorithm = rllib.configuration(rllib.parsed(ARGS)).build_algo()
+    before = rllib.train(algorithm, 128)
+    assert before.n_steps == 128
+    actors = algorithm.env_runner_group._worker_manager.actors()
+    ray.kill(actors[1])
+    after = rllib.train(algorithm, 128 * 6)
+    assert after.n_steps >= 128 * 6 and np.isfinite(after.mean_return)
+    assert algorithm.env_runner_group.num_healthy_remote_workers() == 2
+    algorithm.stop()

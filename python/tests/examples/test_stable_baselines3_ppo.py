@@ -1,0 +1,99 @@
+"""Stable-Baselines3: its checker, the adapter against its own vectors, and a policy that learns from a sentence."""
+
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+
+sb3 = pytest.importorskip("stable_baselines3", reason="stable-baselines3 is absent")
+
+from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
+from stable_baselines3.common.env_checker import check_env  # noqa: E402
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecVideoRecorder  # noqa: E402
+
+from sayso.stable_baselines3 import VectorEnvAdapter, make_vec_env  # noqa: E402
+
+IDS = [env_id for env_id in gymnasium.registry if env_id.startswith("sayso/")]
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("obs", ["state", "pixels", "both"])
+@pytest.mark.parametrize("reward", ["ground_truth", "none", "clip"])
+def test_its_checker_finds_nothing_to_warn_of(env_id, obs, reward):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = gymnasium.make(env_id, obs=obs, reward=reward, size=40, render_mode="rgb_array", max_episode_steps=20)
+        check_env(env)
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("obs", ["state", "both"])
+def test_the_adapter_says_what_its_own_vector_says(native, obs):
+    kwargs = {"obs": obs, "size": 40, "max_episode_steps": 12}
+    makers = [lambda: gymnasium.make("sayso/CartPole-v1", **kwargs)] * 3
+    if native:
+        envs = gymnasium.make_vec("sayso/CartPole-v1", num_envs=3, autoreset_mode="same_step", **kwargs)
+    else:
+        envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+    adapted, own = VecMonitor(VectorEnvAdapter(envs)), VecMonitor(DummyVecEnv(makers))
+    assert adapted.observation_space == own.observation_space and adapted.action_space == own.action_space
+    adapted.seed(5)
+    own.seed(5)
+    expect_same(adapted.reset(), own.reset())
+    rng = np.random.default_rng(0)
+    n_ended = 0
+    for _ in range(40):
+        actions = rng.integers(0, 2, 3)
+        ours, theirs = adapted.step(actions), own.step(actions)
+        for a, b in zip(ours[:3], theirs[:3], strict=True):
+            expect_same(a, b)
+        for a, b in zip(ours[3], theirs[3], strict=True):
+            assert a.keys() == b.keys()
+            for key in a.keys() - {"episode"}:
+                expect_same(a[key], b[key])
+            assert a.get("episode", {}).get("r") == b.get("episode", {}).get("r")
+        n_ended += ours[2].sum()
+    assert n_ended > 3
+
+
+def expect_same(a, b):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            expect_same(a[key], b[key])
+        return
+    assert np.array_equal(a, b)
+    assert np.asarray(a).dtype == np.asarray(b).dtype
+
+
+def test_what_it_asks_of_its_envs():
+    envs = make_vec_env("sayso/Reach-v0", 3, seed=1, goal="blue", render_mode="rgb_array", max_episode_steps=4)
+    envs.reset()
+    assert envs.get_attr("task_description", [0, 2]) == ["touch the blue ball"] * 2
+    assert envs.env_method("render", indices=1)[0].shape == envs.get_images()[0].shape == (240, 240, 3)
+    assert envs.env_is_wrapped(gymnasium.Wrapper) == [False] * 3
+    assert envs.render().ndim == 3
+    envs.set_options([{"a": 1}, {}, {}])
+    with pytest.raises(ValueError, match="options differ"):
+        envs.reset()
+    with pytest.raises(ValueError, match="SAME_STEP"):
+        VectorEnvAdapter(gymnasium.make_vec("sayso/Reach-v0", num_envs=2))
+    envs.close()
+
+
+def test_videos_can_be_recorded(tmp_path):
+    pytest.importorskip("moviepy", reason="moviepy is absent")
+    envs = make_vec_env("sayso/Reach-v0", 2, seed=1, render_mode="rgb_array")
+    recorder = VecVideoRecorder(envs, str(tmp_path), lambda step: step == 0, video_length=5)
+    recorder.reset()
+    for _ in range(6):
+        recorder.step(np.zeros((2, *envs.action_space.shape), np.float32))
+    recorder.close()
+    assert [path.stat().st_size > 1000 for path in tmp_path.glob("*.mp4")] == [True]
+
+
+def test_ppo_learns_reach_from_a_sentence(example):
+    outcome = example("stable_baselines3_ppo").main(["--steps", "40960", "--episodes", "50", "--goal", "blue"])
+    assert outcome.success_before < 0.25
+    assert outcome.success_after > outcome.success_before + 0.25, outcome
