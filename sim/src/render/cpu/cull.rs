@@ -97,10 +97,15 @@ fn extent(bound: &Bound, camera: &Camera) -> Option<Extent> {
         Bound::Capsule { ends, radius } => {
             let [a, b] = ends.map(|end| camera.camera_from_world(end));
             let (nearest, farthest) = (a.z.min(b.z) - radius, a.z.max(b.z) + radius);
-            let ranges = (NEAR < nearest).then(|| {
-                let both = |k: usize| union(tangents(a[k], a.z, radius), tangents(b[k], b.z, radius));
-                [both(0), both(1)]
-            });
+            let ranges = || {
+                if NEAR < nearest {
+                    let both = |k: usize| union(tangents(a[k], a.z, radius), tangents(b[k], b.z, radius));
+                    return [both(0), both(1)];
+                }
+                let half = 0.5 * (a - b).abs() + Vec3::splat(radius);
+                let axes = [Vec3::X * half.x, Vec3::Y * half.y, Vec3::Z * half.z];
+                corners(0.5 * (a + b), axes, nearest)
+            };
             finish(nearest, farthest, ranges)
         }
         Bound::Box { centre, half_axes } => {
@@ -108,17 +113,15 @@ fn extent(bound: &Bound, camera: &Camera) -> Option<Extent> {
             let axes = half_axes.map(|axis| camera.camera_vector(axis));
             let reach = axes[0].z.abs() + axes[1].z.abs() + axes[2].z.abs();
             let (nearest, farthest) = (centre.z - reach, centre.z + reach);
-            let ranges = (NEAR < nearest).then(|| corners(centre, axes));
-            finish(nearest, farthest, ranges)
+            finish(nearest, farthest, || corners(centre, axes, nearest))
         }
     }
 }
 
-/// Something that reaches behind the eye may be anywhere in the picture; something wholly behind is nowhere.
-fn finish(nearest: f32, farthest: f32, ranges: Option<[[f32; 2]; 2]>) -> Option<Extent> {
-    const EVERYWHERE: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
+/// Something wholly behind the eye is nowhere.
+fn finish(nearest: f32, farthest: f32, ranges: impl Fn() -> [[f32; 2]; 2]) -> Option<Extent> {
     (NEAR < farthest).then(|| {
-        let [x, y] = ranges.unwrap_or([EVERYWHERE; 2]);
+        let [x, y] = ranges();
         Extent { x, y, nearest, centre_depth: 0.5 * (nearest + farthest) }
     })
 }
@@ -131,17 +134,102 @@ fn tangents(offset: f32, depth: f32, radius: f32) -> [f32; 2] {
     [(offset * depth - reach) * inv, (offset * depth + reach) * inv]
 }
 
-fn corners(centre: Vec3, axes: [Vec3; 3]) -> [[f32; 2]; 2] {
+/// The slopes at which a box may be seen. What of it lies before the nearest depth that is drawn is cut off: the walls
+/// beside a camera are in half of its picture, not in all of it.
+fn corners(centre: Vec3, axes: [Vec3; 3], nearest: f32) -> [[f32; 2]; 2] {
+    /// Half of the depth covers rounding.
+    const CUT: f32 = 0.5 * NEAR;
     let mut ranges = [[f32::INFINITY, f32::NEG_INFINITY]; 2];
+    let mut see = |p: Vec3| {
+        let inv = 1.0 / p.z;
+        ranges = [union(ranges[0], [p.x * inv; 2]), union(ranges[1], [p.y * inv; 2])];
+    };
     for corner in 0..8 {
         let side = |axis: usize| if corner >> axis & 1 == 0 { axes[axis] } else { -axes[axis] };
         let p = centre + side(0) + side(1) + side(2);
-        let inv = 1.0 / p.z;
-        ranges = [union(ranges[0], [p.x * inv; 2]), union(ranges[1], [p.y * inv; 2])];
+        if CUT <= p.z {
+            see(p);
+        }
+        if nearest < CUT {
+            for axis in 0..3 {
+                // The edge to the corner on the other side, looked at from its end in front.
+                let q = p - 2.0 * side(axis);
+                if q.z < CUT && CUT <= p.z {
+                    let cut = p + (q - p) * ((p.z - CUT) / (p.z - q.z));
+                    see(Vec3 { z: CUT, ..cut });
+                }
+            }
+        }
     }
     ranges
 }
 
 fn union(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
     [a[0].min(b[0]), a[1].max(b[1])]
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng as _, SeedableRng as _};
+
+    use super::*;
+    use crate::math::{Pose, Quat};
+    use crate::render::{Outputs, RenderSpec, Samples, View};
+
+    /// Boxes and capsules all around the camera, many of them reaching behind it: whatever of them is in front and in the
+    /// picture lies in the pixels that are kept.
+    #[test]
+    fn nothing_that_may_be_seen_is_left_out() {
+        let mut rng = StdRng::seed_from_u64(0);
+        let spec = RenderSpec {
+            height: 30,
+            width: 40,
+            samples: Samples::One,
+            shadows: false,
+            outputs: Outputs::RGB,
+        };
+        let view = View { drawing_idx: 0, world_from_camera: Pose::IDENTITY, fov_y: 1.0 };
+        let camera = Camera::new(&view, &spec);
+        let (mut n_seen, mut n_cut, mut n_narrow) = (0, 0, 0);
+        for round in 0..2000 {
+            let mut vector = |reach: f32| Vec3::from_array([(); 3].map(|()| rng.random_range(-reach..reach)));
+            let (centre, size) = (vector(3.0), vector(2.0).abs());
+            let turn = Quat::from_scaled_axis(vector(3.0));
+            let axes = [Vec3::X * size.x, Vec3::Y * size.y, Vec3::Z * size.z].map(|axis| turn * axis);
+            let radius = 0.3 * size.x;
+            let is_box = round % 2 == 0;
+            let bound = if is_box {
+                Bound::Box { centre, half_axes: axes }
+            } else {
+                Bound::Capsule { ends: [centre - axes[2], centre + axes[2]], radius }
+            };
+            let kept = extent(&bound, &camera).and_then(|extent| {
+                n_cut += u32::from(extent.nearest < NEAR);
+                let cols = pixels(extent.x, camera.n_cols, |x| camera.col_of(x))?;
+                let rows = pixels(extent.y, camera.n_rows, |y| camera.row_of(y))?;
+                n_narrow += u32::from(extent.nearest < NEAR && (cols != [0, 40] || rows != [0, 30]));
+                Some((cols, rows))
+            });
+            for _ in 0..60 {
+                let at = [(); 3].map(|()| rng.random_range(-1.0_f32..1.0));
+                let inside = if is_box {
+                    centre + axes[0] * at[0] + axes[1] * at[1] + axes[2] * at[2]
+                } else {
+                    let off = Vec3::new(at[1], rng.random_range(-1.0..1.0), rng.random_range(-1.0..1.0));
+                    centre + axes[2] * at[0] + off.normalize_or_zero() * radius
+                };
+                let p = camera.camera_from_world(inside);
+                let (col, row) = (camera.col_of(p.x / p.z), camera.row_of(p.y / p.z));
+                if NEAR < p.z && (0.0..40.0).contains(&col) && (0.0..30.0).contains(&row) {
+                    n_seen += 1;
+                    let (cols, rows) =
+                        kept.unwrap_or_else(|| panic!("{bound:?} is left out, {inside} is seen"));
+                    let covers = |range: [u32; 2], x: f32| (range[0]..range[1]).contains(&(x as u32));
+                    assert!(covers(cols, col) && covers(rows, row), "{bound:?}: {inside} at {col}, {row}");
+                }
+            }
+        }
+        assert!(n_seen > 1000 && n_cut > 300 && n_narrow > 100, "{n_seen} {n_cut} {n_narrow}");
+    }
 }

@@ -36,6 +36,40 @@ fn tangents(offset: f32, depth: f32, radius: f32) -> vec2f {
     return vec2f((offset * depth - reach) * inv, (offset * depth + reach) * inv);
 }
 
+// Where a box may be seen. What of it lies before the nearest depth that is drawn is cut off: the walls beside a camera are in
+// half of its picture, not in all of it.
+fn box_extent(nearest: f32, centre: vec3f, half_axes: array<vec3f, 3>) -> Extent {
+    // Half of the depth covers rounding.
+    const CUT = 0.5 * NEAR;
+    var axes = half_axes;
+    var extent = Extent(vec2f(MISS, -MISS), vec2f(MISS, -MISS), nearest, UNSEEN);
+    for (var corner = 0u; corner < 8u; corner++) {
+        var sides = axes;
+        for (var axis = 0u; axis < 3u; axis++) {
+            if ((corner >> axis & 1u) != 0u) {
+                sides[axis] = -axes[axis];
+            }
+        }
+        let p = centre + sides[0] + sides[1] + sides[2];
+        if (CUT <= p.z) {
+            extent.x = joined(extent.x, vec2f(p.x / p.z));
+            extent.y = joined(extent.y, vec2f(p.y / p.z));
+        }
+        if (nearest < CUT) {
+            for (var axis = 0u; axis < 3u; axis++) {
+                // The edge to the corner on the other side, looked at from its end in front.
+                let q = p - 2.0 * sides[axis];
+                if (q.z < CUT && CUT <= p.z) {
+                    let cut = p + (q - p) * ((p.z - CUT) / (p.z - q.z));
+                    extent.x = joined(extent.x, vec2f(cut.x / CUT));
+                    extent.y = joined(extent.y, vec2f(cut.y / CUT));
+                }
+            }
+        }
+    }
+    return extent;
+}
+
 fn camera_vector(view: View, v: vec3f) -> vec3f {
     return vec3f(dot(v, view.right), dot(v, view.up), dot(v, view.forward));
 }
@@ -59,24 +93,20 @@ fn extent_of(part: Part, view: View) -> Extent {
         if (NEAR < extent.nearest) {
             extent.x = joined(tangents(a.x, a.z, radius), tangents(b.x, b.z, radius));
             extent.y = joined(tangents(a.y, a.z, radius), tangents(b.y, b.z, radius));
+        } else {
+            let half = 0.5 * abs(a - b) + vec3f(radius);
+            let axes = array(vec3f(half.x, 0.0, 0.0), vec3f(0.0, half.y, 0.0), vec3f(0.0, 0.0, half.z));
+            extent = box_extent(extent.nearest, 0.5 * (a + b), axes);
         }
     } else {
-        let axis_b = camera_vector(view, part.bound_b);
-        let axis_c = camera_vector(view, part.bound_c);
-        let axis_d = camera_vector(view, part.bound_d);
-        let reach = abs(axis_b.z) + abs(axis_c.z) + abs(axis_d.z);
-        extent.nearest = a.z - reach;
+        let axes = array(
+            camera_vector(view, part.bound_b),
+            camera_vector(view, part.bound_c),
+            camera_vector(view, part.bound_d),
+        );
+        let reach = abs(axes[0].z) + abs(axes[1].z) + abs(axes[2].z);
         farthest = a.z + reach;
-        if (NEAR < extent.nearest) {
-            extent.x = vec2f(MISS, -MISS);
-            extent.y = vec2f(MISS, -MISS);
-            for (var corner = 0u; corner < 8u; corner++) {
-                let p = a + select(axis_b, -axis_b, (corner & 1u) != 0u) + select(axis_c, -axis_c, (corner & 2u) != 0u)
-                    + select(axis_d, -axis_d, (corner & 4u) != 0u);
-                extent.x = joined(extent.x, vec2f(p.x / p.z));
-                extent.y = joined(extent.y, vec2f(p.y / p.z));
-            }
-        }
+        extent = box_extent(a.z - reach, a, axes);
     }
     if (NEAR < farthest) {
         extent.sort_key = 0.5 * (extent.nearest + farthest);
