@@ -147,7 +147,10 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("readable folder").flatten() {
         let path = entry.path();
         if path.is_dir() {
-            collect(&path, found);
+            // What is outside the workspace may have been built in its own folder.
+            if !path.ends_with("target") {
+                collect(&path, found);
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
