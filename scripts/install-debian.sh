@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
 # The system packages that a fresh Debian 12 needs beside Rust; `.ci/run` calls this too.
 #
-#   scripts/install-debian.sh            what building, training and testing need
-#   scripts/install-debian.sh vulkan     also a Vulkan device in software, so that the GPU caster is tested without a GPU
+#   scripts/install-debian.sh                   what building, training and testing need
+#   scripts/install-debian.sh vulkan            also a Vulkan device in software, so that the GPU caster is tested without a GPU
+#   scripts/install-debian.sh vulkan opengl     also OpenGL without a display, for MuJoCo in the Python package's examples
 #
 #   g++                   C and C++ for the video encoder (openh264), TLS of the model download (ring) and the tokenizer's
 #                         suffix arrays
 #   mesa-vulkan-drivers   lavapipe, and the Vulkan loader with it
+#   libegl1, libgl1-mesa-dri   EGL, and llvmpipe behind it
 set -euo pipefail
 
 packages=(g++)
-case "${1:-}" in
-  "") ;;
-  vulkan) packages+=(mesa-vulkan-drivers) ;;
-  *) echo "usage: $0 [vulkan]" >&2; exit 2 ;;
-esac
+for what in "$@"; do
+  case "$what" in
+    vulkan) packages+=(mesa-vulkan-drivers) ;;
+    opengl) packages+=(libegl1 libgl1-mesa-dri) ;;
+    *) echo "usage: $0 [vulkan] [opengl]" >&2; exit 2 ;;
+  esac
+done
 
 missing=()
 for package in "${packages[@]}"; do

@@ -94,6 +94,6 @@ def test_videos_can_be_recorded(tmp_path):
 
 
 def test_ppo_learns_reach_from_a_sentence(example):
-    outcome = example("stable_baselines3_ppo").main(["--steps", "40960", "--episodes", "50", "--goal", "blue"])
+    outcome = example("stable_baselines3_ppo").main(["--steps", "81920", "--episodes", "50", "--goal", "blue"])
     assert outcome.success_before < 0.25
     assert outcome.success_after > outcome.success_before + 0.25, outcome

@@ -1,0 +1,148 @@
+"""Sentences as rewards of MuJoCo's humanoid, with the prompts of VLM-RM (Rocamonde et al. 2023, table 3).
+
+Random actions in a vector of Gymnasium's Humanoid-v5 are paid for kneeling, and four poses are scored by four
+sentences:
+
+    pip install "gymnasium[mujoco]"
+    python python/examples/mujoco_humanoid.py                    # downloads CLIP ViT-B/32 at the first run
+    python python/examples/mujoco_humanoid.py --model bundled    # the mechanics only: it knows no humanoids
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+if sys.platform == "linux":
+    # Draws without a display; "osmesa" does too.
+    os.environ.setdefault("MUJOCO_GL", "egl")
+
+import gymnasium  # noqa: E402
+import imageio.v3 as iio  # noqa: E402
+import sayso  # noqa: E402
+from sayso.wrappers import VectorLanguageReward  # noqa: E402
+
+PROMPTS = {
+    "standing up": "a humanoid robot standing up",
+    "kneeling": "a humanoid robot kneeling",
+    "arms raised": "a humanoid robot standing up, with both arms raised",
+    "splits": "a humanoid robot practicing gymnastics, doing the side splits",
+}
+BASELINE = "a humanoid robot"
+
+# The bundled model refuses words that it does not know, "humanoid" among them.
+STAND_INS = {
+    thing: f"the robot touching the {thing}"
+    for thing in ("red ball", "green cylinder", "blue box", "yellow cone")
+}
+STAND_IN_BASELINE = "a robot in a room with coloured objects"
+
+
+def both(**degrees: float) -> dict[str, float]:
+    """The same angles for the joints of both sides."""
+    return {f"{side}_{joint}": angle for joint, angle in degrees.items() for side in ("left", "right")}
+
+
+# Height of the torso, metres, and angles of joints, degrees. They are set, not reached: the splits are wider
+# than the hips allow.
+POSES: dict[str, tuple[float, dict[str, float]]] = {
+    "standing up": (1.29, {}),
+    "kneeling": (0.89, both(knee=-100)),
+    "arms raised": (1.29, {"left_shoulder1": 80, "right_shoulder1": -80}),
+    "splits": (0.68, both(hip_x=-80)),
+}
+
+# VLM-RM's camera, picture size and episode length, and like there no early end. Its textures are not here.
+HUMANOID: dict[str, Any] = dict(
+    render_mode="rgb_array",
+    width=480,
+    height=480,
+    max_episode_steps=100,
+    terminate_when_unhealthy=False,
+    camera_id=-1,
+    default_camera_config={
+        "distance": 3.5,
+        "lookat": np.array([0.0, 0.0, 1.0]),
+        "elevation": -10.0,
+        "azimuth": 180.0,
+    },
+)
+
+
+def step_randomly(envs: VectorLanguageReward, n_steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rewards of random actions, the sentence's and the environment's own: f64 ``[n_steps, num_envs]``."""
+    envs.reset(seed=seed)
+    envs.action_space.seed(seed)
+    rewards, env_rewards = [], []
+    for step in range(1, n_steps + 1):
+        _, reward, _, _, infos = envs.step(envs.action_space.sample())
+        rewards.append(reward)
+        env_rewards.append(infos["env_reward"])
+        if step % 5 == 0:
+            own = env_rewards[-1].mean()
+            print(f"step {step:3}  mean reward: the sentence's {reward.mean():.4f}, the env's own {own:.2f}")
+    return np.array(rewards), np.array(env_rewards)
+
+
+def pictures_of_poses() -> np.ndarray:
+    """u8 ``[n_poses, 480, 480, 3]``."""
+    env = gymnasium.make("Humanoid-v5", **HUMANOID)
+    env.reset(seed=0)
+    humanoid = env.unwrapped
+    frames = []
+    for height, angles in POSES.values():
+        qpos = humanoid.init_qpos.copy()
+        qpos[2] = height
+        for joint, degrees in angles.items():
+            qpos[humanoid.model.joint(joint).qposadr] = np.radians(degrees)
+        humanoid.set_state(qpos, np.zeros(humanoid.model.nv))
+        frames.append(env.render())
+    env.close()
+    return np.stack(frames)
+
+
+def main(argv: list[str] | None = None) -> dict[str, np.ndarray]:
+    """``rewards`` and ``env_rewards`` ``[n_steps, num_envs]``, and ``scores`` ``[n_poses, n_prompts]``."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--model", default="openai/clip-vit-base-patch32", help="or a folder, or 'bundled'")
+    parser.add_argument("--task", choices=PROMPTS, default="kneeling", help="what actions are paid for")
+    parser.add_argument("--alpha", type=float, default=0.0, help="strength of goal-baseline regularisation")
+    parser.add_argument("--every", type=int, default=1, help="score every so many steps")
+    parser.add_argument("--num-envs", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--picture", type=Path, default=Path("humanoid.png"), help="of the poses")
+    args = parser.parse_args(argv)
+
+    model = sayso.RewardModel(args.model)
+    prompts, baseline, prompt = PROMPTS, BASELINE, PROMPTS[args.task]
+    if args.model == "bundled":
+        print("The bundled model knows Sayso's own scenes only: stand-in sentences, which mean nothing here.")
+        prompts, baseline, prompt = STAND_INS, STAND_IN_BASELINE, STAND_INS["red ball"]
+
+    print(f"Random actions, paid for {prompt!r}:")
+    envs = gymnasium.make_vec("Humanoid-v5", args.num_envs, "sync", **HUMANOID)
+    envs = VectorLanguageReward(envs, prompt, baseline, args.alpha, model=model, every=args.every)
+    rewards, env_rewards = step_randomly(envs, args.steps, args.seed)
+    envs.close()
+
+    frames = pictures_of_poses()
+    iio.imwrite(args.picture, np.hstack(frames))
+    scores = np.stack([model.score(frames, text, baseline, args.alpha) for text in prompts.values()], axis=1)
+    print(f"\nPoses, from left to right in {args.picture}, by sentence; the best of a column has a star:")
+    print(" " * 12 + "".join(f"{name:>16}" for name in prompts))
+    for pose, row, is_best in zip(POSES, scores, scores == scores.max(axis=0), strict=True):
+        cells = (f"{score:.4f} {'*' if best else ' '}" for score, best in zip(row, is_best, strict=True))
+        print(f"{pose:<12}" + "".join(f"{cell:>16}" for cell in cells))
+    if prompts is PROMPTS:
+        n_right = int((scores.argmax(axis=0) == np.arange(len(POSES))).sum())
+        print(f"{n_right} of {len(PROMPTS)} sentences give their own pose the best score.")
+    return {"rewards": rewards, "env_rewards": env_rewards, "scores": scores}
+
+
+if __name__ == "__main__":
+    main()
