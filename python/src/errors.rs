@@ -9,6 +9,8 @@ use sayso::Error;
 use sayso::envs::EnvError;
 use sayso::sim::SimError;
 
+use crate::process::threads;
+
 create_exception!(sayso._core, SaysoError, PyException, "Whatever goes wrong in Sayso.");
 create_exception!(sayso._core, DeviceError, SaysoError, "A device is absent, lost, or out of memory.");
 
@@ -37,10 +39,11 @@ pub fn raise(error: impl Into<Error>) -> PyErr {
     }
 }
 
-/// Does native work without the interpreter's lock. A panic in it, which would be no fault of the caller's, is a `SaysoError`: pyo3's
+/// Does native work without the interpreter's lock, on this process's own threads. A panic in it, which would be no fault of the caller's, is a `SaysoError`: pyo3's
 /// own exception for it passes by every `except Exception`, and would end a worker that could go on.
 pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> PyResult<T> + Send) -> PyResult<T> {
-    let done = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
+    let threads = threads()?;
+    let done = py.detach(|| catch_unwind(AssertUnwindSafe(|| threads.install(work))));
     done.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
         let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");

@@ -2,10 +2,17 @@
 //! memory; everything else is the façade's.
 
 mod errors;
+mod process;
 mod reward_model;
 mod vec_env;
 
+use mimalloc::MiMalloc;
 use pyo3::prelude::*;
+
+/// Arrays that are handed over are new memory in every step. The system's allocator gives as much back to the kernel as was
+/// freed, and each page of it is a fault in the next step.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The native part of `sayso`.
 #[pymodule]

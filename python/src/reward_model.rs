@@ -11,10 +11,12 @@ use sayso::rewards::{
     CheckpointModel, Embeddings, Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _,
     LanguageReward,
 };
+use sayso::sim::render::DrawOn;
 use sayso::sim::{Frames, SimError};
 use sayso::{models, setup};
 
 use crate::errors::{detached, raise};
+use crate::process::use_device;
 
 /// An image and a text tower that embed into one space.
 #[pyclass(module = "sayso._core", frozen)]
@@ -27,7 +29,8 @@ impl RewardModel {
     /// Loads `bundled`, a folder, or a name on the Hugging Face hub, where it computes best beside the device that draws.
     #[new]
     fn new(py: Python<'_>, name: &str, device: &str) -> PyResult<Self> {
-        let device = device.parse().map_err(|error: SimError| raise(EnvError::from(error)))?;
+        let device: DrawOn = device.parse().map_err(|error: SimError| raise(EnvError::from(error)))?;
+        use_device(&device.clone().resolve())?;
         let env = EnvConfig { device, ..EnvConfig::default() };
         let model =
             detached(py, || models::load(name, &setup::judge_device(&env).map_err(raise)?).map_err(raise))?;

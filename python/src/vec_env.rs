@@ -13,9 +13,11 @@ use sayso::envs::{
 };
 use sayso::rewards::{CheckpointModel, FrameReward};
 use sayso::sim::Frames;
+use sayso::sim::render::DrawOn;
 use sayso::{models, setup};
 
 use crate::errors::{detached, raise};
+use crate::process::use_device;
 use crate::reward_model::RewardModel;
 
 /// Ids of all environments, without `sayso/`.
@@ -99,6 +101,7 @@ fn reward_source(config: &RunConfig, model: Option<Arc<CheckpointModel>>) -> PyR
 #[pyclass(module = "sayso._core")]
 pub struct VecEnv {
     env: sayso::envs::VecEnv,
+    device: DrawOn,
     video_camera: &'static str,
     task_description: String,
 }
@@ -113,13 +116,14 @@ impl VecEnv {
         let model = model.map(|model| model.shared());
         detached(py, || {
             let (config, has_reward) = resolve(settings)?;
+            use_device(&config.env.device)?;
             let source = if has_reward { reward_source(&config, model)? } else { RewardSource::None };
             let env = sayso::envs::VecEnv::new(&config.env, source).map_err(raise)?;
             let video_camera = env.task_spec().video_camera;
             let goal = &env.task_spec().goals[env.goal_idx()];
             let is_own = config.sentence() != goal.goal_prompt;
             let task_description = if is_own { config.sentence() } else { &goal.instruction }.to_owned();
-            Ok(Self { env, video_camera, task_description })
+            Ok(Self { env, device: config.env.device, video_camera, task_description })
         })
     }
 
@@ -146,6 +150,7 @@ impl VecEnv {
         let mask = mask.map(|mask| mask.as_array().to_vec());
         let options = ResetOptions { seed: seeds.map(Seed::PerEnv), mask };
         let mut batch = StepBatch::default();
+        use_device(&self.device)?;
         detached(py, || self.env.reset(&options, &mut batch).map_err(raise))?;
         self.columns(py, batch)
     }
@@ -182,6 +187,7 @@ impl VecEnv {
         camera: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let camera = camera.unwrap_or(self.video_camera).to_owned();
+        use_device(&self.device)?;
         let frames = detached(py, || self.env.render(&camera, height, width).map_err(raise))?;
         pictures(py, frames)
     }
@@ -200,6 +206,7 @@ impl VecEnv {
 impl VecEnv {
     fn step<'py>(&mut self, py: Python<'py>, actions: &Actions) -> PyResult<Bound<'py, PyDict>> {
         let mut batch = StepBatch::default();
+        use_device(&self.device)?;
         detached(py, || self.env.step(actions, &mut batch).map_err(raise))?;
         self.columns(py, batch)
     }

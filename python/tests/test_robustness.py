@@ -102,19 +102,31 @@ START = """
 import multiprocessing, sys
 import gymnasium, sayso
 
+KWARGS = {"num_envs": 2, "obs": "both", "size": 32, "reward": "clip"}
+
+def lived(env):
+    first = env.reset(seed=3)[0]["pixels"].sum()
+    return int(first), env.step(env.action_space.sample() * 0)[1].tolist()
+
 def work(env, results):
-    results.put(env.reset(seed=3)[0].tolist())
+    results.put(lived(env))
 
 if __name__ == "__main__":
     context = multiprocessing.get_context(sys.argv[1])
-    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=2)
-    here = envs.reset(seed=3)[0].tolist()
+    envs = gymnasium.make_vec("sayso/Reach-v0", **KWARGS)
+    here = lived(envs)
     results = context.Queue()
-    others = [gymnasium.make_vec("sayso/Reach-v0", num_envs=2) for _ in range(2)]
+    others = [gymnasium.make_vec("sayso/Reach-v0", **KWARGS) for _ in range(2)]
     workers = [context.Process(target=work, args=(env, results)) for env in others]
     [worker.start() for worker in workers]
     assert [results.get(timeout=60) for _ in workers] == [here, here]
     [worker.join() for worker in workers]
+    if sys.argv[1] == "fork":
+        # An environment that has run goes on in the child where the parent left it.
+        child = context.Process(target=lambda: results.put(envs.step(envs.action_space.sample() * 0)[1].tolist()))
+        child.start()
+        assert results.get(timeout=60) == envs.step(envs.action_space.sample() * 0)[1].tolist()
+        child.join()
     print("same")
 """
 

@@ -72,6 +72,5 @@ def test_a_killed_actor_is_replaced_and_training_goes_on(example, cluster):
     while after.n_steps < 128 * 400 and (killed in pids(algorithm) or len(pids(algorithm)) < 2):
         after = rllib.train(algorithm, after.n_steps + 128)
     assert len(pids(algorithm)) == 2 and other in pids(algorithm) and killed not in pids(algorithm)
-    later = rllib.train(algorithm, after.n_steps + 128)
-    assert later.n_steps >= after.n_steps + 128 and np.isfinite(later.mean_return)
+    assert rllib.train(algorithm, after.n_steps + 256).n_steps >= after.n_steps + 256
     algorithm.stop()

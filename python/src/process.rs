@@ -1,0 +1,51 @@
+//! What a process has of its own and a fork of it has not: threads, and what a device's driver keeps.
+
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use sayso::sim::render::DrawOn;
+
+use crate::errors::{DeviceError, SaysoError};
+
+/// The threads that do all native work, and their process. Of rayon's own pool a fork would have the memory without the threads,
+/// and wait for them for ever.
+static THREADS: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
+
+/// The process that used a graphics processor; 0 if none did.
+static GPU_USER: AtomicU32 = AtomicU32::new(0);
+
+/// The threads of this process, as many as there are cores or as `RAYON_NUM_THREADS` says.
+pub fn threads() -> PyResult<Arc<ThreadPool>> {
+    let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((process, pool)) = threads.as_ref()
+        && *process == process::id()
+    {
+        return Ok(pool.clone());
+    }
+    let pool = ThreadPoolBuilder::new().thread_name(|i| format!("sayso-{i}")).build();
+    let pool = Arc::new(pool.map_err(|error| SaysoError::new_err(format!("no threads: {error}")))?);
+    // What a fork inherited has nobody to say goodbye to.
+    std::mem::forget(threads.replace((process::id(), pool.clone())));
+    Ok(pool)
+}
+
+/// Says that this process uses what `device` stands for.
+///
+/// # Errors
+/// If that is a graphics processor, and this process is a fork of one that used one: its driver does not survive that.
+pub fn use_device(device: &DrawOn) -> PyResult<()> {
+    if matches!(device, DrawOn::Cpu) {
+        return Ok(());
+    }
+    let this = process::id();
+    match GPU_USER.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed) {
+        Err(user) if user != this => Err(DeviceError::new_err(
+            "this process was forked after its parent had used a graphics processor: start it by spawn or forkserver, or \
+             reset no environment on a graphics processor before the fork",
+        )),
+        _ => Ok(()),
+    }
+}
