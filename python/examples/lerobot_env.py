@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from sayso.lerobot import LeRobotVectorEnv, make_envs
 
 COLOURS = ("red", "green", "blue")

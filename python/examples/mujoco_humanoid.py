@@ -22,6 +22,7 @@ if sys.platform == "linux":
 
 import gymnasium  # noqa: E402
 import imageio.v3 as iio  # noqa: E402
+
 import sayso  # noqa: E402
 from sayso.wrappers import VectorLanguageReward  # noqa: E402
 

@@ -1,16 +1,16 @@
 """A conformance suite for vector environments, of any library.
 
-Gymnasium's ``check_env`` looks at single environments. What goes wrong in practice goes wrong in vectors: the last observation of an
-episode is lost, an action meant for a finished env is applied to the next episode, slots share a seed, or an array that was
-returned is overwritten by the next step. Each check here states one such rule of Gymnasium's ``VectorEnv`` and compares every slot
-with the same environment alone::
+Gymnasium's ``check_env`` looks at single environments. What goes wrong in practice goes wrong in vectors: the last
+observation of an episode is lost, an action meant for a finished env is applied to the next episode, slots share a seed, or an
+array that was returned is overwritten by the next step. Each check here states one such rule of Gymnasium's ``VectorEnv`` and
+compares every slot with the same environment alone::
 
     from sayso.conformance import check_vector_env
 
     check_vector_env(lambda num_envs, mode: MyVectorEnv(num_envs, autoreset_mode=mode))
 
-or from a shell, for anything that ``gymnasium.make_vec`` makes: ``python -m sayso.conformance CartPole-v1``. In pytest, parametrise
-over :data:`CHECKS` and call each with a :class:`Subject`.
+or from a shell, for anything that ``gymnasium.make_vec`` makes: ``python -m sayso.conformance CartPole-v1``. In pytest,
+parametrise over :data:`CHECKS` and call each with a :class:`Subject`.
 """
 
 import argparse
@@ -357,7 +357,8 @@ def _until_all_restarted(subject: Subject, envs: VectorEnv) -> Iterator[tuple[tu
             return
     without = np.flatnonzero(n_after_end == 0).tolist()
     raise AssertionError(
-        f"in envs {without} no episode ended within {subject.max_steps} steps of random actions: allow more, or make episodes shorter"
+        f"in envs {without} no episode ended within {subject.max_steps} steps of random actions: allow more, or make "
+        "episodes shorter"
     )
 
 

@@ -31,7 +31,8 @@ class Env(gymnasium.Env):
         max_episode_steps: control steps after which an episode is truncated; the task's own if absent.
         device: where pictures are drawn and judged: ``"cpu"``, ``"auto"``, ``"gpu"``, ``"gpu:1"``, ``"gpu:"`` and a PCI bus id or
             a UUID; the reward model's, or the CPU, if absent.
-        options: of the task, such as ``{"control": "joint_delta"}``.
+        options: of the task. Reach: ``{"control": "ee_delta_pos"}`` (default) or ``"joint_delta_pos"``; CartPole:
+            ``{"variant": "classic"}`` (default) or ``"vlm_rm"``.
         render_mode: ``"rgb_array"`` or none.
 
     ``info`` has ``success`` (ground truth, for evaluation), ``is_success`` (the same, for libraries that ask for it so) and

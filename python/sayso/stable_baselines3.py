@@ -8,7 +8,7 @@ SB3 would step single environments one by one; this steps a native batch at once
     PPO("MlpPolicy", make_vec_env("sayso/Reach-v0", 64, goal="red", reward="clip")).learn(320_000)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gymnasium
@@ -88,11 +88,11 @@ class VectorEnvAdapter(VecEnv):
         """The picture of every env; ``None`` without a render mode."""
         return self.envs.render() or [None] * self.num_envs
 
-    def get_attr(self, attr_name: str, indices: int | Sequence[int] | None = None) -> list[Any]:
+    def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
         """An attribute of envs."""
         return self._chosen(self.envs.unwrapped.get_attr(attr_name), indices)
 
-    def set_attr(self, attr_name: str, value: Any, indices: int | Sequence[int] | None = None) -> None:
+    def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
         """Sets an attribute of envs."""
         values = [value] * self.num_envs
         if indices is not None:
@@ -102,16 +102,16 @@ class VectorEnvAdapter(VecEnv):
         self.envs.unwrapped.set_attr(attr_name, values)
 
     def env_method(
-        self, method_name: str, *method_args: Any, indices: int | Sequence[int] | None = None, **method_kwargs: Any
+        self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
     ) -> list[Any]:
         """What envs say to a method."""
         return self._chosen(self.envs.unwrapped.call(method_name, *method_args, **method_kwargs), indices)
 
     def env_is_wrapped(
-        self, wrapper_class: type[gymnasium.Wrapper], indices: int | Sequence[int] | None = None
+        self, wrapper_class: type[gymnasium.Wrapper], indices: int | Iterable[int] | None = None
     ) -> list[bool]:
         """Slots of a vector are wrapped by nothing that SB3 could ask for."""
         return self._chosen([False] * self.num_envs, indices)
 
-    def _chosen(self, values: Sequence[Any], indices: int | Sequence[int] | None) -> list[Any]:
+    def _chosen(self, values: Sequence[Any], indices: int | Iterable[int] | None) -> list[Any]:
         return [values[i] for i in self._get_indices(indices)]

@@ -28,8 +28,6 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     gives each env its own.
     """
 
-    _batch: Batch | None = None
-
     def __init__(
         self,
         num_envs: int = 1,
@@ -146,7 +144,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     def close_extras(self, **kwargs: Any) -> None:
         """Frees everything."""
         # One that could not be made is closed too, by its finaliser.
-        if self._batch is not None:
+        if "_batch" in vars(self):
             self._batch.close()
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:

@@ -100,6 +100,11 @@ class VectorLanguageReward(gymnasium.vector.VectorWrapper):
         self._held = np.zeros(env.num_envs)
         self._has_ended = np.zeros(env.num_envs, bool)
 
+    @property
+    def autoreset_mode(self) -> AutoresetMode | None:
+        """The vector's, by the name that TorchRL asks for."""
+        return self.metadata.get("autoreset_mode")
+
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts episodes, all or those of ``options["reset_mask"]``."""
         started = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, bool)))

@@ -33,6 +33,20 @@ def test_gymnasium_finds_nothing_to_warn_of(env_id, obs, reward):
         env.close()
 
 
+@pytest.mark.parametrize(
+    ("env_id", "options", "action_shape"),
+    [
+        ("sayso/Reach-v0", {"control": "joint_delta_pos"}, (7,)),
+        ("sayso/Reach-v0", {"control": "ee_delta_pos"}, (3,)),
+        ("sayso/CartPole-v1", {"variant": "vlm_rm"}, ()),
+    ],
+)
+def test_tasks_have_options(env_id, options, action_shape):
+    env = gymnasium.make(env_id, options=options, render_mode="rgb_array")
+    assert env.action_space.shape == action_shape
+    check_env(env.unwrapped)
+
+
 @pytest.mark.parametrize("env_id", IDS)
 def test_an_environment_matches_itself(env_id):
     one, other = (gymnasium.make(env_id, obs="both", size=16) for _ in range(2))

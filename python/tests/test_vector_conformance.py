@@ -1,4 +1,4 @@
-"""The conformance suite: Sayso's vectors and Gymnasium's own pass it, and vectors with a fault fail the check that is about it."""
+"""The conformance suite: Sayso's vectors and Gymnasium's own pass it, those with a fault fail the check that is about it."""
 
 import gymnasium
 import numpy as np

@@ -8,6 +8,7 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
+
 import sayso
 from sayso.wrappers import LanguageReward, VectorLanguageReward
 
