@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sayso_agents::AgentError;
 use sayso_envs::EnvError;
 use sayso_rewards::RewardError;
+use sayso_sim::SimError;
 
 /// Result of a fallible call into the façade.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -171,11 +172,47 @@ impl Error {
         )
     }
 
+    /// Whether a device is absent, lost or out of memory.
+    pub fn is_device(&self) -> bool {
+        match self {
+            Self::Env(err) | Self::Agent(AgentError::Env(err)) => is_device_of_env(err),
+            Self::Reward(err) | Self::Agent(AgentError::Reward(err)) => is_device_of_reward(err),
+            _ => false,
+        }
+    }
+
     /// Wraps what the system said about `path`.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
     }
+}
+
+fn is_device_of_env(err: &EnvError) -> bool {
+    match err {
+        EnvError::Sim(err) => is_device_of_sim(err),
+        EnvError::Reward(err) => is_device_of_reward(err),
+        _ => false,
+    }
+}
+
+fn is_device_of_reward(err: &RewardError) -> bool {
+    match err {
+        RewardError::Cuda { .. } | RewardError::OutOfMemory { .. } => true,
+        RewardError::Sim(err) => is_device_of_sim(err),
+        _ => false,
+    }
+}
+
+fn is_device_of_sim(err: &SimError) -> bool {
+    matches!(
+        err,
+        SimError::Gpu(_)
+            | SimError::GpuLost { .. }
+            | SimError::GpuMemory { .. }
+            | SimError::GpuLimit { .. }
+            | SimError::NoGpu { .. }
+    )
 }
 
 fn hint_of_env(err: &EnvError) -> Option<String> {
@@ -201,5 +238,23 @@ fn hint_of_reward(err: &RewardError) -> Option<String> {
             Some("draw and judge on the CPU with --device cpu; `sayso doctor` says what works".into())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_told_from_other_faults_wherever_they_failed() {
+        let lost = || RewardError::Cuda { device: "a card".to_owned(), reason: "it is gone".to_owned() };
+        let memory = RewardError::OutOfMemory { n_views: 64, fits: 16 };
+        assert!(Error::from(lost()).is_device() && Error::from(memory).is_device());
+        assert!(Error::from(EnvError::from(lost())).is_device());
+        assert!(Error::from(AgentError::from(EnvError::from(lost()))).is_device());
+        let limit = EnvError::from(SimError::Gpu("it does not answer".to_owned()));
+        assert!(Error::from(limit).is_device());
+        assert!(!Error::from(EnvError::WrongOrder("step before reset")).is_device());
+        assert!(!Error::Video("no frames".to_owned()).is_device());
     }
 }

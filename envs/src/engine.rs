@@ -13,7 +13,7 @@ use crate::EnvError;
 use crate::config::{ObservationMode, RewardSource};
 use crate::space::{Actions, Space};
 use crate::task::{ActionRow, Measurement, TaskInstance, TaskSpec};
-use crate::vector::{AutoresetMode, StepBatch};
+use crate::vector::{AutoresetMode, StepBatch, StepInfo};
 
 /// What is fixed about a batch.
 #[derive(Resource)]
@@ -240,9 +240,7 @@ fn conclude(
         columns.info.is_reset[env_idx] = is_reset;
         columns.info.quarantined[env_idx] = is_faulty;
         columns.terminated[env_idx] = !is_reset && !is_faulty && row.measurement.is_terminal;
-        columns.truncated[env_idx] = !is_reset
-            && !columns.terminated[env_idx]
-            && (is_faulty || episode.n_steps >= config.max_episode_steps);
+        columns.truncated[env_idx] = !is_reset && (is_faulty || episode.n_steps >= config.max_episode_steps);
         columns.rewards[env_idx] = if is_reset || is_faulty { 0.0 } else { batch.scores[env_idx] };
         episode.has_ended |= columns.terminated[env_idx] || columns.truncated[env_idx];
         write_row(columns, &config, env_idx, row, &episode);
@@ -271,14 +269,18 @@ fn restart(
     restarted.sort_unstable_by_key(|(slot, ..)| slot.0);
     let columns = &mut batch.columns;
     columns.final_observations.clone_from(&columns.observations);
+    columns.restart_info.clone_from(&columns.info);
     par_each(restarted.iter_mut(), |(_, world, task, episode, row)| {
         start_episode(world, &mut *task.0, episode);
         read_row(world, &*task.0, row);
     });
     let columns = &mut batch.columns;
     let state_dim = if config.observation.has_state() { config.spec.state_space.dim() } else { 0 };
-    for (slot, .., row) in &restarted {
-        columns.observations.state[slot.0.0 * state_dim..][..state_dim].copy_from_slice(&row.state);
+    for (slot, .., episode, row) in &restarted {
+        let env_idx = slot.0.0;
+        columns.observations.state[env_idx * state_dim..][..state_dim].copy_from_slice(&row.state);
+        write_info(&mut columns.restart_info, env_idx, row, episode);
+        columns.restart_info.is_reset[env_idx] = true;
     }
     if let Some(sensor) = config.pixel_sensor.map(|i| &mut sensors.0[i]) {
         let slots: Vec<usize> = restarted.iter().map(|(slot, ..)| slot.0.0).collect();
@@ -345,14 +347,19 @@ fn draw_pixels(world: &mut World) {
 }
 
 fn write_row(columns: &mut StepBatch, config: &BatchConfig, env_idx: usize, row: &Row, episode: &Episode) {
-    let Measurement { success, reward, metrics, .. } = &row.measurement;
-    let (n_goals, n_metrics, state_dim) = (success.len(), metrics.len(), row.state.len());
-    debug_assert_eq!(n_goals, config.spec.goals.len(), "one column per goal");
+    let state_dim = row.state.len();
+    debug_assert_eq!(row.measurement.success.len(), config.spec.goals.len(), "one column per goal");
     columns.observations.state[env_idx * state_dim..][..state_dim].copy_from_slice(&row.state);
-    columns.info.success[env_idx * n_goals..][..n_goals].copy_from_slice(success);
-    columns.info.ground_truth_reward[env_idx * n_goals..][..n_goals].copy_from_slice(reward);
-    columns.info.metrics[env_idx * n_metrics..][..n_metrics].copy_from_slice(metrics);
-    columns.info.episode_steps[env_idx] = episode.n_steps;
+    write_info(&mut columns.info, env_idx, row, episode);
+}
+
+fn write_info(info: &mut StepInfo, env_idx: usize, row: &Row, episode: &Episode) {
+    let Measurement { success, reward, metrics, .. } = &row.measurement;
+    let (n_goals, n_metrics) = (success.len(), metrics.len());
+    info.success[env_idx * n_goals..][..n_goals].copy_from_slice(success);
+    info.ground_truth_reward[env_idx * n_goals..][..n_goals].copy_from_slice(reward);
+    info.metrics[env_idx * n_metrics..][..n_metrics].copy_from_slice(metrics);
+    info.episode_steps[env_idx] = episode.n_steps;
 }
 
 /// Gives every column its length; free when it has it already.

@@ -139,25 +139,31 @@ pub struct StepBatch {
     pub rewards: Vec<f32>,
     /// `[n_envs]`: the task ended the episode; the value of the state after is zero.
     pub terminated: Vec<bool>,
-    /// `[n_envs]`: time ended the episode; the state after has a value.
+    /// `[n_envs]`: time ended the episode; the state after has a value, unless the task ended the episode in the same step and
+    /// both are set, as by Gymnasium's `TimeLimit`.
     pub truncated: Vec<bool>,
     /// `[n_envs, ..]`: the observation after the action and before the reset, valid where the episode ended. Filled in
     /// [`AutoresetMode::SameStep`] only; in the other modes `observations` holds it.
     pub final_observations: Observations,
     /// Ground truth and bookkeeping; see there for which instant it describes.
     pub info: StepInfo,
+    /// The same of the state that `observations` show, valid where an episode ended and the next one began. Filled as
+    /// `final_observations` is.
+    pub restart_info: StepInfo,
 }
 
 impl StepBatch {
     /// Forgets all rows; the buffers stay.
     pub(crate) fn clear(&mut self) {
-        let Self { observations, rewards, terminated, truncated, final_observations, info } = self;
+        let Self { observations, rewards, terminated, truncated, final_observations, info, restart_info } =
+            self;
         observations.clear();
         final_observations.clear();
         rewards.clear();
         terminated.clear();
         truncated.clear();
         info.clear();
+        restart_info.clear();
     }
 
     /// Adds the rows of further envs. `has_final`: whether final observations are told at all.
@@ -168,6 +174,7 @@ impl StepBatch {
             let has_ended = more.terminated.iter().chain(&more.truncated).any(|&has_ended| has_ended);
             let last = if has_ended { &more.final_observations } else { &more.observations };
             self.final_observations.append(last);
+            self.restart_info.append(if has_ended { &more.restart_info } else { &more.info });
         }
         self.rewards.extend_from_slice(&more.rewards);
         self.terminated.extend_from_slice(&more.terminated);

@@ -217,6 +217,10 @@ fn same_step_autoreset_keeps_the_last_observation_of_the_old_episode() {
                 }
                 let options = ResetOptions { seed: None, mask: Some(ended) };
                 manual.reset(&options, &mut expected).expect("reset");
+                assert_eq!(
+                    batch.restart_info, expected.info,
+                    "{id}: what is known of the next episode's start"
+                );
             }
             assert_eq!(batch.observations, expected.observations, "{id} at step {step}");
         }

@@ -125,10 +125,10 @@ def main(argv: list[str] | None = None) -> Outcome:
             rewards[step] = torch.as_tensor(reward / np.sqrt(scale.var + 1e-8), dtype=torch.float32)
             dones[step] = torch.as_tensor(done)
             bootstraps[step] = 0.0
-            if truncated.any():
-                last = np.stack(infos["final_obs"][truncated])
+            if (cut_off := truncated & ~terminated).any():
+                last = np.stack(infos["final_obs"][cut_off])
                 with torch.no_grad():
-                    bootstraps[step, truncated] = agent.value(normalise(last)).squeeze(-1)
+                    bootstraps[step, cut_off] = agent.value(normalise(last)).squeeze(-1)
             if done.any():
                 returns += episode_returns[done].tolist()
                 successes += infos["final_info"]["success"][done].tolist()

@@ -10,7 +10,13 @@ Importing this module registers every environment with Gymnasium as ``sayso/<id>
 
 from sayso._core import __version__
 from sayso.env import Env
-from sayso.errors import ActionError, ClosedError, DeviceError, ResetNeededError, SaysoError
+from sayso.errors import (
+    ActionError,
+    ClosedError,
+    DeviceError,
+    ResetNeededError,
+    SaysoError,
+)
 from sayso.registration import register_envs
 from sayso.reward_model import RewardModel
 from sayso.vector import VectorEnv

@@ -22,6 +22,9 @@ def env_ids() -> list[str]:
 def describe(id: str, options: str) -> dict[str, Any]:
     """What is fixed about an environment with some options (JSON)."""
 
+def told(settings: str) -> tuple[str, int]:
+    """What the agent is told, and its goal's place among the task's; makes nothing."""
+
 class RewardModel:
     """An image and a text tower that embed into one space."""
 
@@ -40,9 +43,6 @@ class Judge:
 
 class VecEnv:
     """Envs that step together."""
-
-    task_description: str
-    goal_idx: int
 
     def __init__(self, settings: str, model: RewardModel | None = None) -> None: ...
     def reset(

@@ -52,20 +52,27 @@ class Batch:
             return native.step_discrete(self._choices(actions))
         return native.step_continuous(self._values(actions))
 
+    def _array(self, actions: Any) -> np.ndarray:
+        try:
+            return np.asarray(actions)
+        except ValueError as error:
+            raise ActionError(f"actions are no array: {error}") from error
+
     def _values(self, actions: Any) -> np.ndarray:
-        values = np.asarray(actions)
+        values = self._array(actions)
         shape = (self.num_envs, *self.action_space.shape)
         if values.shape != shape:
             raise ActionError(f"actions have shape {values.shape}; expected {shape}")
         if values.dtype.kind not in "fiu":
             raise ActionError(f"actions are {values.dtype}; expected float32")
-        values = np.ascontiguousarray(values, np.float32)
+        with np.errstate(over="ignore"):
+            values = np.ascontiguousarray(values, np.float32)
         if not np.isfinite(values).all():
             raise ActionError("an action is not finite; expected numbers within the action space")
         return values
 
     def _choices(self, actions: Any) -> np.ndarray:
-        choices = np.asarray(actions)
+        choices = self._array(actions)
         if choices.shape != (self.num_envs,):
             raise ActionError(f"actions have shape {choices.shape}; expected {(self.num_envs,)}")
         if choices.dtype.kind not in "iu":

@@ -9,8 +9,8 @@ compares every slot with the same environment alone::
 
     check_vector_env(lambda num_envs, mode: MyVectorEnv(num_envs, autoreset_mode=mode))
 
-or from a shell, for anything that ``gymnasium.make_vec`` makes: ``python -m sayso.conformance CartPole-v1``. In pytest,
-parametrise over :data:`CHECKS` and call each with a :class:`Subject`.
+or from a shell, for anything that ``gymnasium.make_vec`` makes: ``python -m sayso.conformance CartPole-v1 --how sync``. In
+pytest, parametrise over :data:`CHECKS` and call each with a :class:`Subject`.
 """
 
 import argparse
@@ -53,6 +53,10 @@ class Subject:
     seed: int = 0
     modes: Sequence[AutoresetMode] = (NEXT_STEP, SAME_STEP, DISABLED)
 
+    def __post_init__(self) -> None:
+        if self.num_envs < 2 or not self.modes:
+            raise ValueError(f"num_envs = {self.num_envs}, modes = {self.modes}; expected 2 or more envs, and a mode")
+
     def vector(self, mode: AutoresetMode | None = None) -> VectorEnv:
         """A vector of :attr:`num_envs`, in the first of :attr:`modes` if none is named."""
         return self.make(self.num_envs, mode or self.modes[0])
@@ -69,6 +73,8 @@ class Alone:
 
     def __init__(self, subject: Subject, slot: int) -> None:
         self.envs = subject.make(1, subject.modes[0])
+        # What an env that has reset itself already says of its next episode.
+        self._next: tuple[Any, dict[str, Any]] | None = None
         self.observation, self.info = self._row(self.envs.reset(seed=subject.seed + slot))
         self.reward, self.terminated, self.truncated = 0.0, False, False
 
@@ -78,7 +84,8 @@ class Alone:
 
     def reset(self) -> None:
         """Starts the next episode of the series."""
-        self.observation, self.info = self._row(self.envs.reset())
+        self.observation, self.info = self._next or self._row(self.envs.reset())
+        self._next = None
         self.reward, self.terminated, self.truncated = 0.0, False, False
 
     def step(self, action: Any) -> None:
@@ -89,6 +96,7 @@ class Alone:
         self.reward, self.terminated, self.truncated = float(rewards[0]), bool(terminated[0]), bool(truncated[0])
         self.observation, self.info = self._row((observations, infos))
         if self.has_ended and self.envs.metadata["autoreset_mode"] == SAME_STEP:
+            self._next = self.observation, _without_final(self.info)
             self.observation, self.info = infos["final_obs"][0], vector_infos.rows(infos["final_info"], 1)[0]
 
     def _row(self, result: tuple[Any, dict[str, Any]]) -> tuple[Any, dict[str, Any]]:
@@ -132,6 +140,8 @@ def check_seeds(subject: Subject) -> None:
         _expect_same(a[:4], b[:4], f"step {step} differs between two vectors of one seed and the same actions")
     following = _rows(one, one.reset()[0])
     _expect_same(following, _rows(other, other.reset()[0]), "reset() without a seed is not a matter of the last seed")
+    if any(not data_equivalence(first[0], row) for row in first[1:]):
+        assert not data_equivalence(first, following), "reset() without a seed starts the first episodes again"
     _expect_same(first, _rows(one, one.reset(seed=seed)[0]), "reset with the first seed does not start anew")
     for wrong in (-1, [seed] * (n + 1)):
         _expect_error(lambda wrong=wrong: one.reset(seed=wrong), f"reset(seed={wrong}) is not refused")
@@ -222,6 +232,7 @@ def check_same_step(subject: Subject) -> None:
             _expect_same(last_infos[i], env.info, f"env {i}: final_info is not the last info")
             env.reset()
             _expect_same(row, env.observation, f"env {i}: the observation is not that of the next episode")
+            _expect_same(_without_final(own_infos[i]), env.info, f"env {i}: the info is not that of the next episode")
         if ended.any():
             holes = [value is None for value in infos["final_obs"]]
             assert holes == (~ended).tolist(), "final_obs has rows of envs that have not ended"
@@ -266,8 +277,9 @@ def check_partial_resets(subject: Subject) -> None:
     for _ in range(subject.max_steps):
         *_, terminated, truncated, _ = envs.step(sample())
         if (terminated | truncated).any():
-            break
-    _expect_error(lambda: envs.step(sample()), "a step of an env that has ended is not refused")
+            _expect_error(lambda: envs.step(sample()), "a step of an env that has ended is not refused")
+            return
+    raise AssertionError(f"no episode ended within {subject.max_steps} steps of random actions")
 
 
 def check_closing(subject: Subject) -> None:
@@ -414,6 +426,10 @@ def _expect_error(action: Callable[[], Any], said: str) -> None:
 
 def _rows(envs: VectorEnv, observations: Any) -> list[Any]:
     return list(iterate(envs.observation_space, observations))
+
+
+def _without_final(info: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in info.items() if key not in ("final_obs", "final_info")}
 
 
 def _joined(single_space: gymnasium.Space, rows: Sequence[Any]) -> Any:

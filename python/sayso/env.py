@@ -6,8 +6,9 @@ import gymnasium
 import numpy as np
 
 from sayso.batch import Batch
+from sayso.checks import choice, seed_of
 from sayso.errors import ResetNeededError
-from sayso.settings import Obs, Reward, Settings, refuse_unknown, seed_of
+from sayso.settings import UNLIMITED, Obs, Reward, Settings, refuse_unknown
 
 RENDER_SIZE = (240, 240)
 
@@ -17,7 +18,7 @@ class Env(gymnasium.Env):
 
     Args:
         env_id: as ``sayso envs`` lists it; Gymnasium's ids carry ``sayso/`` before it.
-        goal: the task's goal by name; its first one if absent.
+        goal: the task's goal by name; the one that ``prompt`` names, or the first, if absent.
         prompt: the sentence; the goal's own if absent.
         baseline: the sentence without the goal (goal-baseline regularisation); the goal's own if absent.
         alpha: strength of goal-baseline regularisation, in [0, 1]; the task's own if absent, 0 is plain cosine similarity.
@@ -28,7 +29,8 @@ class Env(gymnasium.Env):
         obs: ``"state"`` (f32), ``"pixels"`` (u8 ``[height, width, 3]``) or ``"both"``.
         camera: of pixel observations; the task's own if absent.
         size: rows and columns of pixel observations, or one number for both.
-        max_episode_steps: control steps after which an episode is truncated; the task's own if absent.
+        max_episode_steps: control steps after which an episode is truncated; the task's own if absent. ``gymnasium.make`` keeps
+            this argument for its own ``TimeLimit``.
         device: where pictures are drawn and judged: ``"cpu"``, ``"auto"``, ``"gpu"``, ``"gpu:1"``, ``"gpu:"`` and a PCI bus id or
             a UUID; the reward model's, or the CPU, if absent.
         options: of the task. Reach: ``{"control": "ee_delta_pos"}`` (default) or ``"joint_delta_pos"``; CartPole:
@@ -62,6 +64,7 @@ class Env(gymnasium.Env):
         **unknown: Any,
     ) -> None:
         refuse_unknown(unknown, Env.__init__)
+        self.render_mode = None if render_mode is None else choice("render_mode", render_mode, ("rgb_array",))
         settings = Settings(
             env_id,
             num_envs=1,
@@ -80,7 +83,6 @@ class Env(gymnasium.Env):
             device=device,
             options=options,
         )
-        self.render_mode = render_mode
         self.observation_space = settings.observation_space
         self.action_space = settings.action_space
         self._max_episode_steps = max_episode_steps or settings.about["max_episode_steps"]
@@ -96,7 +98,7 @@ class Env(gymnasium.Env):
     @property
     def task_description(self) -> str:
         """What the agent is told: the goal's instruction, or ``prompt`` if it is none of the goals'."""
-        return self._batch.native.task_description
+        return self._batch.settings.task_description
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -138,8 +140,13 @@ class Env(gymnasium.Env):
         return observation[0]
 
     def _info(self, columns: dict[str, Any]) -> dict[str, Any]:
-        success = bool(columns["success"][0, self._batch.native.goal_idx])
+        success = bool(columns["info"]["success"][0, self._batch.settings.goal_idx])
         info: dict[str, Any] = {"success": success, "is_success": success}
-        values = columns["metrics"][0]
+        values = columns["info"]["metrics"][0]
         info.update({name: float(value) for name, value in zip(self._metric_names, values, strict=True)})
         return info
+
+
+def without_limit(**kwargs: Any) -> Env:
+    """What ``gymnasium.make`` makes, whose ``TimeLimit`` truncates episodes."""
+    return Env(**kwargs, max_episode_steps=UNLIMITED)

@@ -5,16 +5,20 @@ from typing import Any
 import numpy as np
 
 
-def rows(infos: dict[str, Any], num_envs: int) -> list[dict[str, Any]]:
-    """The infos of each env: of every key those whose mask names it, numbers as Python's own."""
+def rows(infos: dict[str, Any], num_envs: int, outer: np.ndarray | None = None) -> list[dict[str, Any]]:
+    """The infos of each env: of every key those whose mask names it, numbers as Python's own.
+
+    Within a dict, a key without a mask of its own has the dict's: Gymnasium's ``RecordEpisodeStatistics`` writes so.
+    """
     told: list[dict[str, Any]] = [{} for _ in range(num_envs)]
     for key, column in infos.items():
         if key.startswith("_"):
             continue
+        mask = infos[f"_{key}"] if outer is None else infos.get(f"_{key}", outer)
         if isinstance(column, dict):
-            values: Any = rows(column, num_envs)
+            values: Any = rows(column, num_envs, mask)
         else:
             values = column.tolist() if column.ndim == 1 and column.dtype != object else column
-        for i in np.flatnonzero(infos[f"_{key}"]).tolist():
+        for i in np.flatnonzero(mask).tolist():
             told[i][key] = values[i]
     return told

@@ -18,8 +18,9 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
+from sayso.checks import choice
 from sayso.registration import describe
-from sayso.settings import Obs, choice
+from sayso.settings import OBSERVATIONS, Obs
 from sayso.vector import VectorEnv
 
 # How many of a state's values, from its first, are the robot's own; what follows is about other things.
@@ -86,7 +87,13 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
         **settings: Any,
     ) -> None:
         choice("env_id", env_id, tuple(N_OWN))
-        choice("obs", obs, ("state", "pixels", "both"))
+        choice("obs", obs, OBSERVATIONS)
+        known = describe(env_id, settings.get("options"))
+        choice("goal", goal, tuple(known["goals"]))
+        cameras = [choice("cameras", name, tuple(known["cameras"])) for name in _listed(cameras)]
+        for fixed in ("autoreset_mode", "render_mode"):
+            if fixed in settings:
+                raise TypeError(f"{fixed} is what LeRobot needs it to be, and no setting here")
         needed = "state" if cameras or obs == "state" else "both"
         super().__init__(num_envs, env_id, goal=goal, obs=needed, render_mode="rgb_array", **settings)
         self.task = goal
@@ -144,6 +151,10 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
             views = {camera: self._batch.render(camera, size) for camera in self._cameras}
             parts["pixels"] = views or observation["pixels"]
         return parts
+
+
+def _listed(names: str | Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names
 
 
 class _Slot:

@@ -15,10 +15,10 @@ def register_envs() -> None:
             continue
         gymnasium.register(
             id=env_id,
-            entry_point="sayso.env:Env",
+            # Gymnasium itself truncates what it makes one by one; a vector is told the number.
+            entry_point="sayso.env:without_limit",
             vector_entry_point="sayso.vector:VectorEnv",
-            # Episodes are truncated by the simulator itself, in batches too.
-            max_episode_steps=None,
+            max_episode_steps=describe(name, None)["max_episode_steps"],
             order_enforce=False,
             kwargs={"env_id": name},
         )
@@ -26,4 +26,6 @@ def register_envs() -> None:
 
 def describe(env_id: str, options: dict | None) -> dict:
     """What is fixed about an environment, before any world is made."""
+    if options is not None and not isinstance(options, dict):
+        raise TypeError(f"options = {options!r}; expected a dict")
     return _core.describe(env_id, json.dumps(options or {}))

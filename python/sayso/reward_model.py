@@ -6,6 +6,10 @@ from typing import Any
 import numpy as np
 
 from sayso import _core
+from sayso.checks import fraction, sentence
+
+# Sentences whose embeddings are kept.
+N_KEPT = 256
 
 
 class RewardModel:
@@ -66,16 +70,18 @@ class RewardModel:
         The cosine similarity; with a ``baseline`` (the scene without the goal) the goal-baseline regularised reward of VLM-RM
         (Rocamonde et al. 2023, equation 5) of strength ``alpha``, 0.5 if absent. Of several goals the mean.
         """
-        goals, baselines = _sentences(goal), _sentences(baseline or [])
-        strength = (0.5 if baselines else 0.0) if alpha is None else float(alpha)
+        goals, baselines = _sentences(goal), [] if baseline is None else _sentences(baseline)
+        strength = (0.5 if baselines else 0.0) if alpha is None else fraction("alpha", alpha)
         key = (tuple(goals), tuple(baselines), strength)
         if key not in self._judges:
+            if len(self._judges) >= N_KEPT:
+                self._judges.clear()
             self._judges[key] = self.native.judge(goals, baselines, strength)
         return self._judges[key].score(_pictures(frames))
 
 
 def _sentences(prompts: str | Sequence[str]) -> list[str]:
-    return [prompts] if isinstance(prompts, str) else list(prompts)
+    return [sentence("prompt", prompt) for prompt in ([prompts] if isinstance(prompts, str) else prompts)]
 
 
 def _pictures(frames: np.ndarray) -> np.ndarray:

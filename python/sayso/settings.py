@@ -9,22 +9,18 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
+from sayso import _core
+from sayso.checks import choice, fraction, sentence, sides, whole
 from sayso.registration import describe
 from sayso.reward_model import RewardModel
 
 Reward = Literal["clip", "ground_truth", "none"] | RewardModel
 Obs = Literal["state", "pixels", "both"]
 
+OBSERVATIONS = ("state", "pixels", "both")
+# More steps than any episode has.
+UNLIMITED = 2**31 - 1
 SOURCES = {"clip": "language", "ground_truth": "ground_truth", "none": "none"}
-
-
-def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    """``value``, if it is one of ``allowed``."""
-    if value in allowed:
-        return value
-    near = difflib.get_close_matches(str(value), allowed, n=1)
-    meant = f"; did you mean '{near[0]}'?" if near else ""
-    raise ValueError(f"{name} = {value!r}; expected one of {', '.join(allowed)}{meant}")
 
 
 def autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
@@ -72,19 +68,24 @@ class Settings:
         self.reward_model = reward if isinstance(reward, RewardModel) else None
         if self.reward_model is None:
             choice("reward", reward, tuple(SOURCES))
-        choice("obs", obs, ("state", "pixels", "both"))
-        self.obs = obs
-        self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        self.obs = choice("obs", obs, OBSERVATIONS)
+        self.size = sides(size)
         self.about = describe(env_id, options)
         env: dict[str, Any] = {
             "id": env_id,
-            "n_envs": num_envs,
+            "n_envs": whole("num_envs", num_envs, 1, 100_000),
             "autoreset": autoreset,
             "observation": obs,
             "pixel_size": list(self.size),
             "device": self._device(device),
             "options": options or {},
         }
+        if goal is not None:
+            choice("goal", goal, tuple(self.about["goals"]))
+        if camera is not None:
+            choice("camera", camera, tuple(self.about["cameras"]))
+        if max_episode_steps is not None:
+            max_episode_steps = whole("max_episode_steps", max_episode_steps, 1, UNLIMITED)
         optional = {"goal": goal, "pixel_camera": camera, "max_episode_steps": max_episode_steps}
         env.update({key: value for key, value in optional.items() if value is not None})
         if self.reward_model is None:
@@ -92,19 +93,22 @@ class Settings:
         else:
             judge = {"source": "language", "model": self.reward_model.name}
         if prompt is not None:
-            judge["prompts"] = [prompt]
+            judge["prompts"] = [sentence("prompt", prompt)]
         if baseline is not None:
-            judge["baselines"] = [baseline]
+            judge["baselines"] = [sentence("baseline", baseline)]
         if alpha is not None:
-            judge["alpha"] = float(alpha)
-        self.json = json.dumps({"env": env, "reward": judge, "judge": {"every_n_steps": every}})
+            judge["alpha"] = fraction("alpha", alpha)
+        when = {"every_n_steps": whole("every", every, 1, UNLIMITED)}
+        self.json = json.dumps({"env": env, "reward": judge, "judge": when}, allow_nan=False)
+        # What the agent is told, and the goal that counts as success: a prompt may name another goal than the first.
+        self.task_description, self.goal_idx = _core.told(self.json)
 
     def _device(self, device: str | None) -> str:
         """The device to draw on: a reward model's frames are drawn where it reads them."""
         theirs = None if self.reward_model is None else self.reward_model.device
         if device is not None and theirs is not None and device != theirs:
             raise ValueError(f"device = {device!r}; the reward model is on {theirs!r}: give both the same")
-        return device or theirs or "cpu"
+        return device if device is not None else theirs or "cpu"
 
     @property
     def observation_space(self) -> spaces.Space:
@@ -135,12 +139,3 @@ class Settings:
 
 def _box(bounds: dict[str, np.ndarray]) -> spaces.Box:
     return spaces.Box(bounds["low"], bounds["high"], dtype=np.float32)
-
-
-def seed_of(seed: Any) -> int:
-    """A seed as Python's integer; NumPy's integers are taken too."""
-    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"seed = {seed!r}; expected an integer")
-    if not 0 <= int(seed) < 2**64:
-        raise ValueError(f"seed = {seed}; expected an integer of 0 or more, below 2**64")
-    return int(seed)

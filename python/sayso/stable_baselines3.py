@@ -72,9 +72,12 @@ class VectorEnvAdapter(VecEnv):
         dones = terminated | truncated
         told = vector_infos.rows(infos, self.num_envs)
         for i in np.flatnonzero(dones).tolist():
-            # What the vector tells of an ended env beside its end is about the next episode.
+            # What a vector tells of an ended env beside its end is about the next episode.
             end = told[i]
             told[i] = {**end.pop("final_info"), "terminal_observation": end.pop("final_obs")}
+            if "episode" in end:
+                # But for the statistics that Gymnasium's wrapper adds.
+                told[i]["episode"] = end.pop("episode")
             self.reset_infos[i] = end
         for info, is_truncated in zip(told, (truncated & ~terminated).tolist(), strict=True):
             info["TimeLimit.truncated"] = is_truncated
@@ -86,7 +89,8 @@ class VectorEnvAdapter(VecEnv):
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         """The picture of every env; ``None`` without a render mode."""
-        return self.envs.render() or [None] * self.num_envs
+        frames = self.envs.render()
+        return [None] * self.num_envs if frames is None else frames
 
     def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
         """An attribute of envs."""
@@ -104,7 +108,7 @@ class VectorEnvAdapter(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
     ) -> list[Any]:
-        """What envs say to a method."""
+        """What envs say to a method, which is called on all of a vector's."""
         return self._chosen(self.envs.unwrapped.call(method_name, *method_args, **method_kwargs), indices)
 
     def env_is_wrapped(

@@ -10,9 +10,10 @@ from gymnasium.vector.utils import batch_space
 
 from sayso import settings
 from sayso.batch import Batch
-from sayso.env import RENDER_SIZE
+from sayso.checks import choice, seed_of, whole
+from sayso.env import RENDER_SIZE, Env
 from sayso.errors import ResetNeededError
-from sayso.settings import Obs, Reward, refuse_unknown, seed_of
+from sayso.settings import UNLIMITED, Obs, Reward, refuse_unknown
 
 
 class VectorEnv(gymnasium.vector.VectorEnv):
@@ -53,8 +54,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     ) -> None:
         refuse_unknown(unknown, VectorEnv.__init__)
         mode = settings.autoreset_mode(autoreset_mode)
-        if seed_stride < 1:
-            raise ValueError(f"seed_stride = {seed_stride}; expected 1 or more")
+        self.render_mode = None if render_mode is None else choice("render_mode", render_mode, ("rgb_array",))
         made_of = settings.Settings(
             env_id,
             num_envs=num_envs,
@@ -73,15 +73,10 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             device=device,
             options=options,
         )
-        self.metadata = {
-            "render_modes": ["rgb_array"],
-            "render_fps": 15,
-            "autoreset_mode": mode,
-        }
+        self.metadata = {**Env.metadata, "autoreset_mode": mode}
         # Also by the name that Gymnasium's own vectors give it, for those who look there.
         self.autoreset_mode = mode
-        self.num_envs = num_envs
-        self.render_mode = render_mode
+        self.num_envs = num_envs = int(num_envs)
         self.single_observation_space = made_of.observation_space
         self.single_action_space = made_of.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -90,7 +85,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._metric_names = made_of.about["metric_names"]
         self._batch = Batch(made_of, num_envs, self.single_action_space)
         self._has_ended = np.zeros(num_envs, bool)
-        self._seed_stride = seed_stride
+        self._seed_stride = whole("seed_stride", seed_stride, 1, UNLIMITED)
 
     @property
     def goals(self) -> list[str]:
@@ -100,7 +95,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     @property
     def task_description(self) -> str:
         """What the agents are told: the goal's instruction, or ``prompt`` if it is none of the goals'."""
-        return self._batch.native.task_description
+        return self._batch.settings.task_description
 
     def reset(
         self,
@@ -113,7 +108,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         columns = self._batch.reset(self._seeds(seed), mask)
         started = np.ones(self.num_envs, bool) if mask is None else mask
         self._has_ended[started] = False
-        return self._batch.settings.observation(columns["observation"]), self._infos(columns, started)
+        return self._batch.settings.observation(columns["observation"]), self._infos(columns["info"], started)
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One control step of every env; rewards are f64 ``[num_envs]``."""
@@ -125,13 +120,13 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._has_ended = terminated | truncated
         everyone = np.ones(self.num_envs, bool)
         if self.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP and self._has_ended.any():
-            infos = self._infos(columns, ~self._has_ended)
-            infos["final_info"] = self._infos(columns, self._has_ended)
+            infos = self._infos(columns["restart_info"], everyone)
+            infos["final_info"] = self._infos(columns["info"], self._has_ended)
             infos["_final_info"] = self._has_ended.copy()
             infos["final_obs"] = self._final_observations(columns)
             infos["_final_obs"] = self._has_ended.copy()
         else:
-            infos = self._infos(columns, everyone)
+            infos = self._infos(columns["info"], everyone)
         observation = self._batch.settings.observation(columns["observation"])
         return observation, columns["reward"].astype(np.float64), terminated, truncated, infos
 
@@ -162,19 +157,20 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     def set_attr(self, name: str, values: Any) -> None:
         """Sets an attribute that all envs share; a list must hold one and the same value for each."""
         if isinstance(values, (list, tuple)):
-            if len(values) != self.num_envs or any(value != values[0] for value in values):
+            if len(values) != self.num_envs or any(value is not values[0] for value in values):
                 raise ValueError(f"{name} is shared by all envs: give one value")
             values = values[0]
         setattr(self, name, values)
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None] | None:
         """A seed for each env; ``None`` for one whose series goes on."""
-        if isinstance(seed, (list, tuple, np.ndarray)):
+        if isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, str):
             if len(seed) != self.num_envs:
                 raise ValueError(f"{len(seed)} seeds for {self.num_envs} envs")
             seeds = [None if one is None else seed_of(one) for one in seed]
         elif seed is not None:
             first = seed_of(seed)
+            seed_of(first + (self.num_envs - 1) * self._seed_stride)
             self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(first)
             return [first + i * self._seed_stride for i in range(self.num_envs)]
         elif self._batch.was_reset:
@@ -200,8 +196,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         return np.ascontiguousarray(mask)
 
     def _infos(self, columns: dict[str, Any], told: np.ndarray) -> dict[str, Any]:
-        success = columns["success"][:, self._batch.native.goal_idx]
-        values = {"success": success, "is_success": success.copy()}
+        success = columns["success"][:, self._batch.settings.goal_idx]
+        values = {"success": success, "is_success": success}
         values.update({name: columns["metrics"][:, i] for i, name in enumerate(self._metric_names)})
         infos: dict[str, Any] = {}
         for name, column in values.items():

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from sayso.checks import fraction, sentence, whole
 from sayso.reward_model import RewardModel
 
 
@@ -21,11 +22,14 @@ class _Language:
         alpha: float | None,
         every: int | Literal["episode_end"],
     ) -> None:
-        if every != "episode_end" and not (isinstance(every, int) and every > 0):
-            raise ValueError(f"every = {every!r}; expected a number of steps above 0, or 'episode_end'")
+        for name, prompts in (("goal", goal), ("baseline", baseline)):
+            for prompt in [prompts] if isinstance(prompts, str) else prompts or []:
+                sentence(name, prompt)
+        if not isinstance(model, (str, RewardModel)):
+            raise TypeError(f"model = {model!r}; expected a sayso.RewardModel, or its name")
         self.model = RewardModel(model) if isinstance(model, str) else model
-        self.prompts = (goal, baseline, alpha)
-        self.every = every
+        self.prompts = (goal, baseline, None if alpha is None else fraction("alpha", alpha))
+        self.every = every if every == "episode_end" else whole("every", every, 1, 2**31 - 1)
 
     def score(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         return self.model.score(np.stack(frames), *self.prompts)
@@ -107,9 +111,12 @@ class VectorLanguageReward(gymnasium.vector.VectorWrapper):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts episodes, all or those of ``options["reset_mask"]``."""
-        started = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, bool)))
+        # Gymnasium's own vectors take the mask out of the options.
+        mask = (options or {}).get("reset_mask")
+        result = self.env.reset(seed=seed, options=options)
+        started = np.ones(self.num_envs, bool) if mask is None else mask
         self._n_steps[started], self._held[started], self._has_ended[started] = 0, 0.0, False
-        return self.env.reset(seed=seed, options=options)
+        return result
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every env, with the sentence's rewards."""

@@ -6,8 +6,6 @@ use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use sayso::Error;
-use sayso::envs::EnvError;
-use sayso::sim::SimError;
 
 use crate::process::threads;
 
@@ -24,23 +22,24 @@ pub fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// The exception for an error: what was asked for wrongly is a `ValueError`.
 pub fn raise(error: impl Into<Error>) -> PyErr {
     let error = error.into();
-    let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+    // The command line's options are not ours.
+    let hint = error
+        .hint()
+        .filter(|hint| !hint.contains("--"))
+        .map_or_else(String::new, |hint| format!(" ({hint})"));
     let text = format!("{error}{hint}");
-    match &error {
-        Error::Env(EnvError::Sim(
-            SimError::Gpu(_)
-            | SimError::GpuLost { .. }
-            | SimError::GpuMemory { .. }
-            | SimError::GpuLimit { .. }
-            | SimError::NoGpu { .. },
-        )) => DeviceError::new_err(text),
-        _ if error.is_internal() => SaysoError::new_err(text),
-        _ => PyValueError::new_err(text),
+    if error.is_device() {
+        DeviceError::new_err(text)
+    } else if error.is_internal() {
+        SaysoError::new_err(text)
+    } else {
+        PyValueError::new_err(text)
     }
 }
 
-/// Does native work without the interpreter's lock, on this process's own threads. A panic in it, which would be no fault of the caller's, is a `SaysoError`: pyo3's
-/// own exception for it passes by every `except Exception`, and would end a worker that could go on.
+/// Does native work without the interpreter's lock, on this process's own threads. A panic in it, which would be no fault of
+/// the caller's, is a `SaysoError`: pyo3's own exception for it passes by every `except Exception`, and would end a worker that
+/// could go on.
 pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> PyResult<T> + Send) -> PyResult<T> {
     let threads = threads()?;
     let done = py.detach(|| catch_unwind(AssertUnwindSafe(|| threads.install(work))));

@@ -1,5 +1,5 @@
-//! `sayso._core`: batches of envs and reward models for Python. Configuration goes in as JSON, columns come out as NumPy arrays that own their
-//! memory; everything else is the façade's.
+//! `sayso._core`: batches of envs and reward models for Python. Configuration goes in as JSON, columns come out as NumPy arrays
+//! that own their memory; everything else is the façade's.
 
 mod errors;
 mod process;
@@ -23,6 +23,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<reward_model::Judge>()?;
     module.add_function(wrap_pyfunction!(vec_env::env_ids, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::describe, module)?)?;
+    module.add_function(wrap_pyfunction!(vec_env::told, module)?)?;
     module.add_function(wrap_pyfunction!(errors::panic, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())

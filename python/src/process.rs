@@ -1,5 +1,6 @@
 //! What a process has of its own and a fork of it has not: threads, and what a device's driver keeps.
 
+use std::ops::{Deref, DerefMut};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +11,8 @@ use sayso::sim::render::DrawOn;
 
 use crate::errors::{DeviceError, SaysoError};
 
-/// The threads that do all native work, and their process. Of rayon's own pool a fork would have the memory without the threads,
-/// and wait for them for ever.
+/// The threads that native work enters by, and their process. Of rayon's own pool a fork would have the memory without the
+/// threads, and wait for them for ever.
 static THREADS: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 
 /// The process that used a graphics processor; 0 if none did.
@@ -47,5 +48,41 @@ pub fn use_device(device: &DrawOn) -> PyResult<()> {
              reset no environment on a graphics processor before the fork",
         )),
         _ => Ok(()),
+    }
+}
+
+/// Something with threads of its own, which only the process that made it may wait for: a fork leaves it be when it is done.
+pub struct OfProcess<T> {
+    /// `None` only while it is dropped.
+    value: Option<T>,
+    process: u32,
+}
+
+impl<T> OfProcess<T> {
+    /// Made by this process.
+    pub fn new(value: T) -> Self {
+        Self { value: Some(value), process: process::id() }
+    }
+}
+
+impl<T> Deref for OfProcess<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<T> DerefMut for OfProcess<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl<T> Drop for OfProcess<T> {
+    fn drop(&mut self) {
+        if self.process != process::id() {
+            std::mem::forget(self.value.take());
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::process::use_device;
 #[pyclass(module = "sayso._core", frozen)]
 pub struct RewardModel {
     model: Arc<CheckpointModel>,
+    device: DrawOn,
 }
 
 #[pymethods]
@@ -30,11 +31,12 @@ impl RewardModel {
     #[new]
     fn new(py: Python<'_>, name: &str, device: &str) -> PyResult<Self> {
         let device: DrawOn = device.parse().map_err(|error: SimError| raise(EnvError::from(error)))?;
-        use_device(&device.clone().resolve())?;
-        let env = EnvConfig { device, ..EnvConfig::default() };
+        let device = device.resolve();
+        use_device(&device)?;
+        let env = EnvConfig { device: device.clone(), ..EnvConfig::default() };
         let model =
             detached(py, || models::load(name, &setup::judge_device(&env).map_err(raise)?).map_err(raise))?;
-        Ok(Self { model })
+        Ok(Self { model, device })
     }
 
     /// Height and width that the image tower reads, in pixels.
@@ -56,6 +58,7 @@ impl RewardModel {
         py: Python<'py>,
         frames: PyReadonlyArray4<'py, u8>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        use_device(&self.device)?;
         let frames = pictures(&frames)?;
         let embedded = detached(py, || self.model.embed_frames(&fitted(&self.model, frames)).map_err(raise))?;
         rows(py, embedded)
@@ -67,15 +70,17 @@ impl RewardModel {
         py: Python<'py>,
         prompts: Vec<String>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        use_device(&self.device)?;
         let embedded = detached(py, || self.model.embed_prompts(&prompts).map_err(raise))?;
         rows(py, embedded)
     }
 
     /// The judge of a goal: cosine similarity, with goal-baseline regularisation of strength `alpha`.
     fn judge(&self, py: Python<'_>, goal: Vec<String>, baseline: Vec<String>, alpha: f32) -> PyResult<Judge> {
+        use_device(&self.device)?;
         let config = GoalBaselineConfig { goal, baseline, alpha };
         let reward = detached(py, || LanguageReward::new(self.model.clone(), &config).map_err(raise))?;
-        Ok(Judge { model: self.model.clone(), reward })
+        Ok(Judge { model: self.model.clone(), device: self.device.clone(), reward })
     }
 }
 
@@ -90,6 +95,7 @@ impl RewardModel {
 #[pyclass(module = "sayso._core", frozen)]
 pub struct Judge {
     model: Arc<CheckpointModel>,
+    device: DrawOn,
     reward: LanguageReward,
 }
 
@@ -101,6 +107,7 @@ impl Judge {
         py: Python<'py>,
         frames: PyReadonlyArray4<'py, u8>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        use_device(&self.device)?;
         let frames = pictures(&frames)?;
         let mut rewards = Vec::new();
         detached(py, || {
@@ -114,10 +121,11 @@ fn pictures(frames: &PyReadonlyArray4<'_, u8>) -> PyResult<Frames> {
     let array = frames.as_array();
     let (n, height, width, channels) = array.dim();
     let pixels = array.iter().copied().collect();
-    let frames = (channels == Frames::N_CHANNELS).then(|| Frames::from_pixels(n, height, width, pixels));
+    let are_pictures = channels == Frames::N_CHANNELS && height > 0 && width > 0;
+    let frames = are_pictures.then(|| Frames::from_pixels(n, height, width, pixels));
     frames.flatten().ok_or_else(|| {
         PyValueError::new_err(format!(
-            "frames have shape {:?}; expected [n, height, width, 3]",
+            "frames have shape {:?}; expected [n, height, width, 3], none of them 0 but n",
             array.shape()
         ))
     })

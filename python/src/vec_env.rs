@@ -1,5 +1,6 @@
 //! A batch of envs.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use numpy::{PyArray1, PyArrayMethods as _, PyReadonlyArray1, PyReadonlyArray2};
@@ -8,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use sayso::config::{Layers, RewardKind, RunConfig, presets};
 use sayso::envs::{
-    Actions, AutoresetMode, EnvConfig, Observations, ResetOptions, RewardSource, Seed, Space, StepBatch,
-    VectorEnv as _, registry,
+    Actions, AutoresetMode, EnvConfig, EnvError, Observations, ResetOptions, RewardSource, Seed, Space,
+    StepBatch, StepInfo, VectorEnv as _, registry,
 };
 use sayso::rewards::{CheckpointModel, FrameReward};
 use sayso::sim::Frames;
@@ -17,8 +18,11 @@ use sayso::sim::render::DrawOn;
 use sayso::{models, setup};
 
 use crate::errors::{detached, raise};
-use crate::process::use_device;
+use crate::process::{OfProcess, use_device};
 use crate::reward_model::RewardModel;
+
+/// Rows and columns that a picture may have.
+const PIXELS: RangeInclusive<usize> = 1..=4096;
 
 /// Ids of all environments, without `sayso/`.
 #[pyfunction]
@@ -29,7 +33,7 @@ pub fn env_ids() -> Vec<&'static str> {
 /// What is fixed about an environment with some options (JSON), before any world is made.
 #[pyfunction]
 pub fn describe<'py>(py: Python<'py>, id: &str, options: &str) -> PyResult<Bound<'py, PyDict>> {
-    let task = registry::task(id, &table(options)?).map_err(raise)?;
+    let task = registry::task(id, &table("options", options)?).map_err(raise)?;
     let spec = task.spec();
     let dict = PyDict::new(py);
     dict.set_item("summary", spec.summary)?;
@@ -38,6 +42,10 @@ pub fn describe<'py>(py: Python<'py>, id: &str, options: &str) -> PyResult<Bound
     dict.set_item(
         "instructions",
         spec.goals.iter().map(|goal| goal.instruction.clone()).collect::<Vec<_>>(),
+    )?;
+    dict.set_item(
+        "goal_prompts",
+        spec.goals.iter().map(|goal| goal.goal_prompt.clone()).collect::<Vec<_>>(),
     )?;
     dict.set_item("metric_names", &spec.metric_names)?;
     dict.set_item("state_names", &spec.state_names)?;
@@ -61,14 +69,14 @@ fn bounds<'py>(py: Python<'py>, space: &Space) -> PyResult<Bound<'py, PyDict>> {
     Ok(dict)
 }
 
-fn table(json: &str) -> PyResult<toml::Table> {
-    serde_json::from_str(json).map_err(|error| PyValueError::new_err(format!("options: {error}")))
+fn table(what: &str, json: &str) -> PyResult<toml::Table> {
+    serde_json::from_str(json).map_err(|error| PyValueError::new_err(format!("{what}: {error}")))
 }
 
-/// The configuration of a run around an env of default settings, with `settings` (JSON) laid over it.
-fn resolve(settings: &str) -> PyResult<(RunConfig, bool)> {
+/// The configuration of a run around an env of default settings, with `settings` laid over it.
+fn resolve(settings: toml::Table) -> PyResult<(RunConfig, bool)> {
     let mut above = Layers::default();
-    above.add(table(settings)?);
+    above.add(settings);
     let has_reward = above.get_str("reward.source") != Some("none");
     if !has_reward {
         above.set("reward.source", "ground_truth");
@@ -97,13 +105,30 @@ fn reward_source(config: &RunConfig, model: Option<Arc<CheckpointModel>>) -> PyR
     Ok(judge.map_or(RewardSource::GroundTruth, |judge| RewardSource::Language(judge, config.judge.clone())))
 }
 
+/// What the agent of some settings (JSON) is told, and the index of its goal among the task's; makes nothing, and opens no device.
+#[pyfunction]
+pub fn told(settings: &str) -> PyResult<(String, usize)> {
+    let mut settings = table("settings", settings)?;
+    if let Some(env) = settings.get_mut("env").and_then(toml::Value::as_table_mut) {
+        let device = env.insert("device".to_owned(), "cpu".into());
+        let device = device.as_ref().and_then(toml::Value::as_str).unwrap_or("cpu");
+        device.parse::<DrawOn>().map_err(|error| raise(EnvError::from(error)))?;
+    }
+    let (config, _) = resolve(settings)?;
+    let task = registry::task(&config.env.id, &config.env.options).map_err(raise)?;
+    let goals = &task.spec().goals;
+    let goal_idx = goals.iter().position(|goal| Some(&goal.name) == config.env.goal.as_ref()).unwrap_or(0);
+    let is_own = config.sentence() != goals[goal_idx].goal_prompt;
+    let told = if is_own { config.sentence() } else { &goals[goal_idx].instruction };
+    Ok((told.to_owned(), goal_idx))
+}
+
 /// Envs that step together.
 #[pyclass(module = "sayso._core")]
 pub struct VecEnv {
-    env: sayso::envs::VecEnv,
+    env: OfProcess<sayso::envs::VecEnv>,
     device: DrawOn,
     video_camera: &'static str,
-    task_description: String,
 }
 
 #[pymethods]
@@ -115,28 +140,13 @@ impl VecEnv {
     fn new(py: Python<'_>, settings: &str, model: Option<PyRef<'_, RewardModel>>) -> PyResult<Self> {
         let model = model.map(|model| model.shared());
         detached(py, || {
-            let (config, has_reward) = resolve(settings)?;
+            let (config, has_reward) = resolve(table("settings", settings)?)?;
             use_device(&config.env.device)?;
             let source = if has_reward { reward_source(&config, model)? } else { RewardSource::None };
             let env = sayso::envs::VecEnv::new(&config.env, source).map_err(raise)?;
             let video_camera = env.task_spec().video_camera;
-            let goal = &env.task_spec().goals[env.goal_idx()];
-            let is_own = config.sentence() != goal.goal_prompt;
-            let task_description = if is_own { config.sentence() } else { &goal.instruction }.to_owned();
-            Ok(Self { env, device: config.env.device, video_camera, task_description })
+            Ok(Self { env: OfProcess::new(env), device: config.env.device, video_camera })
         })
-    }
-
-    /// What the agent is told: the goal's instruction, or the sentence that was given instead of the goal's own.
-    #[getter]
-    fn task_description(&self) -> &str {
-        &self.task_description
-    }
-
-    /// Index of the goal among the task's.
-    #[getter]
-    fn goal_idx(&self) -> usize {
-        self.env.goal_idx()
     }
 
     /// Starts episodes; `seeds` has one for each env or `None`, `mask` says in which. Returns the columns.
@@ -186,6 +196,14 @@ impl VecEnv {
         width: usize,
         camera: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        if ![height, width].iter().all(|side| PIXELS.contains(side)) {
+            let said = format!(
+                "a picture of {height} by {width}; expected {} to {} by as many",
+                PIXELS.start(),
+                PIXELS.end()
+            );
+            return Err(PyValueError::new_err(said));
+        }
         let camera = camera.unwrap_or(self.video_camera).to_owned();
         use_device(&self.device)?;
         let frames = detached(py, || self.env.render(&camera, height, width).map_err(raise))?;
@@ -214,27 +232,44 @@ impl VecEnv {
     /// The columns as arrays that take over their memory.
     fn columns<'py>(&self, py: Python<'py>, batch: StepBatch) -> PyResult<Bound<'py, PyDict>> {
         let n_envs = self.env.n_envs();
-        let StepBatch { observations, rewards, terminated, truncated, final_observations, info } = batch;
+        let StepBatch {
+            observations,
+            rewards,
+            terminated,
+            truncated,
+            final_observations,
+            info,
+            restart_info,
+        } = batch;
         let dict = PyDict::new(py);
         dict.set_item("observation", observation(py, observations, n_envs)?)?;
-        if self.env.autoreset_mode() == AutoresetMode::SameStep {
+        let has_ended = terminated.iter().chain(&truncated).any(|&has_ended| has_ended);
+        if has_ended && self.env.autoreset_mode() == AutoresetMode::SameStep {
             dict.set_item("final_observation", observation(py, final_observations, n_envs)?)?;
+            dict.set_item("restart_info", info_columns(py, restart_info, n_envs)?)?;
         }
         dict.set_item("reward", PyArray1::from_vec(py, rewards))?;
         dict.set_item("terminated", PyArray1::from_vec(py, terminated))?;
         dict.set_item("truncated", PyArray1::from_vec(py, truncated))?;
-        let rows = |width: usize| [n_envs, width / n_envs];
-        let (n_success, n_metrics) = (info.success.len(), info.metrics.len());
-        dict.set_item("success", PyArray1::from_vec(py, info.success).reshape(rows(n_success))?)?;
-        let truth = info.ground_truth_reward;
-        let n_truth = truth.len();
-        dict.set_item("ground_truth_reward", PyArray1::from_vec(py, truth).reshape(rows(n_truth))?)?;
-        dict.set_item("metrics", PyArray1::from_vec(py, info.metrics).reshape(rows(n_metrics))?)?;
-        dict.set_item("episode_steps", PyArray1::from_vec(py, info.episode_steps))?;
-        dict.set_item("is_reset", PyArray1::from_vec(py, info.is_reset))?;
-        dict.set_item("quarantined", PyArray1::from_vec(py, info.quarantined))?;
+        dict.set_item("info", info_columns(py, info, n_envs)?)?;
         Ok(dict)
     }
+}
+
+/// Success and ground-truth reward by goal, metrics, and bookkeeping.
+fn info_columns(py: Python<'_>, info: StepInfo, n_envs: usize) -> PyResult<Bound<'_, PyDict>> {
+    let StepInfo { success, ground_truth_reward, metrics, episode_steps, is_reset, quarantined } = info;
+    let rows = |len: usize| [n_envs, len / n_envs];
+    let dict = PyDict::new(py);
+    let (n_success, n_rewards, n_metrics) = (success.len(), ground_truth_reward.len(), metrics.len());
+    dict.set_item("success", PyArray1::from_vec(py, success).reshape(rows(n_success))?)?;
+    let ground_truth_reward = PyArray1::from_vec(py, ground_truth_reward);
+    dict.set_item("ground_truth_reward", ground_truth_reward.reshape(rows(n_rewards))?)?;
+    dict.set_item("metrics", PyArray1::from_vec(py, metrics).reshape(rows(n_metrics))?)?;
+    dict.set_item("episode_steps", PyArray1::from_vec(py, episode_steps))?;
+    dict.set_item("is_reset", PyArray1::from_vec(py, is_reset))?;
+    dict.set_item("quarantined", PyArray1::from_vec(py, quarantined))?;
+    Ok(dict)
 }
 
 /// An array, or `None` for what is not observed.

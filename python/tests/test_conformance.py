@@ -79,6 +79,22 @@ def test_a_slot_of_a_vector_lives_as_it_would_alone(env_id):
             ended[i] = any(flags)
 
 
+def test_an_end_in_the_last_allowed_step_is_told_as_gymnasium_tells_it():
+    # The pole falls some steps after the reset; an episode may be as long as that, and no longer.
+    def lived(env):
+        env.reset(seed=0)
+        ends = []
+        while not ends or not any(ends[-1]):
+            ends.append(env.step(1)[2:4])
+        return ends
+
+    free = lived(gymnasium.make("sayso/CartPole-v1"))
+    assert free[-1] == (True, False)
+    limited = lived(gymnasium.make("sayso/CartPole-v1", max_episode_steps=len(free)))
+    own = lived(sayso.Env("CartPole-v1", max_episode_steps=len(free)))
+    assert own == limited == [*free[:-1], (True, True)]
+
+
 @pytest.mark.parametrize("env_id", IDS)
 def test_same_step_tells_the_last_observation(env_id):
     make = lambda mode: gymnasium.make_vec(  # noqa: E731
@@ -95,8 +111,10 @@ def test_same_step_tells_the_last_observation(env_id):
     assert infos["_final_obs"].all() and infos["_final_info"].all()
     assert all(np.array_equal(infos["final_obs"][i], last[i]) for i in range(2))
     assert set(infos["final_info"]) >= {"success", "_success", "is_success"}
-    assert not infos["_success"].any(), "the row of a finished env tells of its new episode"
-    assert np.array_equal(observation, following.step(actions)[0])
+    started, *_, start_infos = following.step(actions)
+    assert np.array_equal(observation, started)
+    for key, column in start_infos.items():
+        assert np.array_equal(infos[key], column), f"{key}: the row of an ended env tells of its new episode"
 
 
 def test_disabled_autoreset_wants_a_mask():
@@ -167,6 +185,83 @@ def test_each_goal_has_its_own_sentence(env_id):
     assert len(told) == len(goals) == len({tuple(rewards) for rewards in told.values()})
     own = gymnasium.make(env_id, prompt="anything at all", baseline="a scene")
     assert own.unwrapped.task_description == "anything at all"
+
+
+@pytest.mark.parametrize("n_steps", [20, 120])
+def test_episodes_are_as_long_as_was_asked_for(n_steps):
+    def length(step, reset):
+        reset(seed=0)
+        for n in range(1, 300):
+            *_, truncated, _ = step(np.zeros(3, np.float32))
+            if np.any(truncated):
+                return n
+
+    env = gymnasium.make("sayso/Reach-v0", max_episode_steps=n_steps)
+    assert length(env.step, env.reset) == n_steps
+    own = sayso.Env(max_episode_steps=n_steps)
+    assert length(own.step, own.reset) == n_steps
+    for how in ("sync", "vector_entry_point"):
+        envs = gymnasium.make_vec("sayso/Reach-v0", 2, how, max_episode_steps=n_steps)
+        assert length(lambda action: envs.step(np.stack([action] * 2)), envs.reset) == n_steps  # noqa: B023
+    env = gymnasium.make("sayso/Reach-v0")
+    assert length(env.step, env.reset) == 50
+
+
+BAD_ARGUMENTS = [
+    *({"size": size} for size in ("64", (1, 2, 3), (64,), 1.5, None, True, -1, 0, 10**6, (16, 0))),
+    *({"every": every} for every in (0, -1, 1.5, True, None, "episode_end")),
+    *({"alpha": alpha} for alpha in (2.0, -0.1, float("nan"), "0.5", True)),
+    *({"prompt": prompt} for prompt in ("", "  ", 3)),
+    *({"max_episode_steps": n} for n in (0, -1, 10**20, True, 1.5)),
+    {"baseline": ""},
+    {"camera": "nope"},
+    {"render_mode": "human"},
+    {"device": ""},
+    {"device": "tpu"},
+    {"options": []},
+    {"goal": "purple"},
+]
+
+
+@pytest.mark.parametrize("kwargs", BAD_ARGUMENTS, ids=str)
+@pytest.mark.parametrize("kind", [sayso.Env, sayso.VectorEnv])
+def test_bad_arguments_are_refused_by_name_before_anything_is_made(kwargs, kind):
+    [name] = kwargs
+    with pytest.raises((ValueError, TypeError), match=name):
+        kind(reward="clip", obs="pixels", **kwargs)
+
+
+@pytest.mark.parametrize("num_envs", [0, -1, 2**40, 2**64, None, True, 1.5, "2"])
+def test_bad_numbers_of_envs_are_refused(num_envs):
+    with pytest.raises(ValueError, match="num_envs"):
+        sayso.VectorEnv(num_envs)
+    with pytest.raises(ValueError, match="seed_stride"):
+        sayso.VectorEnv(2, seed_stride=0 if num_envs == 0 else "2")
+
+
+def test_numbers_of_numpy_are_numbers():
+    two = np.int64(2)
+    envs = sayso.VectorEnv(two, every=two, max_episode_steps=two, seed_stride=two, size=np.int64(16), obs="pixels")
+    observation, _ = envs.reset(seed=np.uint8(3))
+    assert observation.shape == (2, 16, 16, 3)
+    assert np.array_equal(envs.reset(seed=range(3, 7, 2))[0], observation)
+    with pytest.raises(ValueError, match="below"):
+        envs.reset(seed=2**64 - 1)
+
+
+def test_what_the_agent_is_told_needs_no_world():
+    env = sayso.Env(prompt="the gripper touching the blue ball", reward="clip", model="nowhere")
+    assert env.task_description == "touch the blue ball"
+    env.close()
+    assert env.goals == ["red", "green", "blue"] and env.task_description
+
+
+@pytest.mark.parametrize("actions", [[[1, 2], [3]], np.full((2, 3), 1e300), np.full((2, 3), "a")])
+def test_wrong_actions_of_a_vector_are_explained(actions):
+    envs = sayso.VectorEnv(2)
+    envs.reset(seed=0)
+    with pytest.raises(sayso.ActionError):
+        envs.step(actions)
 
 
 def test_wrong_arguments_are_explained():

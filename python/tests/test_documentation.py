@@ -1,4 +1,4 @@
-"""The pages under docs/python say everything that can be called, and nothing that cannot."""
+"""The pages under docs/python name everything that can be called, link to what exists, and show code that is Python."""
 
 import inspect
 import re
@@ -19,6 +19,8 @@ PUBLIC = [
     lerobot.make_envs,
     lerobot.LeRobotVectorEnv,
     conformance.check_vector_env,
+    conformance.examine,
+    conformance.ConformanceError,
     conformance.Subject,
 ]
 

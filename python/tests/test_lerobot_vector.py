@@ -110,5 +110,14 @@ def test_what_lerobot_cannot_use_is_refused():
     ]:
         with pytest.raises(ValueError, match=said):
             make_envs(1, **settings)
-    with pytest.raises(TypeError, match="did you mean 'reward'"):
-        make_envs(1, rewrd="clip")
+    for settings, said in [
+        ({"rewrd": "clip"}, "did you mean 'reward'"),
+        ({"autoreset_mode": "same_step"}, "autoreset_mode"),
+        ({"render_mode": None}, "render_mode"),
+    ]:
+        with pytest.raises(TypeError, match=said):
+            make_envs(1, **settings)
+    with pytest.raises(ValueError, match="num_envs"):
+        make_envs(0)
+    with pytest.raises(ValueError, match="cameras"):
+        make_envs(1, cameras="nope")

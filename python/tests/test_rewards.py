@@ -115,6 +115,31 @@ def test_a_model_can_be_given_as_the_reward():
     assert isinstance(env.step(env.action_space.sample())[1], float)
 
 
+def test_wrong_sentences_are_explained():
+    model = sayso.RewardModel()
+    for wrong in ({"goal": ""}, {"goal": GOAL, "baseline": ""}, {"goal": GOAL, "baseline": BASELINE, "alpha": 9}):
+        with pytest.raises(ValueError, match="prompt|alpha"):
+            model.score(frames(), **wrong)
+    with pytest.raises(ValueError, match="expected"):
+        model.embed(frames(2, 0))
+    env = gymnasium.make("sayso/Reach-v0", render_mode="rgb_array")
+    for kwargs, kind in (({"goal": ""}, ValueError), ({"alpha": 9}, ValueError), ({"model": 3}, TypeError), ({"every": True}, ValueError)):
+        with pytest.raises(kind):
+            LanguageReward(env, **({"goal": GOAL} | kwargs))
+
+
+def test_a_refused_reset_changes_nothing():
+    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=3, render_mode="rgb_array")
+    envs = VectorLanguageReward(envs, GOAL, BASELINE, every=2)
+    envs.reset(seed=0)
+    actions = np.zeros(envs.action_space.shape, np.float32)
+    for wrong in (np.array([1, 0, 0]), np.ones(5, bool)):
+        with pytest.raises(ValueError, match="reset_mask"):
+            envs.reset(options={"reset_mask": wrong})
+    envs.step(actions)
+    assert envs.step(actions)[1].all()
+
+
 def test_scores_can_be_rarer_than_steps():
     often, rarely, plain = (
         gymnasium.make("sayso/Reach-v0", reward="clip", **kwargs) for kwargs in ({}, {"every": 3}, {"alpha": 0.0})
@@ -128,7 +153,7 @@ def test_scores_can_be_rarer_than_steps():
     assert held[:2] == [0.0, 0.0] and held[2] == held[3] == held[4] and held[5] == held[6]
     assert held[2] == rewards[0][2] and held[5] == rewards[0][5] and held[2] != held[5]
     assert rewards[2] != rewards[0]
-    for wrong, said in (({"every": 0}, "every_n_steps"), ({"alpha": 2.0}, "alpha")):
+    for wrong, said in (({"every": 0}, "every"), ({"alpha": 2.0}, "alpha")):
         with pytest.raises(ValueError, match=said):
             gymnasium.make("sayso/Reach-v0", reward="clip", **wrong).unwrapped.reset()
 

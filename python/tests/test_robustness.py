@@ -125,8 +125,13 @@ if __name__ == "__main__":
         # An environment that has run goes on in the child where the parent left it.
         child = context.Process(target=lambda: results.put(envs.step(envs.action_space.sample() * 0)[1].tolist()))
         child.start()
+        # Closing one there leaves what belongs to the parent alone.
+        closing = context.Process(target=lambda: (envs.close(), results.put("closed")))
         assert results.get(timeout=60) == envs.step(envs.action_space.sample() * 0)[1].tolist()
         child.join()
+        closing.start()
+        assert results.get(timeout=60) == "closed"
+        closing.join()
     print("same")
 """
 

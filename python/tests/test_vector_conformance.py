@@ -49,6 +49,14 @@ class OneSeedForAll(SyncVectorEnv):
         return super().reset(seed=[seed] * self.num_envs if isinstance(seed, int) else seed, options=options)
 
 
+class Repetitive(SyncVectorEnv):
+    """Without a seed, starts with the last one again."""
+
+    def reset(self, *, seed=None, options=None):
+        self.last = seed or getattr(self, "last", None)
+        return super().reset(seed=self.last, options=options)
+
+
 class Talkative(SyncVectorEnv):
     def step(self, actions):
         actions[0] = actions[-1]
@@ -107,6 +115,7 @@ class Stubborn(SyncVectorEnv):
 FAULTS = [
     ("results_are_not_overwritten", Overwriting),
     ("seeds", OneSeedForAll),
+    ("seeds", Repetitive),
     ("slots_are_independent", Talkative),
     ("info_masks", Unmasked),
     ("interface", Listed),
@@ -138,6 +147,19 @@ def test_all_that_is_broken_is_told_at_once():
     assert only["next_step"] == "passed" and only["same_step"] == only["disabled"] == "skipped"
     with pytest.raises(ConformanceError, match="no episode ended within 5 steps"):
         check_vector_env(sync_vector, max_steps=5)
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize("make", [sync_vector, sayso_vector("sayso/CartPole-v1")])
+def test_a_vector_with_one_mode_passes_what_is_about_it(make, mode):
+    outcome = check_vector_env(make, modes=(mode,))
+    assert "passed" in outcome.values() and set(outcome.values()) == {"passed", "skipped"}
+
+
+def test_a_subject_is_checked_itself():
+    for wrong in ({"num_envs": 1}, {"modes": ()}):
+        with pytest.raises(ValueError, match="2 or more"):
+            Subject(sync_vector, **wrong)
 
 
 def test_the_suite_runs_from_a_shell(capsys):

@@ -53,6 +53,7 @@ def test_the_adapter_says_what_its_own_vector_says(native, obs):
             for key in a.keys() - {"episode"}:
                 expect_same(a[key], b[key])
             assert a.get("episode", {}).get("r") == b.get("episode", {}).get("r")
+        assert adapted.reset_infos == own.reset_infos
         n_ended += ours[2].sum()
     assert n_ended > 3
 
@@ -65,6 +66,15 @@ def expect_same(a, b):
         return
     assert np.array_equal(a, b)
     assert np.asarray(a).dtype == np.asarray(b).dtype
+
+
+def test_statistics_of_gymnasiums_own_are_told():
+    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=2, autoreset_mode="same_step", max_episode_steps=3)
+    adapted = VectorEnvAdapter(gymnasium.wrappers.vector.RecordEpisodeStatistics(envs))
+    adapted.reset()
+    for _ in range(3):
+        *_, infos = adapted.step(np.zeros((2, 3), np.float32))
+    assert [info["episode"]["l"] for info in infos] == [3, 3]
 
 
 def test_what_it_asks_of_its_envs():

@@ -150,7 +150,7 @@ fn corners(centre: Vec3, axes: [Vec3; 3], nearest: f32) -> [[f32; 2]; 2] {
         if CUT <= p.z {
             see(p);
         }
-        if nearest < CUT {
+        if nearest < NEAR {
             for axis in 0..3 {
                 // The edge to the corner on the other side, looked at from its end in front.
                 let q = p - 2.0 * side(axis);

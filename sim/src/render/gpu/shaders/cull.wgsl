@@ -55,7 +55,7 @@ fn box_extent(nearest: f32, centre: vec3f, half_axes: array<vec3f, 3>) -> Extent
             extent.x = joined(extent.x, vec2f(p.x / p.z));
             extent.y = joined(extent.y, vec2f(p.y / p.z));
         }
-        if (nearest < CUT) {
+        if (nearest < NEAR) {
             for (var axis = 0u; axis < 3u; axis++) {
                 // The edge to the corner on the other side, looked at from its end in front.
                 let q = p - 2.0 * sides[axis];
