@@ -24,7 +24,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(vec_env::env_ids, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::describe, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::told, module)?)?;
-    module.add_function(wrap_pyfunction!(errors::panic, module)?)?;
+    module.add_function(wrap_pyfunction!(process::panic, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a process has of its own and a fork of it has not: threads, and what a device's driver keeps.
 
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +20,7 @@ static THREADS: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 static GPU_USER: AtomicU32 = AtomicU32::new(0);
 
 /// The threads of this process, as many as there are cores or as `RAYON_NUM_THREADS` says.
-pub fn threads() -> PyResult<Arc<ThreadPool>> {
+fn threads() -> PyResult<Arc<ThreadPool>> {
     let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((process, pool)) = threads.as_ref()
         && *process == process::id()
@@ -31,6 +32,25 @@ pub fn threads() -> PyResult<Arc<ThreadPool>> {
     // What a fork inherited has nobody to say goodbye to.
     std::mem::forget(threads.replace((process::id(), pool.clone())));
     Ok(pool)
+}
+
+/// Does native work without the interpreter's lock, on this process's own threads. A panic in it, which would be no fault of
+/// the caller's, is a `SaysoError`: pyo3's own exception for it passes by every `except Exception`, and would end a worker that
+/// could go on.
+pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> PyResult<T> + Send) -> PyResult<T> {
+    let threads = threads()?;
+    let done = py.detach(|| catch_unwind(AssertUnwindSafe(|| threads.install(work))));
+    done.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(SaysoError::new_err(format!("a fault in Sayso itself: {said} (please report it)")))
+    })
+}
+
+/// Panics, so that a test can see what becomes of it.
+#[pyfunction]
+pub fn panic(py: Python<'_>) -> PyResult<()> {
+    detached(py, || panic!("as asked"))
 }
 
 /// Says that this process uses what `device` stands for.

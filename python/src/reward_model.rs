@@ -15,8 +15,8 @@ use sayso::sim::render::DrawOn;
 use sayso::sim::{Frames, SimError};
 use sayso::{models, setup};
 
-use crate::errors::{detached, raise};
-use crate::process::use_device;
+use crate::errors::raise;
+use crate::process::{detached, use_device};
 
 /// An image and a text tower that embed into one space.
 #[pyclass(module = "sayso._core", frozen)]

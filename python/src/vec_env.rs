@@ -17,8 +17,8 @@ use sayso::sim::Frames;
 use sayso::sim::render::DrawOn;
 use sayso::{models, setup};
 
-use crate::errors::{detached, raise};
-use crate::process::{OfProcess, use_device};
+use crate::errors::raise;
+use crate::process::{OfProcess, detached, use_device};
 use crate::reward_model::RewardModel;
 
 /// Rows and columns that a picture may have.
