@@ -1,5 +1,6 @@
 """Reward models on frames of any origin."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,8 +25,8 @@ class RewardModel:
     The model is loaded at its first use, and again after pickling.
     """
 
-    def __init__(self, name: str = "bundled", device: str = "cpu") -> None:
-        self.name = name
+    def __init__(self, name: str | os.PathLike[str] = "bundled", device: str = "cpu") -> None:
+        self.name = os.fspath(name)
         self.device = device
         self._native: _core.RewardModel | None = None
         self._judges: dict[tuple, _core.Judge] = {}

@@ -1,6 +1,7 @@
 """Reward models, and the wrappers that put them on any environment."""
 
 import pickle
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -36,6 +37,14 @@ def test_pictures_of_other_sizes_are_resized():
     assert model.embed(frames(2, 100)).shape == (2, model.embed_dim)
     again = pickle.loads(pickle.dumps(model))
     assert np.array_equal(again.embed(frames()), model.embed(frames()))
+
+
+def test_a_model_can_be_a_folder():
+    folder = Path(__file__).parents[2] / "assets" / "models" / "sayso-clip-64"
+    for name in (folder, str(folder)):
+        assert np.array_equal(sayso.RewardModel(name).embed(frames()), sayso.RewardModel().embed(frames()))
+    with pytest.raises(TypeError):
+        sayso.RewardModel(3)
 
 
 def test_wrong_frames_and_models_are_explained():
