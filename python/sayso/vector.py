@@ -157,7 +157,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     def set_attr(self, name: str, values: Any) -> None:
         """Sets an attribute that all envs share; a list must hold one and the same value for each."""
         if isinstance(values, (list, tuple)):
-            if len(values) != self.num_envs or any(value is not values[0] for value in values):
+            is_one = all(value is values[0] or np.array_equal(value, values[0]) for value in values)
+            if len(values) != self.num_envs or not is_one:
                 raise ValueError(f"{name} is shared by all envs: give one value")
             values = values[0]
         setattr(self, name, values)
