@@ -67,7 +67,8 @@ def test_judged_frames_do_not_grow_the_process():
         envs.step(actions)
         envs.render()
 
-    assert growth(step, 40) < 4.0
+    # A step draws 400 kB for the judge and 2.7 MB to look at.
+    assert growth(step, 100) < 8.0
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
