@@ -20,6 +20,11 @@ def resident_mb() -> float:
         return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
 
 
+# MB by which an allocator's least goes up and down by itself: up to 3 in runs that were eight times as long and did not grow. One
+# observation kept in each step, or a kilobyte of each environment, would be more.
+NOISE = 6.0
+
+
 def growth(action, n: int) -> float:
     """MB by which `n` times the action grows the process: from the least it needed in the first half to that in the second.
 
@@ -45,7 +50,7 @@ def test_making_and_closing_does_not_grow_the_process():
         env.step(env.action_space.sample())
         env.close()
 
-    assert growth(one_life, 10_000) < 2.0
+    assert growth(one_life, 10_000) < NOISE
 
 
 @needs_proc
@@ -54,7 +59,7 @@ def test_a_million_steps_do_not_grow_the_process():
     envs.reset(seed=0)
     envs.action_space.seed(0)
     actions = envs.action_space.sample()
-    assert growth(lambda: envs.step(actions), 5_000) < 2.0
+    assert growth(lambda: envs.step(actions), 5_000) < NOISE
 
 
 @needs_proc
@@ -68,7 +73,7 @@ def test_judged_frames_do_not_grow_the_process():
         envs.render()
 
     # A step draws 400 kB for the judge and 2.7 MB to look at.
-    assert growth(step, 100) < 8.0
+    assert growth(step, 100) < NOISE
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
