@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> Outcome:
     """Trains, with a line every so often."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="sayso/Reach-v0")
-    parser.add_argument("--goal", default="red")
+    parser.add_argument("--goal", help="by name; the task's first if absent")
     parser.add_argument("--reward", default="clip", choices=["clip", "ground_truth"])
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--num-steps", type=int, default=16, help="of each env between updates")

@@ -89,7 +89,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="sayso/Reach-v0")
-    parser.add_argument("--goal", default="red")
+    parser.add_argument("--goal", help="by name; the task's first if absent")
     parser.add_argument("--reward", default="clip", choices=["clip", "ground_truth"])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--num-envs", type=int, default=32, help="of each worker")

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> Outcome:
     """Trains, and measures before and after."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="sayso/Reach-v0")
-    parser.add_argument("--goal", default="red")
+    parser.add_argument("--goal", help="by name; the task's first if absent")
     parser.add_argument("--reward", default="clip", choices=["clip", "ground_truth"])
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--steps", type=int, default=320_000)
@@ -56,11 +56,12 @@ def main(argv: list[str] | None = None) -> Outcome:
     before = success_rate(policy, envs, args.env, args.episodes, task)
     policy.learn(args.steps, log_interval=20)
     after = success_rate(policy, envs, args.env, args.episodes, task)
-    print(f"the {args.goal} ball was touched in {before:.0%} of episodes before training, in {after:.0%} after it")
+    [instruction] = envs.get_attr("task_description", 0)
+    print(f'"{instruction}": done in {before:.0%} of episodes before training, in {after:.0%} after it')
     return Outcome(before, after)
 
 
-def success_rate(policy: BaseAlgorithm, trained: VecNormalize, env_id: str, n_episodes: int, task: dict[str, str]) -> float:
+def success_rate(policy: BaseAlgorithm, trained: VecNormalize, env_id: str, n_episodes: int, task: dict[str, str | None]) -> float:
     """Share of episodes of the deterministic policy that end in success: one in each of as many envs."""
     envs: VecEnv = make_vec_env(env_id, n_episodes, seed=10_000, reward="none", **task)
     observations = envs.reset()

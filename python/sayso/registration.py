@@ -28,4 +28,8 @@ def describe(env_id: str, options: dict | None) -> dict:
     """What is fixed about an environment, before any world is made."""
     if options is not None and not isinstance(options, dict):
         raise TypeError(f"options = {options!r}; expected a dict")
-    return _core.describe(env_id, json.dumps(options or {}))
+    try:
+        text = json.dumps(options or {})
+    except TypeError as error:
+        raise TypeError(f"options = {options!r}: {error}") from error
+    return _core.describe(env_id, text)

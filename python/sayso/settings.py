@@ -27,7 +27,7 @@ def autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
     """Gymnasium's enum, or its value or name as text."""
     if isinstance(mode, AutoresetMode):
         return mode
-    by_text = {text: mode for mode in AutoresetMode for text in (mode.value, mode.name.lower())}
+    by_text = {text: mode for mode in AutoresetMode for text in (mode.name.lower(), mode.value, mode.name)}
     return by_text[choice("autoreset_mode", mode, tuple(by_text))]
 
 
@@ -105,6 +105,8 @@ class Settings:
 
     def _device(self, device: str | None) -> str:
         """The device to draw on: a reward model's frames are drawn where it reads them."""
+        if device is not None and not isinstance(device, str):
+            raise TypeError(f"device = {device!r}; expected text such as 'cpu' or 'gpu:1'")
         theirs = None if self.reward_model is None else self.reward_model.device
         if device is not None and theirs is not None and device != theirs:
             raise ValueError(f"device = {device!r}; the reward model is on {theirs!r}: give both the same")

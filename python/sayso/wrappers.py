@@ -25,6 +25,8 @@ class _Language:
         for name, prompts in (("goal", goal), ("baseline", baseline)):
             for prompt in [prompts] if isinstance(prompts, str) else prompts or []:
                 sentence(name, prompt)
+        if alpha and not baseline:
+            raise ValueError(f"alpha = {alpha!r} without a baseline; give one for each goal")
         if not isinstance(model, (str, RewardModel)):
             raise TypeError(f"model = {model!r}; expected a sayso.RewardModel, or its name")
         self.model = RewardModel(model) if isinstance(model, str) else model

@@ -18,11 +18,14 @@ pub fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// The exception for an error: what was asked for wrongly is a `ValueError`.
 pub fn raise(error: impl Into<Error>) -> PyErr {
     let error = error.into();
-    // The command line's options are not ours.
-    let hint = error
-        .hint()
-        .filter(|hint| !hint.contains("--"))
-        .map_or_else(String::new, |hint| format!(" ({hint})"));
+    let hint = match &error {
+        Error::NoBaseline { .. } => {
+            Some("describe the scene without the goal as baseline, or give alpha=0".to_owned())
+        }
+        // The command line's options are not ours.
+        other => other.hint().filter(|hint| !hint.contains("--")),
+    };
+    let hint = hint.map_or_else(String::new, |hint| format!(" ({hint})"));
     let text = format!("{error}{hint}");
     if error.is_device() {
         DeviceError::new_err(text)

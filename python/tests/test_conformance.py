@@ -218,7 +218,10 @@ BAD_ARGUMENTS = [
     {"render_mode": "human"},
     {"device": ""},
     {"device": "tpu"},
+    {"device": 0},
     {"options": []},
+    {"options": {"control": object()}},
+    {"baseline": 3},
     {"goal": "purple"},
 ]
 
