@@ -61,7 +61,9 @@ def main(argv: list[str] | None = None) -> Outcome:
     return Outcome(before, after)
 
 
-def success_rate(policy: BaseAlgorithm, trained: VecNormalize, env_id: str, n_episodes: int, task: dict[str, str | None]) -> float:
+def success_rate(
+    policy: BaseAlgorithm, trained: VecNormalize, env_id: str, n_episodes: int, task: dict[str, str | None]
+) -> float:
     """Share of episodes of the deterministic policy that end in success: one in each of as many envs."""
     envs: VecEnv = make_vec_env(env_id, n_episodes, seed=10_000, reward="none", **task)
     observations = envs.reset()
