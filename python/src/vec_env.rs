@@ -43,10 +43,6 @@ pub fn describe<'py>(py: Python<'py>, id: &str, options: &str) -> PyResult<Bound
         "instructions",
         spec.goals.iter().map(|goal| goal.instruction.clone()).collect::<Vec<_>>(),
     )?;
-    dict.set_item(
-        "goal_prompts",
-        spec.goals.iter().map(|goal| goal.goal_prompt.clone()).collect::<Vec<_>>(),
-    )?;
     dict.set_item("metric_names", &spec.metric_names)?;
     dict.set_item("state_names", &spec.state_names)?;
     dict.set_item("state_space", bounds(py, &spec.state_space)?)?;
