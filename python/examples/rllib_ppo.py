@@ -8,6 +8,7 @@ An actor that dies is replaced, and training goes on.
 """
 
 import argparse
+import math
 from dataclasses import dataclass
 
 import ray
@@ -62,7 +63,7 @@ def configuration(args: argparse.Namespace) -> PPOConfig:
 
 @dataclass
 class Outcome:
-    """Steps that the algorithm was trained on, and the mean return and success of the last 100 episodes."""
+    """Steps that the algorithm was trained on, and the mean return and success of the last episodes."""
 
     n_steps: int
     mean_return: float
@@ -71,15 +72,15 @@ class Outcome:
 
 def train(algorithm: PPO, n_steps: int) -> Outcome:
     """Trains until so many steps were collected, a line every ten iterations."""
-    outcome = Outcome(0, float("nan"), float("nan"))
+    outcome = Outcome(0, math.nan, math.nan)
     while outcome.n_steps < n_steps:
         result = algorithm.train()
         runners = result["env_runners"]
-        outcome = Outcome(
-            int(runners["num_env_steps_sampled_lifetime"]),
-            runners.get("episode_return_mean", float("nan")),
-            runners.get("success", float("nan")),
-        )
+        outcome.n_steps = int(runners["num_env_steps_sampled_lifetime"])
+        # In an iteration in which no episode ends, RLlib knows of none.
+        if not math.isnan(runners.get("episode_return_mean", math.nan)):
+            outcome.mean_return = float(runners["episode_return_mean"])
+            outcome.success = float(runners["success"])
         if result["training_iteration"] % 10 == 0 or outcome.n_steps >= n_steps:
             print(f"{outcome.n_steps:>9} steps   return {outcome.mean_return:8.2f}   success {outcome.success:.0%}")
     return outcome
