@@ -11,7 +11,7 @@ use sayso_envs::{
 };
 use sayso_rewards::ops::patchify;
 use sayso_rewards::{Clip, ClipConfig, DType, Device};
-use sayso_sim::render::{CpuRenderer, Drawing, Outputs, RenderSpec, RenderTarget, Samples, View};
+use sayso_sim::render::{CpuRenderer, Outputs, RenderScene, RenderSpec, RenderTarget, Samples, View};
 use sayso_sim::{Frames, ImageSpec, SimWorld, seed};
 
 const TIME: Duration = Duration::from_secs(4);
@@ -58,17 +58,17 @@ fn draw() -> anyhow::Result<f64> {
     for env_idx in 0..N_ENVS {
         let mut world = SimWorld::new(task.scene())?;
         task.instance(&world)?.reset(&mut world, &mut seed::stream(&[1, env_idx as u64]));
-        world.sync_drawing();
+        world.sync_render_scene();
         worlds.push(world);
     }
-    let drawings: Vec<&Drawing> = worlds.iter().map(SimWorld::drawing).collect();
+    let render_scenes: Vec<&RenderScene> = worlds.iter().map(SimWorld::render_scene).collect();
     let camera = worlds[0].camera("front")?;
     let views: Vec<View> = worlds.iter().enumerate().map(|(idx, world)| world.view(camera, idx)).collect();
     let spec =
         RenderSpec { height: SIZE, width: SIZE, samples: Samples::One, shadows: true, outputs: Outputs::RGB };
     let (mut renderer, mut target) = (CpuRenderer::default(), RenderTarget::default());
     rate(N_ENVS, || {
-        renderer.render(&drawings, &views, &spec, &mut target);
+        renderer.render(&render_scenes, &views, &spec, &mut target);
         Ok(())
     })
 }

@@ -1,31 +1,33 @@
-//! Env steps per second: physics alone, with pixels, and with the reward of a sentence; and pictures per second of the
-//! bundled judge.
+//! Env steps per second: physics alone, with pixels, and with a reward model; and images per second of the bundled model.
 
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use sayso::config::{RewardConfig, RewardKind};
 use sayso::models;
+use sayso_agents::RewardSchedule;
 use sayso_envs::{
-    AutoresetMode, EnvConfig, JudgeConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv,
-    VectorEnv,
+    AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv,
 };
-use sayso_rewards::{FrameReward, ImageTextModel as _, JudgeDevice};
+use sayso_rewards::{FrameReward, ImageTextModel as _, ModelDevice};
 use sayso_sim::{Frames, seed};
 
 const N_ENVS: usize = 64;
 
 fn stepping(criterion: &mut Criterion) {
     let config = RewardConfig {
-        source: RewardKind::Language,
+        kind: RewardKind::VlmRm,
         model: "bundled".to_owned(),
-        prompts: vec!["the gripper touching the red ball".to_owned()],
-        baselines: vec!["the gripper far from the red ball".to_owned()],
+        goal_prompts: vec!["the gripper touching the red ball".to_owned()],
+        baseline_prompts: vec!["the gripper far from the red ball".to_owned()],
         alpha: 0.5,
+        cameras: Vec::new(),
+        every_n_steps: 1,
+        schedule: RewardSchedule::HoldLast,
     };
-    let judge: Arc<dyn FrameReward> =
-        Arc::new(models::language_reward(&config, &JudgeDevice::cpu()).expect("the bundled model"));
-    let language = RewardSource::Language(judge, JudgeConfig::default());
+    let model: Arc<dyn FrameReward> =
+        Arc::new(models::language_reward(&config, &ModelDevice::cpu()).expect("the bundled model"));
+    let language = RewardSource::Language(model, config.scoring());
     let cases = [
         ("Reach-v0", "state", ObservationMode::State, RewardSource::GroundTruth),
         ("Reach-v0", "pixels", ObservationMode::Pixels, RewardSource::GroundTruth),
@@ -59,10 +61,10 @@ fn stepping(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn judging(criterion: &mut Criterion) {
-    let model = models::load("bundled", &JudgeDevice::cpu()).expect("the bundled model");
+fn embedding(criterion: &mut Criterion) {
+    let model = models::load("bundled", &ModelDevice::cpu()).expect("the bundled model");
     let spec = model.image_spec().clone();
-    let mut group = criterion.benchmark_group("judging");
+    let mut group = criterion.benchmark_group("embedding");
     group.sample_size(20);
     for n_views in [1, 32, 128] {
         let frames = Frames::new(n_views, spec.height, spec.width);
@@ -74,5 +76,5 @@ fn judging(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, stepping, judging);
+criterion_group!(benches, stepping, embedding);
 criterion_main!(benches);

@@ -1,10 +1,11 @@
-//! What can go wrong in the façade: files, configurations, pictures.
+//! Errors of the façade: files, configurations, images, and the errors of the crates below.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use sayso_agents::AgentError;
 use sayso_envs::EnvError;
+use sayso_pretrain::PretrainError;
 use sayso_rewards::RewardError;
 use sayso_sim::SimError;
 
@@ -69,14 +70,14 @@ pub enum Error {
         /// Every name that exists.
         known: Vec<String>,
     },
-    /// A prompt that names no goal of the task needs a baseline of its own.
-    #[error("'{prompt}' names none of the task's goals, so there is no baseline prompt to go with it")]
+    /// A goal prompt that names no goal of the task needs a baseline prompt.
+    #[error("'{prompt}' names none of the task's goals, so it needs a baseline prompt")]
     NoBaseline {
-        /// The prompt.
+        /// The goal prompt.
         prompt: String,
     },
-    /// Pictures went through the host where they should not have.
-    #[error("{what}: pictures were read back {n} times, and frames should have stayed on the card")]
+    /// Frames were copied to the host where they should have stayed on the GPU.
+    #[error("{what}: frames were read back {n} times, and should have stayed on the GPU")]
     ReadBack {
         /// What was measured.
         what: String,
@@ -93,7 +94,7 @@ pub enum Error {
         /// What may stand there.
         expected: String,
     },
-    /// A picture cannot be decoded.
+    /// An image cannot be decoded.
     #[error("cannot decode {}: {reason}", path.display())]
     Image {
         /// The file.
@@ -104,18 +105,24 @@ pub enum Error {
     /// A video cannot be encoded.
     #[error("cannot encode the video: {0}")]
     Video(String),
-    /// A curve cannot be drawn.
-    #[error("cannot draw the chart: {0}")]
+    /// A chart cannot be plotted.
+    #[error("cannot plot the chart: {0}")]
     Chart(String),
+    /// The simulator failed.
+    #[error(transparent)]
+    Sim(#[from] SimError),
     /// An environment failed.
     #[error(transparent)]
     Env(#[from] EnvError),
     /// A reward model failed.
     #[error(transparent)]
     Reward(#[from] RewardError),
-    /// The learner failed.
+    /// A learner failed.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// Pretraining failed.
+    #[error(transparent)]
+    Pretrain(#[from] PretrainError),
 }
 
 impl Error {
@@ -134,92 +141,94 @@ impl Error {
                 path.display()
             )),
             Self::NotARun { .. } => {
-                Some("a run folder is what `sayso train` wrote; it holds a config.toml".into())
+                Some("a run folder is written by `sayso train` and has a config.toml".into())
             }
             Self::ConfigKey { nearest, .. } | Self::UnknownName { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("did you mean '{name}'?"))
             }
             Self::NoBaseline { .. } => {
-                Some("describe the scene without the goal with --baseline, or use --alpha 0".into())
+                Some("describe the scene without the goal with --baseline-prompt, or use --alpha 0".into())
             }
-            Self::Env(err) | Self::Agent(AgentError::Env(err)) => hint_of_env(err),
-            Self::Reward(err) | Self::Agent(AgentError::Reward(err)) => hint_of_reward(err),
             Self::Image { .. } => Some("PNG and JPEG files can be read".into()),
-            Self::ConfigSyntax { .. }
-            | Self::OutOfRange { .. }
-            | Self::Video(_)
-            | Self::Chart(_)
-            | Self::ReadBack { .. }
-            | Self::Agent(_) => None,
+            _ => self
+                .reward_error()
+                .and_then(hint_of_reward)
+                .or_else(|| self.env_error().and_then(hint_of_env)),
         }
     }
 
-    /// Whether the fault lies in the program or its libraries and not in what was asked of it.
+    /// Whether the fault is in the program or its libraries, and not in the input.
     pub fn is_internal(&self) -> bool {
         matches!(
             self,
             Self::Video(_)
                 | Self::Chart(_)
                 | Self::ReadBack { .. }
-                | Self::Reward(RewardError::Tensor(_))
-                | Self::Env(EnvError::Reward(RewardError::Tensor(_)))
-                | Self::Agent(
-                    AgentError::Tensor(_)
-                        | AgentError::ScorerStopped(_)
-                        | AgentError::Reward(RewardError::Tensor(_))
-                        | AgentError::Env(EnvError::Reward(RewardError::Tensor(_)))
-                )
-        )
+                | Self::Agent(AgentError::Tensor(_) | AgentError::ScorerStopped(_))
+                | Self::Pretrain(PretrainError::Tensor(_))
+        ) || matches!(self.reward_error(), Some(RewardError::Tensor(_)))
     }
 
     /// Whether a device is absent, lost or out of memory.
     pub fn is_device(&self) -> bool {
+        let is_gpu = |err: &SimError| {
+            matches!(
+                err,
+                SimError::Gpu(_)
+                    | SimError::GpuLost { .. }
+                    | SimError::GpuMemory { .. }
+                    | SimError::GpuLimit { .. }
+                    | SimError::NoGpu { .. }
+            )
+        };
+        self.sim_error().is_some_and(is_gpu)
+            || matches!(self.reward_error(), Some(RewardError::Cuda { .. } | RewardError::OutOfMemory { .. }))
+    }
+
+    /// The error of an environment, if that is the cause.
+    pub fn env_error(&self) -> Option<&EnvError> {
         match self {
-            Self::Env(err) | Self::Agent(AgentError::Env(err)) => is_device_of_env(err),
-            Self::Reward(err) | Self::Agent(AgentError::Reward(err)) => is_device_of_reward(err),
-            _ => false,
+            Self::Env(err) | Self::Agent(AgentError::Env(err)) | Self::Pretrain(PretrainError::Env(err)) => {
+                Some(err)
+            }
+            _ => None,
         }
     }
 
-    /// Wraps what the system said about `path`.
+    /// The error of a reward model, if that is the cause.
+    pub fn reward_error(&self) -> Option<&RewardError> {
+        match self {
+            Self::Reward(err)
+            | Self::Agent(AgentError::Reward(err))
+            | Self::Pretrain(PretrainError::Reward(err)) => Some(err),
+            _ => match self.env_error() {
+                Some(EnvError::Reward(err)) => Some(err),
+                _ => None,
+            },
+        }
+    }
+
+    /// The error of the simulator, if that is the cause.
+    pub fn sim_error(&self) -> Option<&SimError> {
+        match (self, self.env_error(), self.reward_error()) {
+            (Self::Sim(err), ..) | (_, Some(EnvError::Sim(err)), _) | (.., Some(RewardError::Sim(err))) => {
+                Some(err)
+            }
+            _ => None,
+        }
+    }
+
+    /// Wraps an error of the operating system about `path`.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
     }
 }
 
-fn is_device_of_env(err: &EnvError) -> bool {
-    match err {
-        EnvError::Sim(err) => is_device_of_sim(err),
-        EnvError::Reward(err) => is_device_of_reward(err),
-        _ => false,
-    }
-}
-
-fn is_device_of_reward(err: &RewardError) -> bool {
-    match err {
-        RewardError::Cuda { .. } | RewardError::OutOfMemory { .. } => true,
-        RewardError::Sim(err) => is_device_of_sim(err),
-        _ => false,
-    }
-}
-
-fn is_device_of_sim(err: &SimError) -> bool {
-    matches!(
-        err,
-        SimError::Gpu(_)
-            | SimError::GpuLost { .. }
-            | SimError::GpuMemory { .. }
-            | SimError::GpuLimit { .. }
-            | SimError::NoGpu { .. }
-    )
-}
-
 fn hint_of_env(err: &EnvError) -> Option<String> {
     match err {
-        EnvError::Reward(err) => hint_of_reward(err),
-        EnvError::Unknown { what: "environment" | "goal", .. } => {
-            Some("`sayso envs` lists the environments and their goals".into())
+        EnvError::Unknown { what: "environment" | "instruction", .. } => {
+            Some("`sayso envs` lists the environments and their instructions".into())
         }
         _ => None,
     }
@@ -230,12 +239,12 @@ fn hint_of_reward(err: &RewardError) -> Option<String> {
         RewardError::UnknownModel { .. } => {
             Some("`sayso doctor` lists the models that are on this machine".into())
         }
-        RewardError::PromptTooLong { .. } => Some("say it in fewer words".into()),
+        RewardError::PromptTooLong { .. } => Some("use fewer words".into()),
         RewardError::OutOfMemory { .. } => {
-            Some("let it go on with fewer at a time: --set env.smaller_groups=true".into())
+            Some("continue with smaller batches: --set env.shrink_on_oom=true".into())
         }
         RewardError::Cuda { .. } => {
-            Some("draw and judge on the CPU with --device cpu; `sayso doctor` says what works".into())
+            Some("use the CPU with --device cpu; `sayso doctor` lists the devices that work".into())
         }
         _ => None,
     }
@@ -246,8 +255,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_told_from_other_faults_wherever_they_failed() {
-        let lost = || RewardError::Cuda { device: "a card".to_owned(), reason: "it is gone".to_owned() };
+    fn errors_of_devices_are_recognised_at_any_depth() {
+        let lost = || RewardError::Cuda { device: "a GPU".to_owned(), reason: "it is gone".to_owned() };
         let memory = RewardError::OutOfMemory { n_views: 64, fits: 16 };
         assert!(Error::from(lost()).is_device() && Error::from(memory).is_device());
         assert!(Error::from(EnvError::from(lost())).is_device());

@@ -1,10 +1,11 @@
 //! Sayso: a headless, batched robot simulator whose rewards come from a sentence.
 //!
-//! This crate is the façade: the four layers under their short names, and what surrounds a run: its folder, its
-//! logs, its videos and its report. The command line is the binary of the same name.
+//! This crate is the façade: the crates below under short names, and the files of a run: its configuration, logs, videos
+//! and report. The command line is the binary of the same name.
 
 pub use sayso_agents as agents;
 pub use sayso_envs as envs;
+pub use sayso_pretrain as pretrain;
 pub use sayso_rewards as rewards;
 pub use sayso_sim as sim;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sayso_rewards::{
-    CheckpointModel, GoalBaselineConfig, ImageTextModel, JudgeDevice, LanguageReward, ModelFiles, load_model,
+    CheckpointModel, GoalBaselineConfig, ImageTextModel, LanguageReward, ModelDevice, ModelFiles, load_model,
 };
 use sayso_sim::Frames;
 
@@ -48,26 +48,26 @@ pub fn frames_per_sec(model: &dyn ImageTextModel) -> Result<f64> {
 ///
 /// # Errors
 /// If the name leads nowhere, or the checkpoint is damaged.
-pub fn load(name: &str, device: &JudgeDevice) -> Result<Arc<CheckpointModel>> {
+pub fn load(name: &str, device: &ModelDevice) -> Result<Arc<CheckpointModel>> {
     Ok(Arc::new(load_model(name, &bundled(), device)?))
 }
 
-/// The judge that a configuration describes.
+/// The reward model of a configuration.
 ///
 /// # Errors
 /// As [`load`] and [`language_reward_by`].
-pub fn language_reward(config: &RewardConfig, device: &JudgeDevice) -> Result<LanguageReward> {
+pub fn language_reward(config: &RewardConfig, device: &ModelDevice) -> Result<LanguageReward> {
     language_reward_by(load(&config.model, device)?, config)
 }
 
-/// The judge that a configuration describes, with a model that is loaded already.
+/// The reward model of a configuration, with an encoder that is loaded already.
 ///
 /// # Errors
 /// If the model cannot read a prompt.
 pub fn language_reward_by(model: Arc<CheckpointModel>, config: &RewardConfig) -> Result<LanguageReward> {
     let prompts = GoalBaselineConfig {
-        goal: config.prompts.clone(),
-        baseline: config.baselines.clone(),
+        goal: config.goal_prompts.clone(),
+        baseline: config.baseline_prompts.clone(),
         alpha: config.alpha,
     };
     Ok(LanguageReward::new(model, &prompts)?)

@@ -1,5 +1,7 @@
-//! Episodes on record: what happened, drawn from the task's video camera, beside what the judge saw and said.
+//! Recorded episodes: the view of the task's video camera, the frames that the reward model scored, and the reward.
 
+use image::imageops::overlay;
+use image::{Rgb, RgbImage};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use sayso_agents::Policy;
@@ -8,25 +10,27 @@ use sayso_sim::{FrameBatch, Frames};
 
 use crate::error::Result;
 use crate::report::ScoredFrame;
-use crate::video::{Caption, Picture, captioned_picture, contact_sheet, encode_mp4, enlarge};
+use crate::video::{Caption, captioned_image, contact_sheet, encode_mp4, enlarge, to_png, view_image};
 
-/// Rows and columns of the video camera's picture.
+/// Rows and columns of the video camera's view.
 const VIEW_SIDE: usize = 384;
-/// Greatest side of a judge's view in a video, and of a single frame.
-const JUDGE_SIDE: usize = 192;
+/// Largest side of a reward camera's view in a video, and of a single frame.
+const REWARD_VIEW_SIDE: u32 = 192;
+/// Colour beside the views.
+const PAPER: Rgb<u8> = Rgb([17, 19, 24]);
 
-/// One state of one episode.
+/// One recorded step of an episode.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Moment {
+pub struct RecordedStep {
     /// Which episode, from 0.
     pub episode_idx: usize,
     /// Control steps since its start.
     pub step: u32,
-    /// The video camera's picture.
-    pub view: Picture,
-    /// What the judge saw; empty without a judge.
-    pub judged: Vec<Picture>,
-    /// What the judge said, or the task's reward without one.
+    /// The view of the video camera after the step.
+    pub view: RgbImage,
+    /// The views of the reward cameras; empty without a reward model.
+    pub reward_views: Vec<RgbImage>,
+    /// The reward of the step: of the reward model, or of the task without one.
     pub score: f32,
     /// `[n_goals]`, ground truth.
     pub success: Vec<bool>,
@@ -35,11 +39,11 @@ pub struct Moment {
 /// A few whole episodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recording {
-    /// Episode by episode, in time.
-    pub moments: Vec<Moment>,
+    /// Episode by episode, in order.
+    pub steps: Vec<RecordedStep>,
     /// Names of the goals.
     pub goal_names: Vec<String>,
-    /// The goal that the envs were made for.
+    /// Index of the goal whose instruction the envs give.
     pub goal_idx: usize,
 }
 
@@ -52,8 +56,8 @@ pub fn record(env: &mut VecEnv, policy: &mut dyn Policy, seed: u64) -> Result<Re
     let goal_names = env.goal_names().to_vec();
     let camera = env.task_spec().video_camera;
     let mut rng = Pcg64::seed_from_u64(seed);
-    let (mut batch, mut judged) = (StepBatch::default(), FrameBatch::default());
-    let mut episodes: Vec<Vec<Moment>> = vec![Vec::new(); n_envs];
+    let (mut batch, mut scored) = (StepBatch::default(), FrameBatch::default());
+    let mut episodes: Vec<Vec<RecordedStep>> = vec![Vec::new(); n_envs];
     let mut is_over = vec![false; n_envs];
 
     env.reset(&ResetOptions { seed: Some(seed.into()), mask: None }, &mut batch)?;
@@ -62,17 +66,17 @@ pub fn record(env: &mut VecEnv, policy: &mut dyn Policy, seed: u64) -> Result<Re
         let actions = policy.act(&batch.observations, &mut rng)?;
         env.step(&actions, &mut batch)?;
         let views = env.render(camera, VIEW_SIDE, VIEW_SIDE)?;
-        env.swap_judge_frames(&mut judged);
-        let seen_by_judge = judged.on_host();
-        let n_judged = seen_by_judge.map_or(0, Frames::n_views) / n_envs;
+        env.swap_reward_frames(&mut scored);
+        let reward_frames = scored.on_host();
+        let n_reward_views = reward_frames.map_or(0, Frames::n_views) / n_envs;
         for env_idx in (0..n_envs).filter(|&env_idx| !is_over[env_idx]) {
-            let seen = env_idx * n_judged..(env_idx + 1) * n_judged;
-            episodes[env_idx].push(Moment {
+            let seen = env_idx * n_reward_views..(env_idx + 1) * n_reward_views;
+            episodes[env_idx].push(RecordedStep {
                 episode_idx: env_idx,
                 step: batch.info.episode_steps[env_idx],
-                view: Picture::from_view(&views, env_idx),
-                judged: seen_by_judge
-                    .map(|frames| seen.map(|view_idx| Picture::from_view(frames, view_idx)).collect())
+                view: view_image(&views, env_idx),
+                reward_views: reward_frames
+                    .map(|frames| seen.map(|view_idx| view_image(frames, view_idx)).collect())
                     .unwrap_or_default(),
                 score: batch.rewards[env_idx],
                 success: batch.info.success[env_idx * goal_names.len()..][..goal_names.len()].to_vec(),
@@ -82,19 +86,19 @@ pub fn record(env: &mut VecEnv, policy: &mut dyn Policy, seed: u64) -> Result<Re
             *over |= batch.done(env_idx);
         }
     }
-    Ok(Recording { moments: episodes.concat(), goal_names, goal_idx: env.goal_idx() })
+    Ok(Recording { steps: episodes.concat(), goal_names, goal_idx: env.goal_idx() })
 }
 
 impl Recording {
     /// Least and greatest score, for the bars of captions.
     pub fn score_range(&self) -> (f32, f32) {
-        let fold = |(low, high): (f32, f32), moment: &Moment| (low.min(moment.score), high.max(moment.score));
-        self.moments.iter().fold((f32::INFINITY, f32::NEG_INFINITY), fold)
+        let fold = |(low, high): (f32, f32), step: &RecordedStep| (low.min(step.score), high.max(step.score));
+        self.steps.iter().fold((f32::INFINITY, f32::NEG_INFINITY), fold)
     }
 
     /// Whether the envs' goal is met.
-    pub fn is_success(&self, moment: &Moment) -> bool {
-        moment.success.get(self.goal_idx).copied().unwrap_or(false)
+    pub fn is_success(&self, step: &RecordedStep) -> bool {
+        step.success.get(self.goal_idx).copied().unwrap_or(false)
     }
 
     /// The recording as an MP4 file. `title` begins every caption; bars are drawn over `score_range`.
@@ -102,37 +106,37 @@ impl Recording {
     /// # Errors
     /// If the encoder fails.
     pub fn to_mp4(&self, title: &str, score_range: (f32, f32), fps: f32) -> Result<Vec<u8>> {
-        let pictures: Vec<Picture> =
-            self.moments.iter().map(|moment| self.captioned(moment, title, score_range)).collect();
-        encode_mp4(&pictures, fps)
+        let images: Vec<RgbImage> =
+            self.steps.iter().map(|step| self.captioned(step, title, score_range)).collect();
+        encode_mp4(&images, fps)
     }
 
-    /// One moment: the view, the judge's views beside it, and the caption below both.
-    pub fn captioned(&self, moment: &Moment, title: &str, score_range: (f32, f32)) -> Picture {
+    /// One step: the view, the reward views beside it, and the caption below both.
+    pub fn captioned(&self, step: &RecordedStep, title: &str, score_range: (f32, f32)) -> RgbImage {
         let (low, high) = score_range;
         let met: Vec<&str> = self
             .goal_names
             .iter()
-            .zip(&moment.success)
+            .zip(&step.success)
             .filter(|(_, met)| **met)
             .map(|(name, _)| name.as_str())
             .collect();
         let truth = if met.is_empty() { "none".to_owned() } else { met.join(", ") };
         let caption = Caption {
-            title: format!("{title}  reward {:.3}", moment.score),
+            title: format!("{title}  reward {:.3}", step.score),
             lines: vec![
-                format!("episode {}  step {}", moment.episode_idx + 1, moment.step),
+                format!("episode {}  step {}", step.episode_idx + 1, step.step),
                 format!("ground truth, goals met: {truth}"),
             ],
-            bar: Some((moment.score - low) / (high - low).max(f32::EPSILON)),
-            success: self.is_success(moment),
+            bar: Some((step.score - low) / (high - low).max(f32::EPSILON)),
+            success: self.is_success(step),
         };
-        captioned_picture(&side_by_side(moment), &caption)
+        captioned_image(&side_by_side(step), &caption)
     }
 
-    /// Up to `n` moments, evenly spaced from the lowest score to the highest.
-    pub fn spread_over_scores(&self, n: usize) -> Vec<&Moment> {
-        let mut by_score: Vec<&Moment> = self.moments.iter().collect();
+    /// Up to `n` steps, evenly spaced from the lowest reward to the highest.
+    pub fn spread_over_scores(&self, n: usize) -> Vec<&RecordedStep> {
+        let mut by_score: Vec<&RecordedStep> = self.steps.iter().collect();
         by_score.sort_by(|a, b| a.score.total_cmp(&b.score));
         let n = n.min(by_score.len());
         let at = |idx: usize| by_score[idx * (by_score.len() - 1) / (n - 1).max(1)];
@@ -142,48 +146,49 @@ impl Recording {
     /// [`Self::spread_over_scores`], as the report shows them.
     ///
     /// # Errors
-    /// If the encoder of pictures fails.
+    /// If the PNG encoder fails.
     pub fn scored_frames(&self, n: usize) -> Result<Vec<ScoredFrame>> {
-        let frame = |moment: &Moment| {
+        let frame = |step: &RecordedStep| {
             Ok(ScoredFrame {
-                png: what_was_judged(moment).to_png()?,
-                score: f64::from(moment.score),
-                note: format!("episode {}, step {}", moment.episode_idx + 1, moment.step),
-                success: self.is_success(moment),
+                png: to_png(&reward_views(step))?,
+                score: f64::from(step.score),
+                note: format!("episode {}, step {}", step.episode_idx + 1, step.step),
+                success: self.is_success(step),
             })
         };
         self.spread_over_scores(n).into_iter().map(frame).collect()
     }
 
-    /// The moments of [`Self::spread_over_scores`] in one picture.
-    pub fn sheet(&self, title: &str, n: usize, n_columns: usize) -> Picture {
+    /// The steps of [`Self::spread_over_scores`] in one image.
+    pub fn sheet(&self, title: &str, n: usize, n_columns: usize) -> RgbImage {
         let range = self.score_range();
-        let cells: Vec<Picture> = self
-            .spread_over_scores(n)
-            .into_iter()
-            .map(|moment| self.captioned(moment, title, range))
-            .collect();
+        let cells: Vec<RgbImage> =
+            self.spread_over_scores(n).into_iter().map(|step| self.captioned(step, title, range)).collect();
         contact_sheet(&cells, n_columns)
     }
 }
 
-/// The judge's views, enlarged, one below the other; the video camera's without a judge.
-fn what_was_judged(moment: &Moment) -> Picture {
-    let views: Vec<Picture> = moment.judged.iter().map(|view| enlarge(view, JUDGE_SIDE)).collect();
-    if views.is_empty() { moment.view.clone() } else { contact_sheet(&views, views.len()) }
+/// The reward views, enlarged, side by side; the view of the video camera without a reward model.
+fn reward_views(step: &RecordedStep) -> RgbImage {
+    let views = enlarged_views(step);
+    if views.is_empty() { step.view.clone() } else { contact_sheet(&views, views.len()) }
 }
 
-fn side_by_side(moment: &Moment) -> Picture {
-    let views: Vec<Picture> = moment.judged.iter().map(|view| enlarge(view, JUDGE_SIDE)).collect();
-    let Some(column_width) = views.iter().map(|view| view.width).max() else { return moment.view.clone() };
-    let height: usize = views.iter().map(|view| view.height).sum();
-    let mut out =
-        Picture::filled(moment.view.width + column_width, moment.view.height.max(height), [17, 19, 24]);
-    out.paste(&moment.view, 0, 0);
+fn side_by_side(step: &RecordedStep) -> RgbImage {
+    let views = enlarged_views(step);
+    let Some(column_width) = views.iter().map(RgbImage::width).max() else { return step.view.clone() };
+    let (width, height) = step.view.dimensions();
+    let column_height: u32 = views.iter().map(RgbImage::height).sum();
+    let mut out = RgbImage::from_pixel(width + column_width, height.max(column_height), PAPER);
+    overlay(&mut out, &step.view, 0, 0);
     let mut y = 0;
     for view in &views {
-        out.paste(view, moment.view.width, y);
-        y += view.height;
+        overlay(&mut out, view, width.into(), y);
+        y += i64::from(view.height());
     }
     out
+}
+
+fn enlarged_views(step: &RecordedStep) -> Vec<RgbImage> {
+    step.reward_views.iter().map(|view| enlarge(view, REWARD_VIEW_SIDE)).collect()
 }

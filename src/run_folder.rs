@@ -18,7 +18,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use sayso_rewards::whole_file::write_whole;
+use sayso_sim::atomic_write;
 
 use crate::error::{Error, Result};
 use crate::metrics::{self, MetricsRow};
@@ -184,7 +184,7 @@ pub fn read_config(root: &Path) -> Result<String> {
 /// # Errors
 /// If the folder is missing or read-only, or the disk is full.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_whole(path, bytes).map_err(Error::file("write", path))
+    atomic_write(path, bytes).map_err(Error::file("write", path))
 }
 
 fn is_occupied(root: &Path) -> Result<bool> {

@@ -1,69 +1,69 @@
-//! From a configuration to envs, judges and policies that are ready to run.
+//! From a configuration to envs, reward models and policies that are ready to run.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use sayso_agents::scoring::RewardScorer;
-use sayso_agents::{Checkpoint, FrameScorer, TrainedPolicy};
+use sayso_agents::{Checkpoint, ScoredReward, TrainedPolicy};
 use sayso_envs::{AutoresetMode, EnvConfig, RewardSource, VecEnv};
-use sayso_rewards::{FrameReward, JudgeDevice};
-use sayso_sim::render::{DrawOn, Gpu};
+use sayso_rewards::{FrameReward, ModelDevice};
+use sayso_sim::render::{Gpu, RenderDevice};
 use sayso_sim::{FrameBatch, ImageSpec};
 
 use crate::config::{RewardKind, RunConfig};
 use crate::error::{Error, Result};
 use crate::models;
 
-/// Where a judge computes best beside the device that draws.
+/// The device on which a reward model reads the frames of `env` fastest.
 ///
 /// # Errors
-/// If there is no such device, or CUDA should work beside it and does not.
-pub fn judge_device(env: &EnvConfig) -> Result<JudgeDevice> {
+/// If there is no such device, or if it is an NVIDIA GPU on which CUDA should work and does not.
+pub fn model_device(env: &EnvConfig) -> Result<ModelDevice> {
     let gpu = match env.device.clone().resolve() {
-        DrawOn::Gpu(choice) => Some(Gpu::shared(&choice).map_err(sayso_envs::EnvError::from)?),
-        DrawOn::Cpu | DrawOn::Auto => None,
+        RenderDevice::Gpu(choice) => Some(Gpu::shared(&choice).map_err(sayso_envs::EnvError::from)?),
+        RenderDevice::Cpu | RenderDevice::Auto => None,
     };
-    Ok(JudgeDevice::beside(gpu.as_ref())?.allow_smaller_groups(env.smaller_groups))
+    Ok(ModelDevice::beside(gpu.as_ref())?.set_shrink_on_oom(env.shrink_on_oom))
 }
 
-/// Who judges, and where.
-pub struct Judge {
-    /// `None` if the task's own reward is learnt.
-    pub reward: Option<Arc<dyn FrameReward>>,
-    /// The CPU if nobody judges.
-    pub device: JudgeDevice,
+/// The reward model of a run, and its device.
+pub struct RewardModel {
+    /// `None` if the task's ground-truth reward is used.
+    pub model: Option<Arc<dyn FrameReward>>,
+    /// The CPU without a reward model.
+    pub device: ModelDevice,
 }
 
-/// The judge that a configuration asks for, where it computes best.
+/// Loads the reward model of a configuration on the fastest device.
 ///
 /// # Errors
-/// If the model is missing or damaged, a prompt does not fit it, or as [`judge_device`].
-pub fn judge(config: &RunConfig) -> Result<Judge> {
-    if config.reward.source == RewardKind::GroundTruth {
-        return Ok(Judge { reward: None, device: JudgeDevice::cpu() });
+/// If the model is missing or damaged, a prompt does not fit it, or as [`model_device`].
+pub fn reward_model(config: &RunConfig) -> Result<RewardModel> {
+    if config.reward.kind == RewardKind::GroundTruth {
+        return Ok(RewardModel { model: None, device: ModelDevice::cpu() });
     }
-    let device = judge_device(&config.env)?;
-    Ok(Judge { reward: Some(Arc::new(models::language_reward(&config.reward, &device)?)), device })
+    let device = model_device(&config.env)?;
+    Ok(RewardModel { model: Some(Arc::new(models::language_reward(&config.reward, &device)?)), device })
 }
 
-/// The envs to train in, and the judge that scores their frames while they step on.
+/// The envs to train in, and the reward that their frames are scored for.
 ///
 /// # Errors
 /// If the configuration does not fit the task.
 pub fn training_env(
     config: &RunConfig,
-    judge: Option<&Arc<dyn FrameReward>>,
-) -> Result<(VecEnv, Option<Box<dyn FrameScorer>>)> {
-    let Some(judge) = judge else {
+    model: Option<&Arc<dyn FrameReward>>,
+) -> Result<(VecEnv, Option<ScoredReward>)> {
+    let Some(model) = model else {
         return Ok((VecEnv::new(&config.env, RewardSource::GroundTruth)?, None));
     };
-    let source = RewardSource::Deferred(judge.frame_request(), config.judge.clone());
+    let source = RewardSource::Deferred(model.frame_request(), config.reward.scoring());
     let env = VecEnv::new(&config.env, source)?;
-    let scorer = RewardScorer { reward: Arc::clone(judge), n_views_per_env: n_judge_views(config, &env) };
-    Ok((env, Some(Box::new(scorer))))
+    let scorer = RewardScorer { reward: Arc::clone(model), n_views_per_env: n_reward_views(config, &env) };
+    Ok((env, Some(ScoredReward { scorer: Box::new(scorer), schedule: config.reward.schedule })))
 }
 
-/// Envs to measure ground truth in; they draw nothing that the policy does not see.
+/// Envs for evaluation by ground truth; they render only what the policy observes.
 ///
 /// # Errors
 /// If the configuration does not fit the task.
@@ -71,24 +71,25 @@ pub fn evaluation_env(config: &RunConfig, n_envs: usize) -> Result<VecEnv> {
     Ok(VecEnv::new(&config.evaluation_env(n_envs), RewardSource::GroundTruth)?)
 }
 
-/// Envs to make videos in: scored step by step, and stopped before a reset so that the last state can be drawn.
+/// Envs for recordings: scored within the step, and reset only in the step after an episode's last one, so that its last
+/// state can be rendered.
 ///
 /// # Errors
 /// If the configuration does not fit the task.
 pub fn recording_env(
     config: &RunConfig,
     n_envs: usize,
-    judge: Option<&Arc<dyn FrameReward>>,
+    model: Option<&Arc<dyn FrameReward>>,
 ) -> Result<VecEnv> {
     let env = EnvConfig { autoreset: AutoresetMode::NextStep, n_groups: 1, ..config.evaluation_env(n_envs) };
-    let source = match judge {
-        Some(judge) => RewardSource::Language(Arc::new(OnHost(Arc::clone(judge))), config.judge.clone()),
+    let source = match model {
+        Some(model) => RewardSource::Language(Arc::new(OnHost(Arc::clone(model))), config.reward.scoring()),
         None => RewardSource::GroundTruth,
     };
     Ok(VecEnv::new(&env, source)?)
 }
 
-/// A judge whose frames are drawn to the host, so that they can be shown.
+/// A reward model whose frames are rendered to the host, so that they can be shown.
 struct OnHost(Arc<dyn FrameReward>);
 
 impl FrameReward for OnHost {
@@ -119,20 +120,20 @@ pub fn latest_checkpoint(run: &Path) -> Result<Checkpoint> {
     Ok(Checkpoint::load(&path)?)
 }
 
-/// The policy of a run, checked against the envs that it is to act in.
+/// The policy of a run's newest checkpoint, checked against the spaces of `env`.
 ///
 /// # Errors
-/// If there is none, it is damaged, or it was made for other spaces.
+/// If there is no checkpoint, it is damaged, or its policy has other spaces.
 pub fn trained_policy(run: &Path, env: &VecEnv) -> Result<TrainedPolicy> {
-    let policy = TrainedPolicy::from_checkpoint(&latest_checkpoint(run)?)?;
+    let policy = latest_checkpoint(run)?.policy()?;
     policy.check_fits(env)?;
     Ok(policy)
 }
 
-/// Views of one env that its judge sees.
-pub fn n_judge_views(config: &RunConfig, env: &VecEnv) -> usize {
-    match config.judge.cameras.len() {
-        0 => env.task_spec().judge_cameras.len(),
+/// Reward cameras of one env.
+pub fn n_reward_views(config: &RunConfig, env: &VecEnv) -> usize {
+    match config.reward.cameras.len() {
+        0 => env.task_spec().reward_cameras.len(),
         n => n,
     }
 }

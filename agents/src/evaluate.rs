@@ -4,106 +4,13 @@ use std::ops::ControlFlow;
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use sayso_envs::{Actions, AutoresetMode, Observations, ResetOptions, Space, StepBatch, VectorEnv};
+use sayso_envs::{AutoresetMode, ResetOptions, StepBatch, VectorEnv};
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::episodes::{Episode, EpisodeTracker};
 use crate::error::check;
-use crate::normalize::ObservationNormalizer;
-use crate::policy::ActorCritic;
-use crate::{AgentError, Checkpoint, Result};
-
-/// Anything that chooses actions: trained, scripted or random.
-pub trait Policy {
-    /// One action per env for a batch of observations; random choices draw from `rng` alone.
-    ///
-    /// # Errors
-    /// If the observations are not those that the policy was made for.
-    fn act(&mut self, observations: &Observations, rng: &mut Pcg64) -> Result<Actions>;
-
-    /// Called before the first action of an env's episode, for policies that keep state.
-    fn start_episode(&mut self, env_idx: usize) {
-        let _ = env_idx;
-    }
-}
-
-/// Uniformly random actions.
-#[derive(Clone, Debug)]
-pub struct RandomPolicy {
-    action_space: Space,
-    n_envs: usize,
-}
-
-impl RandomPolicy {
-    /// Acts in every env of `env`.
-    pub fn new(env: &dyn VectorEnv) -> Self {
-        Self { action_space: env.single_action_space().clone(), n_envs: env.n_envs() }
-    }
-}
-
-impl Policy for RandomPolicy {
-    fn act(&mut self, _observations: &Observations, rng: &mut Pcg64) -> Result<Actions> {
-        self.action_space.sample_actions(self.n_envs, rng).ok_or_else(|| AgentError::Mismatch {
-            what: "action space",
-            expected: "a box or a discrete space".to_owned(),
-            got: format!("{:?}", self.action_space),
-        })
-    }
-}
-
-/// A learnt policy: the network and the observation statistics that it was trained with, both frozen.
-#[derive(Debug)]
-pub struct TrainedPolicy {
-    network: ActorCritic,
-    normalizer: Option<ObservationNormalizer>,
-    /// Acts with the mode of the distribution; samples from it otherwise.
-    pub deterministic: bool,
-}
-
-impl TrainedPolicy {
-    /// Wraps a network and, if observations were normalised, their statistics. Acts deterministically.
-    pub fn new(network: ActorCritic, normalizer: Option<ObservationNormalizer>) -> Self {
-        Self { network, normalizer, deterministic: true }
-    }
-
-    /// The policy of a checkpoint.
-    ///
-    /// # Errors
-    /// If the tensors do not fit the network that the checkpoint describes.
-    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
-        checkpoint.policy()
-    }
-
-    /// The network.
-    pub fn network(&self) -> &ActorCritic {
-        &self.network
-    }
-
-    /// Checks that the policy was made for these spaces.
-    ///
-    /// # Errors
-    /// Names the space that differs.
-    pub fn check_fits(&self, env: &dyn VectorEnv) -> Result<()> {
-        self.network.check_fits(env.single_observation_space(), env.single_action_space())
-    }
-}
-
-impl Policy for TrainedPolicy {
-    fn act(&mut self, observations: &Observations, rng: &mut Pcg64) -> Result<Actions> {
-        let mut state = observations.state.clone();
-        if let Some(normalizer) = &self.normalizer {
-            normalizer.normalize(&mut state);
-        }
-        let spec = self.network.spec();
-        let n_rows = match spec.image {
-            Some(_) => observations.pixels.n_views(),
-            None => state.len() / spec.state_dim,
-        };
-        let distribution = self.network.distribution(&state, observations.pixels.pixels(), n_rows)?;
-        let actions = if self.deterministic { distribution.mode() } else { distribution.sample(rng) };
-        Ok(spec.actions.clip(&actions))
-    }
-}
+use crate::policy::Policy;
 
 /// How to evaluate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

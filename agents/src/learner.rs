@@ -4,16 +4,15 @@ use candle_core::Device;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use sayso_envs::{ResetOptions, StepBatch, VectorEnv};
+use sayso_rewards::nn::Adam;
 
 use crate::Result;
 use crate::checkpoint::{Checkpoint, Header, TensorData};
+use crate::config::TrainConfig;
 use crate::episodes::{EpisodeTracker, RecentEpisodes};
-use crate::evaluate::TrainedPolicy;
-use crate::nn::Adam;
 use crate::normalize::{ObservationNormalizer, RewardNormalizer, RunningMoments};
-use crate::policy::{ActorCritic, PolicySpec};
+use crate::policy::{ActorCritic, PolicySpec, TrainedPolicy};
 use crate::rollout::Rollout;
-use crate::train::TrainConfig;
 
 /// The state of a training.
 pub(crate) struct Learner {
@@ -25,8 +24,8 @@ pub(crate) struct Learner {
     pub shuffle_rng: Pcg64,
     /// The current observations.
     pub batch: StepBatch,
-    /// `[n_envs]`: the score that each env holds.
-    pub held_scores: Vec<f32>,
+    /// `[n_envs]`: the last score of each env in its episode.
+    pub last_scores: Vec<f32>,
     pub tracker: EpisodeTracker,
     pub recent: RecentEpisodes,
     pub n_updates: u64,
@@ -63,7 +62,7 @@ impl Learner {
             action_rng: Pcg64::from_rng(&mut rng),
             shuffle_rng: Pcg64::from_rng(&mut rng),
             batch,
-            held_scores: vec![0.0; n_envs],
+            last_scores: vec![0.0; n_envs],
             tracker: EpisodeTracker::new(n_envs, env.goal_names().len()),
             recent: RecentEpisodes::new(config.n_report_episodes),
             n_updates: 0,
@@ -108,8 +107,8 @@ impl Learner {
         } else {
             None
         };
-        let held_scores = checkpoint.f32_values("held_scores")?;
-        checkpoint.expect_equal("number of held scores", &n_envs, &held_scores.len())?;
+        let last_scores = checkpoint.f32_values("last_scores")?;
+        checkpoint.expect_equal("number of last scores", &n_envs, &last_scores.len())?;
         env.restore(checkpoint.bytes("env.snapshot")?)?;
         let mut batch = StepBatch::default();
         batch.observations.state = checkpoint.f32_values("observations.state")?;
@@ -121,7 +120,7 @@ impl Learner {
             action_rng: checkpoint.header().action_rng.clone(),
             shuffle_rng: checkpoint.header().shuffle_rng.clone(),
             batch,
-            held_scores,
+            last_scores,
             tracker: tracker.clone(),
             recent: recent.clone(),
             n_updates: checkpoint.n_updates(),
@@ -146,7 +145,7 @@ impl Learner {
             add("rewards.moments", TensorData::from_f64(&normalizer.moments.to_values()));
             add("rewards.returns", TensorData::from_f64(&normalizer.returns));
         }
-        add("held_scores", TensorData::from_f32(&self.held_scores));
+        add("last_scores", TensorData::from_f32(&self.last_scores));
         add("observations.state", TensorData::from_f32(&self.batch.observations.state));
         add("observations.pixels", TensorData::from_frames(&self.batch.observations.pixels));
         add("env.snapshot", TensorData::from_bytes(env.snapshot()?));

@@ -1,29 +1,30 @@
-//! Learning algorithms of Sayso: PPO, rollouts, scripted experts and checkpoints.
+//! Learning algorithms of Sayso: PPO, rollouts, policies and checkpoints.
 //!
-//! [`train()`] runs the loop of [`ppo`] over any [`sayso_envs::VectorEnv`], with the env's own rewards or with those of
-//! a [`FrameScorer`]; [`evaluate()`] measures any [`Policy`] over fresh episodes.
+//! [`train()`] trains a policy in any [`sayso_envs::VectorEnv`], with the env's own rewards or with a [`ScoredReward`];
+//! [`evaluate()`] measures any [`Policy`] over fresh episodes.
 
-pub mod checkpoint;
-pub mod episodes;
+pub mod config;
 pub mod error;
-pub mod evaluate;
-pub mod experts;
+
 pub mod gae;
 mod learner;
-pub mod nn;
-pub mod normalize;
-pub mod policy;
 pub mod ppo;
-pub mod pretrain;
 pub mod rollout;
 pub mod scoring;
 pub mod train;
 
+pub mod normalize;
+pub mod policy;
+
+pub mod checkpoint;
+pub mod episodes;
+pub mod evaluate;
+
 pub use checkpoint::Checkpoint;
+pub use config::TrainConfig;
 pub use error::{AgentError, Result};
-pub use evaluate::{EvalConfig, EvalReport, Policy, RandomPolicy, TrainedPolicy, evaluate};
-pub use experts::Expert;
-pub use policy::{ActorCritic, NetworkConfig};
+pub use evaluate::{EvalConfig, EvalReport, evaluate};
+pub use policy::{ActorCritic, NetworkConfig, Policy, RandomPolicy, ScriptedPolicy, TrainedPolicy};
 pub use ppo::PpoConfig;
-pub use scoring::{FrameScorer, RewardScorer, ScoreUse};
-pub use train::{TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train, untrained_policy};
+pub use scoring::{FrameScorer, RewardSchedule, RewardScorer, ScoredReward};
+pub use train::{TrainObserver, TrainOutcome, UpdateReport, train, untrained_policy};

@@ -1,4 +1,4 @@
-//! Experience: the policy acts, the envs step, and the judge scores the frames of earlier steps meanwhile.
+//! Rollouts: the policy acts, the envs step, and meanwhile the reward worker scores the frames of earlier steps.
 //!
 //! Scores are written into their rows by step number before anything is learnt, so nothing depends on timing.
 
@@ -10,7 +10,7 @@ use sayso_envs::{Actions, AutoresetMode, Observations, StepBatch, VectorEnv};
 use crate::gae::Trajectories;
 use crate::normalize::ObservationNormalizer;
 use crate::policy::ActorCritic;
-use crate::scoring::{ScoreUse, ScoringThread};
+use crate::scoring::{RewardSchedule, RewardWorker};
 use crate::{AgentError, Result};
 
 /// The columns of a rollout; a row is one step of one env, and rows are `[n_steps, n_envs]`, row-major.
@@ -30,7 +30,7 @@ pub struct Rollout {
     pub log_probs: Vec<f32>,
     /// Values of the observations.
     pub values: Vec<f32>,
-    /// Rewards as they came; after [`Self::resolve_scores`], those of the judge.
+    /// The env's rewards; after [`Self::resolve_scores`], those made of scores.
     pub rewards: Vec<f32>,
     /// The task ended the episode.
     pub terminated: Vec<bool>,
@@ -136,34 +136,34 @@ impl Rollout {
         Ok(())
     }
 
-    /// Turns scores into the rewards of every row. `held` is `[n_envs]`, the score that each env holds when the
-    /// rollout starts, and becomes the one that it holds at the end.
+    /// Turns scores into the rewards of every row. `last` is `[n_envs]`, the latest score of each env's episode when the
+    /// rollout starts (0 without one), and becomes that at its end.
     ///
     /// # Errors
     /// If an episode ended without a score that its reward needs.
-    pub fn resolve_scores(&mut self, score_use: ScoreUse, held: &mut [f32]) -> Result<()> {
+    pub fn resolve_scores(&mut self, schedule: RewardSchedule, last: &mut [f32]) -> Result<()> {
         for row in 0..self.n_rows() {
             let (step, env_idx) = (row / self.n_envs, row % self.n_envs);
             let done = self.done(row);
-            match score_use {
-                _ if self.is_reset[row] => (self.rewards[row], held[env_idx]) = (0.0, 0.0),
-                ScoreUse::Held => {
+            match schedule {
+                _ if self.is_reset[row] => (self.rewards[row], last[env_idx]) = (0.0, 0.0),
+                RewardSchedule::HoldLast => {
                     if self.has_score[step] {
-                        held[env_idx] = self.rewards[row];
+                        last[env_idx] = self.rewards[row];
                     }
-                    self.rewards[row] = held[env_idx];
+                    self.rewards[row] = last[env_idx];
                     if done {
-                        held[env_idx] = 0.0;
+                        last[env_idx] = 0.0;
                     }
                 }
-                ScoreUse::EpisodeEnd if done && !self.has_score[step] && self.valid[row] => {
+                RewardSchedule::EpisodeEnd if done && !self.has_score[step] && self.valid[row] => {
                     return Err(AgentError::Mismatch {
-                        what: "frames for the judge",
+                        what: "frames for the reward model",
                         expected: "some at the end of every episode".to_owned(),
                         got: "none".to_owned(),
                     });
                 }
-                ScoreUse::EpisodeEnd => {
+                RewardSchedule::EpisodeEnd => {
                     if !done || !self.has_score[step] {
                         self.rewards[row] = 0.0;
                     }
@@ -183,27 +183,18 @@ fn gather<T: Copy>(values: &[T], rows: &[usize], n_rows: usize) -> Vec<T> {
     out
 }
 
-/// Who scores the frames of a rollout, and when that is worth it.
-#[derive(Debug)]
-pub struct Judge<'a> {
-    /// The judge at work.
-    pub thread: &'a mut ScoringThread,
-    /// With [`ScoreUse::EpisodeEnd`] only the frames of steps in which an episode ended are scored.
-    pub score_use: ScoreUse,
-}
-
 /// Fills `rollout` with `n_steps` steps of every env. `batch` holds the current observations before and after. With a
-/// judge the rewards of steps with frames are its scores, and [`Rollout::resolve_scores`] must follow; without one they
-/// are the env's.
+/// reward worker the rewards of steps with frames are their scores, and [`Rollout::resolve_scores`] must follow; without
+/// one they are the env's. With [`RewardSchedule::EpisodeEnd`] only steps in which an episode ended are scored.
 ///
 /// # Errors
-/// If the env, the policy or the judge fails.
+/// If the env, the policy or the scorer fails.
 pub fn collect(
     env: &mut dyn VectorEnv,
     policy: &ActorCritic,
     mut normalizer: Option<&mut ObservationNormalizer>,
     rng: &mut Pcg64,
-    mut judge: Option<Judge>,
+    mut worker: Option<&mut RewardWorker>,
     batch: &mut StepBatch,
     rollout: &mut Rollout,
 ) -> Result<()> {
@@ -230,25 +221,26 @@ pub fn collect(
         let last = if same_step { &batch.final_observations } else { &batch.observations };
         bootstrap(rollout, step, policy, normalizer.as_deref(), last)?;
 
-        if let Some(Judge { thread, score_use }) = &mut judge {
+        if let Some(worker) = worker.as_deref_mut() {
             // A score that arrives here belongs to the oldest step that waits for one.
             let mut write = |scores: Vec<f32>| match waiting_steps.pop_front() {
                 Some(waiting) => rollout.write_score(waiting, &scores),
                 None => Ok(()),
             };
-            let mut frames = thread.buffer(&mut write)?;
-            env.swap_judge_frames(&mut frames);
-            let counts = *score_use == ScoreUse::Held || (0..n_envs).any(|env_idx| batch.done(env_idx));
-            if frames.n_views() == 0 || !counts {
-                thread.return_buffer(frames);
+            let mut frames = worker.buffer(&mut write)?;
+            env.swap_reward_frames(&mut frames);
+            let is_scored = worker.schedule() == RewardSchedule::HoldLast
+                || (0..n_envs).any(|env_idx| batch.done(env_idx));
+            if frames.n_views() == 0 || !is_scored {
+                worker.return_buffer(frames);
             } else {
-                thread.send(frames)?;
+                worker.send(frames)?;
                 waiting_steps.push_back(step);
             }
         }
     }
-    if let Some(Judge { thread, .. }) = judge {
-        thread.drain(&mut |scores| match waiting_steps.pop_front() {
+    if let Some(worker) = worker {
+        worker.drain(&mut |scores| match waiting_steps.pop_front() {
             Some(waiting) => rollout.write_score(waiting, &scores),
             None => Ok(()),
         })?;
@@ -335,28 +327,28 @@ mod tests {
     }
 
     #[test]
-    fn scores_are_held_until_the_next_one_or_the_end_of_the_episode() {
-        let (mut rollout, mut held) = (scored(), vec![9.0, 9.0]);
-        rollout.resolve_scores(ScoreUse::Held, &mut held).expect("resolve");
+    fn the_last_score_is_the_reward_until_the_next_one_or_the_end_of_the_episode() {
+        let (mut rollout, mut last) = (scored(), vec![9.0, 9.0]);
+        rollout.resolve_scores(RewardSchedule::HoldLast, &mut last).expect("resolve");
         assert_eq!(rollout.rewards, [1.0, 2.0, 1.0, 2.0, 5.0, 6.0]);
-        assert_eq!(held, [5.0, 6.0]);
+        assert_eq!(last, [5.0, 6.0]);
 
-        let (mut rollout, mut held) = (scored(), vec![7.0, 8.0]);
+        let (mut rollout, mut last) = (scored(), vec![7.0, 8.0]);
         rollout.has_score = vec![false; 3];
         rollout.rewards.fill(0.0);
-        rollout.resolve_scores(ScoreUse::Held, &mut held).expect("resolve");
+        rollout.resolve_scores(RewardSchedule::HoldLast, &mut last).expect("resolve");
         assert_eq!(rollout.rewards, [7.0, 8.0, 7.0, 8.0, 7.0, 0.0], "the new episode of env 1 starts with 0");
-        assert_eq!(held, [7.0, 0.0]);
+        assert_eq!(last, [7.0, 0.0]);
     }
 
     #[test]
     fn an_episode_earns_its_last_score() {
-        let (mut rollout, mut held) = (scored(), vec![0.0, 0.0]);
+        let (mut rollout, mut last) = (scored(), vec![0.0, 0.0]);
         rollout.truncated = vec![false, true, false, false, true, false];
-        rollout.resolve_scores(ScoreUse::EpisodeEnd, &mut held).expect("resolve");
+        rollout.resolve_scores(RewardSchedule::EpisodeEnd, &mut last).expect("resolve");
         assert_eq!(rollout.rewards, [0.0, 2.0, 0.0, 0.0, 5.0, 0.0]);
         let error =
-            scored().resolve_scores(ScoreUse::EpisodeEnd, &mut held).expect_err("no frames in step 1");
+            scored().resolve_scores(RewardSchedule::EpisodeEnd, &mut last).expect_err("no frames in step 1");
         assert!(error.to_string().contains("at the end of every episode"), "{error}");
     }
 

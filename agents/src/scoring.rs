@@ -1,4 +1,4 @@
-//! Rewards from frames: the judge, and the thread that it works on while the envs step on.
+//! Rewards from frames: the scorer, and the thread that it works on while the envs step on.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -10,49 +10,58 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AgentError, Result};
 
-/// A judge of frames; it sees nothing else, so that no ground truth can reach a reward.
+/// Scores frames. It receives nothing else, so no ground truth can reach a reward.
 pub trait FrameScorer: Send {
-    /// Scores a step. `frames` holds `n_envs * n_judge_cameras` views, env-major; `rewards` becomes
-    /// `[n_envs]`. What one call answers must not depend on earlier calls.
+    /// Scores one step. `frames` holds `n_envs * n_reward_cameras` views, env-major; `scores` becomes `[n_envs]`. The result
+    /// must not depend on earlier calls.
     ///
     /// # Errors
     /// If the frames cannot be scored; training stops with this error.
-    fn score(&mut self, frames: &FrameBatch, rewards: &mut Vec<f32>) -> Result<()>;
+    fn score(&mut self, frames: &FrameBatch, scores: &mut Vec<f32>) -> Result<()>;
 }
 
-/// A judge that is a reward model.
+/// Scores frames with a reward model.
 pub struct RewardScorer {
-    /// The model, with its sentence.
+    /// The reward model, with its prompts.
     pub reward: Arc<dyn FrameReward>,
-    /// Cameras of an env; their scores are averaged.
+    /// Reward cameras of an env; their scores are averaged.
     pub n_views_per_env: usize,
 }
 
 impl FrameScorer for RewardScorer {
-    fn score(&mut self, frames: &FrameBatch, rewards: &mut Vec<f32>) -> Result<()> {
-        Ok(self.reward.score(frames, self.n_views_per_env, rewards)?)
+    fn score(&mut self, frames: &FrameBatch, scores: &mut Vec<f32>) -> Result<()> {
+        Ok(self.reward.score(frames, self.n_views_per_env, scores)?)
     }
 }
 
-/// How a score becomes the rewards of steps. How often frames are drawn is the env's configuration; steps without
-/// frames have no score of their own.
+/// How scores become the rewards of steps. How often frames are scored is the env's configuration; steps without frames
+/// have no score of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ScoreUse {
-    /// A score is the reward of its step and of those after it until the next score; 0 before an episode's first one.
+pub enum RewardSchedule {
+    /// A step's reward is the latest score of its episode; 0 before the first one.
     #[default]
-    Held,
-    /// The last step of an episode earns its score, and every other step 0.
+    HoldLast,
+    /// The reward of an episode's last step is its score; every other reward is 0.
     EpisodeEnd,
 }
 
-/// Frames that wait for a judge at once; the envs pause when all are waiting.
+/// Rewards that a scorer gives.
+pub struct ScoredReward {
+    /// Scores the frames of a step.
+    pub scorer: Box<dyn FrameScorer>,
+    /// How scores become rewards.
+    pub schedule: RewardSchedule,
+}
+
+/// Frame batches that may wait for their scores; the envs pause while all of them do.
 const N_IN_FLIGHT: usize = 3;
 
-/// A judge at work on a thread of its own. Frames go in and scores come out in the same order; the buffers go round.
+/// A scorer on a thread of its own. Frames go in and scores come out in the same order; the buffers are reused.
 #[derive(Debug)]
-pub struct ScoringThread {
-    /// `None` once the thread has been told to end.
+pub struct RewardWorker {
+    schedule: RewardSchedule,
+    /// `None` once the thread has been asked to end.
     to_score: Option<Sender<FrameBatch>>,
     scored: Receiver<Scored>,
     spare: Vec<FrameBatch>,
@@ -63,41 +72,47 @@ pub struct ScoringThread {
 #[derive(Debug)]
 struct Scored {
     frames: FrameBatch,
-    rewards: Result<Vec<f32>>,
+    scores: Result<Vec<f32>>,
 }
 
-impl ScoringThread {
+impl RewardWorker {
     /// Starts the thread.
     ///
     /// # Errors
     /// If the system refuses another thread.
-    pub fn spawn(mut scorer: Box<dyn FrameScorer>) -> Result<Self> {
-        // The answers have room for everything in flight, so that the judge never waits for its reader.
+    pub fn spawn(reward: ScoredReward) -> Result<Self> {
+        let ScoredReward { mut scorer, schedule } = reward;
+        // The results have room for everything in flight, so that the worker never waits for its reader.
         let (to_score, frames_in) = bounded::<FrameBatch>(N_IN_FLIGHT);
-        let (answers, scored) = bounded(N_IN_FLIGHT);
+        let (results, scored) = bounded(N_IN_FLIGHT);
         let work = move || {
             for mut frames in frames_in {
-                let mut rewards = Vec::new();
-                let rewards = scorer.score(&frames, &mut rewards).map(|()| rewards);
+                let mut scores = Vec::new();
+                let scores = scorer.score(&frames, &mut scores).map(|()| scores);
                 frames.release();
-                if answers.send(Scored { frames, rewards }).is_err() {
+                if results.send(Scored { frames, scores }).is_err() {
                     return;
                 }
             }
         };
         let thread = std::thread::Builder::new()
-            .name("sayso-scorer".to_owned())
+            .name("sayso-reward".to_owned())
             .spawn(work)
             .map_err(|error| AgentError::ScorerStopped(format!("no thread for it: {error}")))?;
         let spare = (0..N_IN_FLIGHT).map(|_| FrameBatch::default()).collect();
-        Ok(Self { to_score: Some(to_score), scored, spare, n_waiting: 0, thread: Some(thread) })
+        Ok(Self { schedule, to_score: Some(to_score), scored, spare, n_waiting: 0, thread: Some(thread) })
+    }
+
+    /// How scores become rewards.
+    pub fn schedule(&self) -> RewardSchedule {
+        self.schedule
     }
 
     /// A buffer to exchange with the env's frames. If all are in flight this waits for the oldest score, which goes to
     /// `on_score`.
     ///
     /// # Errors
-    /// If the judge failed.
+    /// If the scorer failed.
     pub fn buffer(&mut self, on_score: &mut dyn FnMut(Vec<f32>) -> Result<()>) -> Result<FrameBatch> {
         if self.spare.is_empty() {
             on_score(self.receive()?)?;
@@ -111,10 +126,10 @@ impl ScoringThread {
         self.spare.push(frames);
     }
 
-    /// Hands frames to the judge.
+    /// Sends frames to be scored.
     ///
     /// # Errors
-    /// If the judge's thread ended.
+    /// If the thread ended.
     pub fn send(&mut self, frames: FrameBatch) -> Result<()> {
         let sent = self.to_score.as_ref().is_some_and(|to_score| to_score.send(frames).is_ok());
         if !sent {
@@ -127,7 +142,7 @@ impl ScoringThread {
     /// Waits for every score that is still missing, oldest first.
     ///
     /// # Errors
-    /// If the judge failed.
+    /// If the scorer failed.
     pub fn drain(&mut self, on_score: &mut dyn FnMut(Vec<f32>) -> Result<()>) -> Result<()> {
         while 0 < self.n_waiting {
             on_score(self.receive()?)?;
@@ -136,12 +151,12 @@ impl ScoringThread {
     }
 
     fn receive(&mut self) -> Result<Vec<f32>> {
-        let Ok(Scored { frames, rewards }) = self.scored.recv() else {
+        let Ok(Scored { frames, scores }) = self.scored.recv() else {
             return Err(self.reason_of_end());
         };
         self.n_waiting -= 1;
         self.spare.push(frames);
-        rewards
+        scores
     }
 
     fn reason_of_end(&mut self) -> AgentError {
@@ -158,11 +173,11 @@ impl ScoringThread {
     }
 }
 
-impl Drop for ScoringThread {
+impl Drop for RewardWorker {
     fn drop(&mut self) {
         self.to_score = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the judge was reported where its score was missed.
+            // A panic of the scorer was reported to the caller that waited for its score.
             let _ = thread.join();
         }
     }

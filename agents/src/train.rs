@@ -7,67 +7,19 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use sayso_envs::{AutoresetMode, VectorEnv};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
+use crate::config::TrainConfig;
 use crate::episodes::GoalRate;
-use crate::error::check;
-use crate::evaluate::TrainedPolicy;
 use crate::gae;
 use crate::learner::{Learner, fresh_network};
 use crate::normalize::ObservationNormalizer;
-use crate::ppo::{self, PpoConfig, UpdateStats};
-use crate::rollout::{self, Judge, Rollout};
-use crate::scoring::{FrameScorer, ScoreUse, ScoringThread};
+use crate::policy::TrainedPolicy;
+use crate::ppo::{self, UpdateStats};
+use crate::rollout::{self, Rollout};
+use crate::scoring::{RewardWorker, ScoredReward};
 use crate::{AgentError, Result};
-
-/// How to train.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainConfig {
-    /// Decides the envs' episodes, the policy's start, its actions and the order of minibatches.
-    pub seed: u64,
-    /// Env steps in all, over all envs; rounded up to whole rollouts.
-    pub total_steps: u64,
-    /// How scores become rewards; unused without a scorer.
-    pub score_use: ScoreUse,
-    /// Reports cover at most this many finished episodes; at least 1.
-    pub n_report_episodes: usize,
-    /// A checkpoint is written after every so many updates; 0: only at the end.
-    pub checkpoint_every: u64,
-    /// Where checkpoints go, as `step-NNNNNNNNNNNN.safetensors`; the folder is made. Not part of a saved
-    /// configuration, so that a run folder can be moved.
-    #[serde(skip)]
-    pub checkpoint_folder: Option<PathBuf>,
-    /// Settings of the algorithm and the networks.
-    pub ppo: PpoConfig,
-}
-
-impl TrainConfig {
-    /// A training of `total_steps` env steps, without checkpoints.
-    pub fn new(ppo: PpoConfig, total_steps: u64, seed: u64) -> Self {
-        Self {
-            seed,
-            total_steps,
-            score_use: ScoreUse::Held,
-            n_report_episodes: 100,
-            checkpoint_every: 0,
-            checkpoint_folder: None,
-            ppo,
-        }
-    }
-
-    /// Checks every field.
-    ///
-    /// # Errors
-    /// Names the field, its value and what is allowed.
-    pub fn validate(&self) -> Result<()> {
-        check(1 <= self.total_steps, "total_steps", self.total_steps, "at least 1")?;
-        let n = self.n_report_episodes;
-        check((1..=1_000_000).contains(&n), "n_report_episodes", n, "a number in [1, 1000000]")?;
-        self.ppo.validate()
-    }
-}
 
 /// What the loop says after each update.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -156,7 +108,7 @@ pub fn untrained_policy(env: &dyn VectorEnv, config: &TrainConfig) -> Result<Tra
 /// fails; if learning leaves the finite numbers. Checkpoints written before stay intact.
 pub fn train(
     env: &mut dyn VectorEnv,
-    scorer: Option<Box<dyn FrameScorer>>,
+    reward: Option<ScoredReward>,
     config: &TrainConfig,
     resume: Option<&Checkpoint>,
     observer: &mut dyn TrainObserver,
@@ -174,25 +126,24 @@ pub fn train(
         Some(checkpoint) => Learner::resume(env, config, checkpoint)?,
         None => Learner::start(env, config)?,
     };
-    let mut judge_thread = scorer.map(ScoringThread::spawn).transpose()?;
+    let mut reward_worker = reward.map(RewardWorker::spawn).transpose()?;
     let mut rollout = Rollout::new(config.ppo.n_steps, env.n_envs());
     let (mut advantages, mut returns) = (Vec::new(), Vec::new());
     let (mut last_report, mut last_path, mut interrupted) = (None, None, false);
 
     while learner.n_steps < config.total_steps && !interrupted {
         let started = Instant::now();
-        let judge = judge_thread.as_mut().map(|thread| Judge { thread, score_use: config.score_use });
         rollout::collect(
             env,
             &learner.policy,
             learner.observation_normalizer.as_mut(),
             &mut learner.action_rng,
-            judge,
+            reward_worker.as_mut(),
             &mut learner.batch,
             &mut rollout,
         )?;
-        if judge_thread.is_some() {
-            rollout.resolve_scores(config.score_use, &mut learner.held_scores)?;
+        if let Some(worker) = &reward_worker {
+            rollout.resolve_scores(worker.schedule(), &mut learner.last_scores)?;
         }
         learner.record_episodes(&rollout);
         let rewards = learner.normalized_rewards(&rollout, config.ppo.discount);

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use sayso_rewards::FrameReward;
 use sayso_sim::FrameRequest;
-use sayso_sim::render::DrawOn;
+use sayso_sim::render::RenderDevice;
 use serde::{Deserialize, Serialize};
 
 use crate::vector::AutoresetMode;
+
+/// Largest number of envs in a batch.
+pub const MAX_ENVS: usize = 65_536;
 
 /// Everything about a batch of envs but its reward.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,8 +22,8 @@ pub struct EnvConfig {
     pub n_envs: usize,
     /// Seed of the batch; env `i` uses stream `i` of it.
     pub seed: u64,
-    /// Name of the goal, see [`crate::language::Goal`]; the first one if absent.
-    pub goal: Option<String>,
+    /// The instruction of every episode, as the name of its [`crate::language::Goal`]; that of the first goal if absent.
+    pub instruction: Option<String>,
     /// What the policy sees.
     pub observation: ObservationMode,
     /// Rows and columns of pixel observations.
@@ -32,14 +35,14 @@ pub struct EnvConfig {
     /// Control steps after which an episode is truncated; the task's own if absent.
     pub max_episode_steps: Option<u32>,
     /// Where pictures are drawn.
-    pub device: DrawOn,
+    pub device: RenderDevice,
     /// Groups of envs that step at the same time, 64 at most: the physics of one runs while another waits for its pictures
     /// or its scores. Results do not depend on it, but for the rounding of a judge on a card. 0 chooses: two where a graphics
     /// processor draws, else one.
     pub n_groups: usize,
     /// Whether a device that is out of memory goes on in smaller groups of views, rather than fail. It takes
     /// longer; results stay, but for the rounding of a judge on a card.
-    pub smaller_groups: bool,
+    pub shrink_on_oom: bool,
     /// Options of the task.
     pub options: toml::Table,
 }
@@ -50,15 +53,15 @@ impl Default for EnvConfig {
             id: "Reach-v0".to_owned(),
             n_envs: 1,
             seed: 0,
-            goal: None,
+            instruction: None,
             observation: ObservationMode::State,
             pixel_size: [64, 64],
             pixel_camera: None,
             autoreset: AutoresetMode::NextStep,
             max_episode_steps: None,
-            device: DrawOn::default(),
+            device: RenderDevice::default(),
             n_groups: 0,
-            smaller_groups: false,
+            shrink_on_oom: false,
             options: toml::Table::new(),
         }
     }
@@ -69,7 +72,7 @@ impl EnvConfig {
     pub(crate) fn resolve(&self) -> Self {
         let device = self.device.clone().resolve();
         let n_groups = match (self.n_groups, &device) {
-            (0, DrawOn::Gpu(_)) => 2,
+            (0, RenderDevice::Gpu(_)) => 2,
             (0, _) => 1,
             (n_groups, _) => n_groups,
         };
@@ -105,28 +108,28 @@ impl ObservationMode {
 /// Where a batch's rewards come from.
 #[derive(Clone)]
 pub enum RewardSource {
-    /// Nowhere: every reward is 0.
+    /// None: every reward is 0.
     None,
     /// The task's dense ground truth for its goal.
     GroundTruth,
-    /// A model that sees frames and a sentence, at once in every step that its schedule names.
-    Language(Arc<dyn FrameReward>, JudgeConfig),
-    /// As above, but the frames are handed out ([`crate::VectorEnv::swap_judge_frames`]) to be scored later, and the
+    /// A reward model, which scores frames within the step. A score stays the reward of the following steps until the next
+    /// one, or until the episode ends.
+    Language(Arc<dyn FrameReward>, ScoringConfig),
+    /// The same, but the caller takes the frames ([`crate::VectorEnv::swap_reward_frames`]) and scores them later; the
     /// rewards of the step are 0.
-    Deferred(FrameRequest, JudgeConfig),
+    Deferred(FrameRequest, ScoringConfig),
 }
 
-/// How frames are drawn for a reward model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct JudgeConfig {
-    /// Names of the cameras; scores are averaged over them. The task's own if empty.
+/// Which frames a reward model scores, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScoringConfig {
+    /// Names of the reward cameras; scores are averaged over them. The task's own if empty.
     pub cameras: Vec<String>,
-    /// Frames are drawn and scored in every n-th step of the batch; between, rewards are held.
+    /// Frames are rendered and scored in every n-th step of the batch; at least 1.
     pub every_n_steps: u32,
 }
 
-impl Default for JudgeConfig {
+impl Default for ScoringConfig {
     fn default() -> Self {
         Self { cameras: Vec::new(), every_n_steps: 1 }
     }

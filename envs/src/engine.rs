@@ -6,7 +6,7 @@ use bevy::ecs::resource::Resource;
 use bevy::ecs::schedule::IntoScheduleConfigs;
 use bevy::ecs::system::{Query, Res, ResMut};
 use bevy::ecs::world::World;
-use sayso_sim::app::{IsStepping, Renderer, Sensors, Slot, Step, StepSet, par_each, pictures_are_there};
+use sayso_sim::app::{IsStepping, Renderer, Sensors, Slot, Step, StepSet, frames_are_rendered, par_each};
 use sayso_sim::{FrameBatch, SimWorld, seed};
 
 use crate::EnvError;
@@ -27,7 +27,7 @@ pub(crate) struct BatchConfig {
     pub autoreset: AutoresetMode,
     pub max_episode_steps: u32,
     pub pixel_sensor: Option<usize>,
-    pub judge_sensor: Option<usize>,
+    pub reward_sensor: Option<usize>,
     pub reward: RewardSource,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Batch {
     /// Steps of the batch so far, for judges that look at every n-th.
     pub n_steps: u64,
     /// What the reward model looks at.
-    judged: FrameBatch,
+    frames: FrameBatch,
     /// What went wrong in this step.
     pub error: Option<EnvError>,
 }
@@ -116,9 +116,9 @@ impl Plugin for StepPlugin {
                 (choose_sensors, act).chain().in_set(StepSet::Act),
                 after_physics.in_set(StepSet::Simulate).after(sayso_sim::app::simulate),
                 observe.in_set(StepSet::Observe),
-                judge.in_set(StepSet::Judge).run_if(pictures_are_there),
-                conclude.in_set(StepSet::Conclude).run_if(pictures_are_there),
-                restart.in_set(StepSet::Reset).run_if(pictures_are_there),
+                reward.in_set(StepSet::Reward).run_if(frames_are_rendered),
+                write_output.in_set(StepSet::Output).run_if(frames_are_rendered),
+                restart.in_set(StepSet::Reset).run_if(frames_are_rendered),
             ),
         );
     }
@@ -126,11 +126,12 @@ impl Plugin for StepPlugin {
 
 /// Act: the judge's cameras rest in steps whose reward is held.
 fn choose_sensors(config: Res<BatchConfig>, batch: Res<Batch>, mut sensors: ResMut<Sensors>) {
-    let (RewardSource::Language(_, judge) | RewardSource::Deferred(_, judge)) = &config.reward else {
+    let (RewardSource::Language(_, scoring) | RewardSource::Deferred(_, scoring)) = &config.reward else {
         return;
     };
-    if let Some(sensor_idx) = config.judge_sensor {
-        sensors.0[sensor_idx].is_enabled = (batch.n_steps + 1).is_multiple_of(u64::from(judge.every_n_steps));
+    if let Some(sensor_idx) = config.reward_sensor {
+        sensors.0[sensor_idx].is_enabled =
+            (batch.n_steps + 1).is_multiple_of(u64::from(scoring.every_n_steps));
     }
 }
 
@@ -190,7 +191,7 @@ fn read_row(world: &SimWorld, task: &dyn TaskInstance, row: &mut Row) {
 }
 
 /// Judge: the reward of the state after the action, from frames or from ground truth, as configured.
-fn judge(
+fn reward(
     config: Res<BatchConfig>,
     mut sensors: ResMut<Sensors>,
     envs: Query<(&Slot, &Row, &Episode)>,
@@ -210,21 +211,21 @@ fn judge(
             for (slot, ..) in envs.iter().filter(|(.., episode)| episode.n_steps <= 1) {
                 batch.scores[slot.0.0] = 0.0;
             }
-            let sensor = config.judge_sensor.map(|i| &mut sensors.0[i]).filter(|s| s.is_enabled);
+            let sensor = config.reward_sensor.map(|i| &mut sensors.0[i]).filter(|s| s.is_enabled);
             let Some(sensor) = sensor else { return };
-            batch.judged.parts.resize_with(1, Default::default);
-            sensor.swap_frames(&mut batch.judged.parts[0]);
-            if let Err(error) = model.score(&batch.judged, sensor.cameras.len(), &mut batch.scores) {
+            batch.frames.parts.resize_with(1, Default::default);
+            sensor.swap_frames(&mut batch.frames.parts[0]);
+            if let Err(error) = model.score(&batch.frames, sensor.cameras.len(), &mut batch.scores) {
                 batch.error = Some(error.into());
             }
             // Back to where videos take them from.
-            sensor.swap_frames(&mut batch.judged.parts[0]);
+            sensor.swap_frames(&mut batch.frames.parts[0]);
         }
     }
 }
 
 /// Conclude: who is done, and the columns.
-fn conclude(
+fn write_output(
     config: Res<BatchConfig>,
     mut sensors: ResMut<Sensors>,
     mut envs: Query<(&Slot, &SimWorld, &Row, &mut Episode)>,
@@ -288,7 +289,7 @@ fn restart(
         worlds.sort_unstable_by_key(|(slot, _)| *slot);
         let worlds: Vec<&SimWorld> = worlds.into_iter().map(|(_, world)| world).collect();
         std::mem::swap(&mut columns.observations.pixels, &mut sensor.target.rgb);
-        if let Err(error) = sensor.redraw(&mut renderer.backend, &worlds, &slots) {
+        if let Err(error) = sensor.render_again(&mut renderer.backend, &worlds, &slots) {
             renderer.failure = Some(error);
         }
         std::mem::swap(&mut columns.observations.pixels, &mut sensor.target.rgb);
@@ -301,7 +302,7 @@ pub(crate) fn start_episode(world: &mut SimWorld, task: &mut dyn TaskInstance, e
     let mut rng = seed::stream(&[key[0], key[1], n_started]);
     world.reset();
     task.reset(world, &mut rng);
-    world.sync_drawing();
+    world.sync_render_scene();
     *episode = Episode { key, n_started: n_started + 1, is_fresh: true, ..Episode::default() };
 }
 
@@ -311,7 +312,7 @@ pub(crate) fn observe_resets(world: &mut World) {
     for (sim_world, task, mut row) in envs.iter_mut(world) {
         read_row(sim_world, &*task.0, &mut row);
     }
-    draw_pixels(world);
+    render_pixels(world);
     world.resource_scope(|world, mut batch: bevy::ecs::change_detection::Mut<Batch>| {
         world.resource_scope(|world, config: bevy::ecs::change_detection::Mut<BatchConfig>| {
             let columns = &mut batch.columns;
@@ -334,14 +335,14 @@ pub(crate) fn observe_resets(world: &mut World) {
 }
 
 /// Draws the pixel observations of every env as it is now.
-fn draw_pixels(world: &mut World) {
+fn render_pixels(world: &mut World) {
     let Some(sensor_idx) = world.resource::<BatchConfig>().pixel_sensor else { return };
     world.resource_scope(|world, mut sensors: bevy::ecs::change_detection::Mut<Sensors>| {
         world.resource_scope(|world, mut renderer: bevy::ecs::change_detection::Mut<Renderer>| {
             let mut envs = world.query::<(&Slot, &SimWorld)>();
             let envs = envs.query(world);
             let worlds = sayso_sim::app::in_slot_order(&envs);
-            renderer.failure = sensors.0[sensor_idx].draw(&mut renderer.backend, &worlds).err();
+            renderer.failure = sensors.0[sensor_idx].render(&mut renderer.backend, &worlds).err();
         });
     });
 }

@@ -1,5 +1,7 @@
 //! What can go wrong in an environment.
 
+use sayso_sim::names;
+
 /// Result of a fallible call into an environment.
 pub type Result<T, E = EnvError> = std::result::Result<T, E>;
 
@@ -54,12 +56,7 @@ pub enum EnvError {
 impl EnvError {
     /// An [`EnvError::Unknown`] that offers the nearest of the known names.
     pub fn unknown<S: AsRef<str>>(what: &'static str, name: &str, known: &[S]) -> Self {
-        let nearest = known
-            .iter()
-            .map(|k| (strsim::jaro_winkler(&name.to_lowercase(), &k.as_ref().to_lowercase()), k))
-            .filter(|(similarity, _)| *similarity > 0.6)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, k)| k.as_ref().to_owned());
+        let nearest = names::nearest(name, known.iter().map(AsRef::as_ref)).map(str::to_owned);
         Self::Unknown {
             what,
             name: name.to_owned(),

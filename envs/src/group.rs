@@ -12,7 +12,7 @@ use sayso_sim::scene::SceneSpec;
 use sayso_sim::sensor::Sensor;
 use sayso_sim::{EnvIdx, FramePart, Frames, SimWorld};
 
-use crate::config::{EnvConfig, JudgeConfig, RewardSource};
+use crate::config::{EnvConfig, RewardSource, ScoringConfig};
 use crate::engine::{Batch, BatchConfig, Episode, PendingActions, Row, StepPlugin, TaskSlot, start_episode};
 use crate::space::Actions;
 use crate::task::{Measurement, Task};
@@ -52,7 +52,7 @@ impl Group {
             ));
         }
         let mut backend = Backend::open(&config.device)?;
-        backend.allow_smaller_groups(config.smaller_groups);
+        backend.set_shrink_on_oom(config.shrink_on_oom);
         let mut sensors = Vec::new();
         let pixel_sensor = config.observation.has_pixels().then(|| {
             let camera = config.pixel_camera.as_deref().unwrap_or(spec.pixel_camera);
@@ -60,14 +60,14 @@ impl Group {
             sensors.push(sensor(&scene, &[camera.to_owned()], (height, width))?);
             Ok::<usize, EnvError>(sensors.len() - 1)
         });
-        let judge_sensor = match &reward {
+        let reward_sensor = match &reward {
             RewardSource::None | RewardSource::GroundTruth => None,
-            RewardSource::Language(model, judge) => Some((model.frame_request(), judge)),
-            RewardSource::Deferred(request, judge) => Some((request.clone(), judge)),
+            RewardSource::Language(model, scoring) => Some((model.frame_request(), scoring)),
+            RewardSource::Deferred(request, scoring) => Some((request.clone(), scoring)),
         }
-        .map(|(request, judge)| {
-            check_judge(judge)?;
-            let cameras = if judge.cameras.is_empty() { &spec.judge_cameras } else { &judge.cameras };
+        .map(|(request, scoring)| {
+            check_scoring(scoring)?;
+            let cameras = if scoring.cameras.is_empty() { &spec.reward_cameras } else { &scoring.cameras };
             let size = (request.image.height, request.image.width);
             let device = backend.gpu().and_then(|gpu| gpu.adapter().uuid);
             sensors.push(sensor(&scene, cameras, size)?.for_model(request.model_input(device)));
@@ -82,7 +82,7 @@ impl Group {
             autoreset: config.autoreset,
             max_episode_steps: config.max_episode_steps.unwrap_or(spec.max_episode_steps),
             pixel_sensor: pixel_sensor.transpose()?,
-            judge_sensor: judge_sensor.transpose()?,
+            reward_sensor: reward_sensor.transpose()?,
             reward,
         };
         app.insert_resource(Renderer { backend, failure: None });
@@ -146,7 +146,7 @@ impl Group {
             let worlds = in_slot_order(&envs);
             let camera = worlds.first().map(|w| w.camera(camera)).transpose()?;
             let mut sensor = Sensor::new(camera.into_iter().collect(), spec);
-            sensor.draw(&mut renderer.backend, &worlds)?;
+            sensor.render(&mut renderer.backend, &worlds)?;
             Ok(sensor.target.rgb)
         })
     }
@@ -202,9 +202,9 @@ impl Group {
     }
 
     /// Exchanges the judge's frames of the last step for a buffer; empty if it drew none.
-    pub fn swap_judge_frames(&mut self, part: &mut FramePart) {
+    pub fn swap_reward_frames(&mut self, part: &mut FramePart) {
         let world = &mut self.world;
-        let Some(sensor_idx) = world.resource::<BatchConfig>().judge_sensor else {
+        let Some(sensor_idx) = world.resource::<BatchConfig>().reward_sensor else {
             part.clear();
             return;
         };
@@ -225,8 +225,8 @@ impl Group {
     }
 }
 
-fn check_judge(judge: &JudgeConfig) -> Result<()> {
-    if judge.every_n_steps > 0 {
+fn check_scoring(scoring: &ScoringConfig) -> Result<()> {
+    if scoring.every_n_steps > 0 {
         return Ok(());
     }
     Err(EnvError::OutOfRange {

@@ -1,4 +1,4 @@
-//! What tasks can say: goals that an agent may be given, and statements about states.
+//! What tasks can say: goals that an agent may be given, and captions about states.
 
 /// One thing that an agent may be asked for, in words, with ground truth kept beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn named_goal(goals: &[Goal], prompt: &str) -> Option<usize> {
 
 /// Something that may be true of a state, and the sentences that say so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Statement {
+pub struct Caption {
     /// Sentences of one meaning; the first is the plainest.
     pub phrasings: Vec<String>,
     /// Which scale the statement is a mark on. Statements of one axis stand side by side, in the order of the scale, and
@@ -46,7 +46,7 @@ pub struct Statement {
     pub is_held_out: bool,
 }
 
-impl Statement {
+impl Caption {
     /// A statement that training may use.
     pub fn new<S: Into<String>>(phrasings: impl IntoIterator<Item = S>) -> Self {
         Self { phrasings: phrasings.into_iter().map(Into::into).collect(), axis: None, is_held_out: false }

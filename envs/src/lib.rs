@@ -16,12 +16,12 @@ pub mod tasks;
 pub mod vec_env;
 pub mod vector;
 
-mod crew;
 mod engine;
 mod group;
 mod snapshot;
+mod workers;
 
-pub use config::{EnvConfig, JudgeConfig, ObservationMode, RewardSource};
+pub use config::{EnvConfig, ObservationMode, RewardSource, ScoringConfig};
 pub use error::{EnvError, Result};
 pub use space::{Actions, Space};
 pub use task::{Measurement, Task, TaskInstance, TaskSpec};

@@ -10,7 +10,7 @@ use sayso_sim::scene::SceneSpec;
 use sayso_sim::seed::Rng;
 
 use crate::Result;
-use crate::language::{Goal, Statement};
+use crate::language::{Caption, Goal};
 use crate::space::Space;
 
 /// One kind of environment; the same for every env of a batch.
@@ -46,7 +46,7 @@ pub struct TaskSpec {
     /// What an agent may be asked for; ground truth is kept for each.
     pub goals: Vec<Goal>,
     /// What may be said about a state; the vocabulary of captions.
-    pub statements: Vec<Statement>,
+    pub captions: Vec<Caption>,
     /// Names of the points that [`TaskInstance::landmarks`] gives.
     pub landmark_names: Vec<String>,
     /// Names of [`Measurement::metrics`].
@@ -54,7 +54,7 @@ pub struct TaskSpec {
     /// Camera of pixel observations.
     pub pixel_camera: &'static str,
     /// Cameras whose pictures a reward model judges; scores are averaged over them.
-    pub judge_cameras: Vec<String>,
+    pub reward_cameras: Vec<String>,
     /// Camera of videos.
     pub video_camera: &'static str,
 }
@@ -84,10 +84,10 @@ pub trait TaskInstance: Send + Sync {
 
     /// Arranges any state that an agent could ever bring about, however unlikely, in looks that vary: positions,
     /// cameras, light and surfaces. For training and examining reward models, not for episodes.
-    fn scatter(&mut self, world: &mut SimWorld, rng: &mut Rng);
+    fn sample_pretraining_state(&mut self, world: &mut SimWorld, rng: &mut Rng);
 
-    /// Degree of truth of each of [`TaskSpec::statements`] in this state, 0 to 1.
-    fn judge_statements(&self, world: &SimWorld, out: &mut [f32]);
+    /// Degree of truth of each of [`TaskSpec::captions`] in this state, 0 to 1.
+    fn caption_truth(&self, world: &SimWorld, out: &mut [f32]);
 
     /// Where the things that sentences speak of are, world frame; `None` for one that is absent. A training signal about
     /// pictures (where is what is seen?), never an input of a reward model.

@@ -6,12 +6,12 @@ use bevy::app::App;
 use bevy::ecs::world::World;
 use sayso_sim::{FrameBatch, Frames};
 
-use crate::config::{EnvConfig, RewardSource};
-use crate::crew::Crew;
+use crate::config::{EnvConfig, MAX_ENVS, RewardSource};
 use crate::group::Group;
 use crate::space::{Actions, Space};
 use crate::task::{Measurement, Task, TaskSpec};
 use crate::vector::{AutoresetMode, ResetOptions, Seed, StepBatch, VectorEnv, expect_len};
+use crate::workers::GroupWorkers;
 use crate::{EnvError, Result, registry};
 
 /// A batch of envs of one task, stepped together; a single env is a batch of one.
@@ -20,7 +20,7 @@ use crate::{EnvError, Result, registry};
 /// What a step returns does not depend on their number, but for the rounding of a judge on a card.
 pub struct VecEnv {
     groups: Vec<Group>,
-    crew: Crew,
+    workers: GroupWorkers,
     task: Arc<dyn Task>,
     observation_space: Space,
     goal_names: Vec<String>,
@@ -52,12 +52,12 @@ impl VecEnv {
         let spec = task.spec();
         check(config)?;
         let goal_names: Vec<String> = spec.goals.iter().map(|g| g.name.clone()).collect();
-        let goal_idx = match &config.goal {
+        let goal_idx = match &config.instruction {
             None => 0,
-            Some(goal) => goal_names
+            Some(instruction) => goal_names
                 .iter()
-                .position(|name| name == goal)
-                .ok_or_else(|| EnvError::unknown("goal", goal, &goal_names))?,
+                .position(|name| name == instruction)
+                .ok_or_else(|| EnvError::unknown("instruction", instruction, &goal_names))?,
         };
         let config = &config.resolve();
         let n_groups = config.n_groups;
@@ -69,7 +69,7 @@ impl VecEnv {
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
-            crew: Crew::new(n_groups)?,
+            workers: GroupWorkers::new(n_groups)?,
             groups,
             observation_space: observation_space(spec, config),
             goal_names,
@@ -230,15 +230,15 @@ impl VectorEnv for VecEnv {
         for group in &mut self.groups {
             group.set_actions(actions);
         }
-        self.crew.step(&mut self.groups)?;
+        self.workers.step(&mut self.groups)?;
         self.hand_over(out);
         Ok(())
     }
 
-    fn swap_judge_frames(&mut self, frames: &mut FrameBatch) {
+    fn swap_reward_frames(&mut self, frames: &mut FrameBatch) {
         frames.parts.resize_with(self.groups.len(), Default::default);
         for (group, part) in self.groups.iter_mut().zip(&mut frames.parts) {
-            group.swap_judge_frames(part);
+            group.swap_reward_frames(part);
         }
     }
 
@@ -259,8 +259,8 @@ fn check(config: &EnvConfig) -> Result<()> {
         got,
         expected: expected.to_owned(),
     };
-    if !(1..=65_536).contains(&config.n_envs) {
-        return Err(out_of_range("n_envs", config.n_envs.to_string(), "1 to 65536"));
+    if !(1..=MAX_ENVS).contains(&config.n_envs) {
+        return Err(out_of_range("n_envs", config.n_envs.to_string(), &format!("1 to {MAX_ENVS}")));
     }
     if 64 < config.n_groups {
         return Err(out_of_range("n_groups", config.n_groups.to_string(), "0 to 64"));

@@ -42,9 +42,9 @@ pub trait VectorEnv: Send {
     /// [`AutoresetMode::Disabled`], if a finished env was not reset.
     fn step(&mut self, actions: &Actions, out: &mut StepBatch) -> Result<()>;
 
-    /// Exchanges the frames that the last step drew for the reward model, `n_envs * n_judge_cameras` views env-major, for
+    /// Exchanges the frames that the last step drew for the reward model, `n_envs * n_reward_cameras` views env-major, for
     /// buffers that the next step may draw into. Empty if the env draws none.
-    fn swap_judge_frames(&mut self, frames: &mut FrameBatch);
+    fn swap_reward_frames(&mut self, frames: &mut FrameBatch);
 
     /// The complete state, from which [`Self::restore`] continues bit-exactly.
     ///

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use sayso_envs::{
-    Actions, AutoresetMode, EnvConfig, JudgeConfig, ObservationMode, ResetOptions, RewardSource, Seed, Space,
-    StepBatch, VecEnv, VectorEnv, registry,
+    Actions, AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, ScoringConfig, Seed,
+    Space, StepBatch, VecEnv, VectorEnv, registry,
 };
 use sayso_rewards::FrameReward;
 use sayso_sim::{FrameBatch, ImageSpec};
@@ -56,9 +56,9 @@ fn every_environment_says_what_it_is() {
         let spec = task.spec();
         assert_eq!(spec.id, *id);
         assert_eq!(spec.state_names.len(), spec.state_space.dim(), "{id}: a name for each value");
-        assert!(!spec.goals.is_empty() && !spec.judge_cameras.is_empty(), "{id}");
+        assert!(!spec.goals.is_empty() && !spec.reward_cameras.is_empty(), "{id}");
         for goal in &spec.goals {
-            let says = |prompt: &str| spec.statements.iter().any(|s| s.phrasings.iter().any(|p| p == prompt));
+            let says = |prompt: &str| spec.captions.iter().any(|s| s.phrasings.iter().any(|p| p == prompt));
             assert!(says(&goal.goal_prompt), "{id}: '{}' is no statement of the task", goal.goal_prompt);
             assert!(
                 says(&goal.baseline_prompt),
@@ -69,7 +69,7 @@ fn every_environment_says_what_it_is() {
         }
         let scene = task.scene();
         for camera in
-            spec.judge_cameras.iter().map(String::as_str).chain([spec.pixel_camera, spec.video_camera])
+            spec.reward_cameras.iter().map(String::as_str).chain([spec.pixel_camera, spec.video_camera])
         {
             assert!(scene.cameras.iter().any(|c| c.name == camera), "{id}: no camera '{camera}'");
         }
@@ -401,7 +401,7 @@ fn unknown_names_offer_the_nearest() {
     let config = EnvConfig { n_envs: 100, n_groups: 65, ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("too many groups").to_string();
     assert!(error.contains("n_groups = 65"), "{error}");
-    let config = EnvConfig { goal: Some("blu".to_owned()), ..EnvConfig::default() };
+    let config = EnvConfig { instruction: Some("blu".to_owned()), ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
     assert!(error.contains("did you mean 'blue'?"), "{error}");
     let config = EnvConfig {
@@ -448,7 +448,7 @@ fn a_score_holds_until_the_next_one_and_no_longer_than_its_episode() {
         max_episode_steps: Some(4),
         ..EnvConfig::default()
     };
-    let every_third = JudgeConfig { every_n_steps: 3, ..JudgeConfig::default() };
+    let every_third = ScoringConfig { every_n_steps: 3, ..ScoringConfig::default() };
     let mut env = VecEnv::new(&config, RewardSource::Language(Arc::new(judge), every_third)).expect("an env");
     let mut batch = reset(&mut env, 1);
     let mut rewards = Vec::new();

@@ -88,7 +88,7 @@ def step_randomly(envs: VectorLanguageReward, n_steps: int, seed: int) -> tuple[
     return np.array(rewards), np.array(env_rewards)
 
 
-def pictures_of_poses() -> np.ndarray:
+def images_of_poses() -> np.ndarray:
     """u8 ``[n_poses, 480, 480, 3]``."""
     env = gymnasium.make("Humanoid-v5", **HUMANOID)
     env.reset(seed=0)
@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> dict[str, np.ndarray]:
     rewards, env_rewards = step_randomly(envs, args.steps, args.seed)
     envs.close()
 
-    frames = pictures_of_poses()
+    frames = images_of_poses()
     iio.imwrite(args.picture, np.hstack(frames))
     scores = np.stack([model.score(frames, text, baseline, args.alpha) for text in prompts.values()], axis=1)
     print(f"\nPoses, from left to right in {args.picture}, by sentence; the best of a column has a star:")

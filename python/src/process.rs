@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use sayso::sim::render::DrawOn;
+use sayso::sim::render::RenderDevice;
 
 use crate::errors::{DeviceError, SaysoError};
 
@@ -57,8 +57,8 @@ pub fn panic(py: Python<'_>) -> PyResult<()> {
 ///
 /// # Errors
 /// If that is a graphics processor, and this process is a fork of one that used one: its driver does not survive that.
-pub fn use_device(device: &DrawOn) -> PyResult<()> {
-    if matches!(device, DrawOn::Cpu) {
+pub fn use_device(device: &RenderDevice) -> PyResult<()> {
+    if matches!(device, RenderDevice::Cpu) {
         return Ok(());
     }
     let this = process::id();

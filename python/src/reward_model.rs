@@ -11,7 +11,7 @@ use sayso::rewards::{
     CheckpointModel, Embeddings, Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _,
     LanguageReward,
 };
-use sayso::sim::render::DrawOn;
+use sayso::sim::render::RenderDevice;
 use sayso::sim::{Frames, SimError};
 use sayso::{models, setup};
 
@@ -22,7 +22,7 @@ use crate::process::{detached, use_device};
 #[pyclass(module = "sayso._core", frozen)]
 pub struct RewardModel {
     model: Arc<CheckpointModel>,
-    device: DrawOn,
+    device: RenderDevice,
 }
 
 #[pymethods]
@@ -30,12 +30,12 @@ impl RewardModel {
     /// Loads `bundled`, a folder, or a name on the Hugging Face hub, where it computes best beside the device that draws.
     #[new]
     fn new(py: Python<'_>, name: &str, device: &str) -> PyResult<Self> {
-        let device: DrawOn = device.parse().map_err(|error: SimError| raise(EnvError::from(error)))?;
+        let device: RenderDevice = device.parse().map_err(|error: SimError| raise(EnvError::from(error)))?;
         let device = device.resolve();
         use_device(&device)?;
         let env = EnvConfig { device: device.clone(), ..EnvConfig::default() };
         let model =
-            detached(py, || models::load(name, &setup::judge_device(&env).map_err(raise)?).map_err(raise))?;
+            detached(py, || models::load(name, &setup::model_device(&env).map_err(raise)?).map_err(raise))?;
         Ok(Self { model, device })
     }
 
@@ -59,7 +59,7 @@ impl RewardModel {
         frames: PyReadonlyArray4<'py, u8>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         use_device(&self.device)?;
-        let frames = pictures(&frames)?;
+        let frames = images(&frames)?;
         let embedded = detached(py, || self.model.embed_frames(&fitted(&self.model, frames)).map_err(raise))?;
         rows(py, embedded)
     }
@@ -95,7 +95,7 @@ impl RewardModel {
 #[pyclass(module = "sayso._core", frozen)]
 pub struct Judge {
     model: Arc<CheckpointModel>,
-    device: DrawOn,
+    device: RenderDevice,
     reward: LanguageReward,
 }
 
@@ -108,7 +108,7 @@ impl Judge {
         frames: PyReadonlyArray4<'py, u8>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         use_device(&self.device)?;
-        let frames = pictures(&frames)?;
+        let frames = images(&frames)?;
         let mut rewards = Vec::new();
         detached(py, || {
             self.reward.score(&fitted(&self.model, frames).into(), 1, &mut rewards).map_err(raise)
@@ -117,12 +117,12 @@ impl Judge {
     }
 }
 
-fn pictures(frames: &PyReadonlyArray4<'_, u8>) -> PyResult<Frames> {
+fn images(frames: &PyReadonlyArray4<'_, u8>) -> PyResult<Frames> {
     let array = frames.as_array();
     let (n, height, width, channels) = array.dim();
     let pixels = array.iter().copied().collect();
-    let are_pictures = channels == Frames::N_CHANNELS && height > 0 && width > 0;
-    let frames = are_pictures.then(|| Frames::from_pixels(n, height, width, pixels));
+    let are_images = channels == Frames::N_CHANNELS && height > 0 && width > 0;
+    let frames = are_images.then(|| Frames::from_pixels(n, height, width, pixels));
     frames.flatten().ok_or_else(|| {
         PyValueError::new_err(format!(
             "frames have shape {:?}; expected [n, height, width, 3], none of them 0 but n",
@@ -138,10 +138,10 @@ fn fitted(model: &CheckpointModel, frames: Frames) -> Frames {
         return frames;
     }
     let side = |n: usize| n as u32;
-    let picture =
+    let image =
         |i: usize| RgbImage::from_raw(side(frames.width()), side(frames.height()), frames.view(i).to_vec());
-    let pictures: Vec<RgbImage> = (0..frames.n_views()).filter_map(picture).collect();
-    model.prepare(&pictures, Fit::Checkpoint)
+    let images: Vec<RgbImage> = (0..frames.n_views()).filter_map(image).collect();
+    model.prepare(&images, Fit::Checkpoint)
 }
 
 fn rows(py: Python<'_>, embeddings: Embeddings) -> PyResult<Bound<'_, PyArray2<f32>>> {

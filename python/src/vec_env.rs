@@ -14,7 +14,7 @@ use sayso::envs::{
 };
 use sayso::rewards::{CheckpointModel, FrameReward};
 use sayso::sim::Frames;
-use sayso::sim::render::DrawOn;
+use sayso::sim::render::RenderDevice;
 use sayso::{models, setup};
 
 use crate::errors::raise;
@@ -108,7 +108,7 @@ pub fn told(settings: &str) -> PyResult<(String, usize)> {
     if let Some(env) = settings.get_mut("env").and_then(toml::Value::as_table_mut) {
         let device = env.insert("device".to_owned(), "cpu".into());
         let device = device.as_ref().and_then(toml::Value::as_str).unwrap_or("cpu");
-        device.parse::<DrawOn>().map_err(|error| raise(EnvError::from(error)))?;
+        device.parse::<RenderDevice>().map_err(|error| raise(EnvError::from(error)))?;
     }
     let (config, _) = resolve(settings)?;
     let task = registry::task(&config.env.id, &config.env.options).map_err(raise)?;
@@ -123,7 +123,7 @@ pub fn told(settings: &str) -> PyResult<(String, usize)> {
 #[pyclass(module = "sayso._core")]
 pub struct VecEnv {
     env: OfProcess<sayso::envs::VecEnv>,
-    device: DrawOn,
+    device: RenderDevice,
     video_camera: &'static str,
 }
 
@@ -203,7 +203,7 @@ impl VecEnv {
         let camera = camera.unwrap_or(self.video_camera).to_owned();
         use_device(&self.device)?;
         let frames = detached(py, || self.env.render(&camera, height, width).map_err(raise))?;
-        pictures(py, frames)
+        images(py, frames)
     }
 
     /// The complete state, as bytes.
@@ -283,11 +283,11 @@ fn observation<'py>(
         0 => None,
         _ => Some(PyArray1::from_vec(py, state).reshape([n_envs, width])?.into_any()),
     };
-    let pixels = if pixels.n_views() == 0 { None } else { Some(pictures(py, pixels)?) };
+    let pixels = if pixels.n_views() == 0 { None } else { Some(images(py, pixels)?) };
     Ok((state, pixels))
 }
 
-fn pictures<'py>(py: Python<'py>, frames: Frames) -> PyResult<Bound<'py, PyAny>> {
+fn images<'py>(py: Python<'py>, frames: Frames) -> PyResult<Bound<'py, PyAny>> {
     let shape = [frames.n_views(), frames.height(), frames.width(), Frames::N_CHANNELS];
     Ok(PyArray1::from_vec(py, frames.into_pixels()).reshape(shape)?.into_any())
 }

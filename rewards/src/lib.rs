@@ -4,8 +4,8 @@ pub mod error;
 pub mod model;
 
 pub mod goal_baseline;
-pub mod judge_device;
 pub mod language;
+pub mod model_device;
 pub mod reader;
 
 pub mod checkpoint;
@@ -14,8 +14,8 @@ mod hub;
 pub mod preprocess;
 pub mod resize;
 pub mod tokens;
-pub mod whole_file;
 
+pub mod nn;
 pub mod ops;
 pub mod towers;
 
@@ -24,9 +24,9 @@ pub use checkpoint::{CheckpointModel, load_model, save_clip};
 pub use error::{Result, RewardError};
 pub use files::ModelFiles;
 pub use goal_baseline::{GoalBaseline, GoalBaselineConfig};
-pub use judge_device::{JudgeDevice, Route};
 pub use language::LanguageReward;
 pub use model::{Embeddings, FrameReward, ImageTextModel};
+pub use model_device::{ModelDevice, Route};
 pub use preprocess::{Fit, Preprocess};
 pub use reader::FrameReader;
 pub use tokens::PromptTokenizer;

@@ -63,9 +63,9 @@ pub trait ImageTextModel: Send + Sync {
     fn embed_prompts(&self, prompts: &[String]) -> Result<Embeddings>;
 
     /// Makes pictures of any size fit [`Self::image_spec`].
-    fn prepare(&self, pictures: &[RgbImage], fit: Fit) -> Frames {
+    fn prepare(&self, images: &[RgbImage], fit: Fit) -> Frames {
         let preprocess = Preprocess::squashing(self.image_spec().clone());
-        let fitted: Vec<RgbImage> = pictures.iter().map(|picture| preprocess.fit(picture, fit)).collect();
+        let fitted: Vec<RgbImage> = images.iter().map(|image| preprocess.fit(image, fit)).collect();
         stack(&fitted, self.image_spec()).unwrap_or_default()
     }
 }

@@ -140,10 +140,10 @@ impl Preprocess {
     }
 
     /// Makes a picture fit, `[spec.height, spec.width]`.
-    pub fn fit(&self, picture: &RgbImage, fit: Fit) -> RgbImage {
+    pub fn fit(&self, image: &RgbImage, fit: Fit) -> RgbImage {
         let (height, width) = (self.spec.height as u32, self.spec.width as u32);
-        if picture.dimensions() == (width, height) {
-            return picture.clone();
+        if image.dimensions() == (width, height) {
+            return image.clone();
         }
         let (size, crops) = match fit {
             Fit::Checkpoint => (self.size, self.crops),
@@ -151,15 +151,15 @@ impl Preprocess {
             Fit::ShortestEdgeCrop => (Some(Size::ShortestEdge(height.max(width))), true),
         };
         let resized = match size {
-            None => picture.clone(),
-            Some(Size::Exact { height, width }) => resize(picture, width, height, self.filter),
+            None => image.clone(),
+            Some(Size::Exact { height, width }) => resize(image, width, height, self.filter),
             Some(Size::ShortestEdge(side)) => {
-                let (w, h) = picture.dimensions();
+                let (w, h) = image.dimensions();
                 let long = |long: u32, short: u32| {
                     (u64::from(side) * u64::from(long) / u64::from(short.max(1))) as u32
                 };
                 let (w, h) = if w < h { (side, long(h, w)) } else { (long(w, h), side) };
-                resize(picture, w, h, self.filter)
+                resize(image, w, h, self.filter)
             }
         };
         if crops || resized.dimensions() != (width, height) {
@@ -170,10 +170,10 @@ impl Preprocess {
     }
 
     /// The middle of a picture; what it lacks is black.
-    fn crop(&self, picture: &RgbImage, width: u32, height: u32) -> RgbImage {
-        let (w, h) = picture.dimensions();
+    fn crop(&self, image: &RgbImage, width: u32, height: u32) -> RgbImage {
+        let (w, h) = image.dimensions();
         let (left, top) = (self.origin.of(w.saturating_sub(width)), self.origin.of(h.saturating_sub(height)));
-        let middle = crop_imm(picture, left, top, width.min(w), height.min(h)).to_image();
+        let middle = crop_imm(image, left, top, width.min(w), height.min(h)).to_image();
         if middle.dimensions() == (width, height) {
             return middle;
         }
@@ -185,9 +185,9 @@ impl Preprocess {
 }
 
 /// Stacks pictures of one size.
-pub(crate) fn stack(pictures: &[RgbImage], spec: &ImageSpec) -> Option<Frames> {
-    let pixels = pictures.iter().flat_map(|picture| picture.as_raw()).copied().collect();
-    Frames::from_pixels(pictures.len(), spec.height, spec.width, pixels)
+pub(crate) fn stack(images: &[RgbImage], spec: &ImageSpec) -> Option<Frames> {
+    let pixels = images.iter().flat_map(|image| image.as_raw()).copied().collect();
+    Frames::from_pixels(images.len(), spec.height, spec.width, pixels)
 }
 
 /// A size that is a number, `{"shortest_edge": n}` or `{"height": h, "width": w}`.

@@ -12,7 +12,7 @@ use sayso_sim::{FrameRequest, Frames, ImageSpec, SimError};
 
 use crate::ops::patchify;
 use crate::towers::unit_rows;
-use crate::{JudgeDevice, Result, RewardError};
+use crate::{ModelDevice, Result, RewardError};
 
 /// Pictures that go through the tower at once on an accelerator, to begin with: enough to fill it.
 const GROUP: usize = 256;
@@ -29,7 +29,7 @@ const MAX_HEADS: usize = 32;
 pub struct FrameReader {
     spec: ImageSpec,
     patch_size: usize,
-    judge: JudgeDevice,
+    model_device: ModelDevice,
     /// Pictures at once; less after the device ran out of memory.
     group: AtomicUsize,
 }
@@ -39,7 +39,7 @@ impl Clone for FrameReader {
         Self {
             spec: self.spec.clone(),
             patch_size: self.patch_size,
-            judge: self.judge.clone(),
+            model_device: self.model_device.clone(),
             group: AtomicUsize::new(self.group.load(Ordering::Relaxed)),
         }
     }
@@ -47,13 +47,13 @@ impl Clone for FrameReader {
 
 impl FrameReader {
     /// A reader for a tower that reads pictures of `spec` in square patches.
-    pub fn new(spec: ImageSpec, patch_size: usize, judge: JudgeDevice) -> Self {
+    pub fn new(spec: ImageSpec, patch_size: usize, model_device: ModelDevice) -> Self {
         let n_tokens = (spec.height / patch_size.max(1)) * (spec.width / patch_size.max(1)) + 1;
-        let group = match judge.device().is_cpu() {
+        let group = match model_device.device().is_cpu() {
             true => CPU_GROUP,
             false => GROUP.min(MAX_SOFTMAX / (MAX_HEADS * n_tokens * n_tokens)).max(1),
         };
-        Self { spec, patch_size, judge, group: AtomicUsize::new(group) }
+        Self { spec, patch_size, model_device, group: AtomicUsize::new(group) }
     }
 
     /// Size, mean and standard deviation of what is read.
@@ -62,17 +62,17 @@ impl FrameReader {
     }
 
     /// Where the tower computes.
-    pub fn judge(&self) -> &JudgeDevice {
-        &self.judge
+    pub fn model_device(&self) -> &ModelDevice {
+        &self.model_device
     }
 
     /// How frames should be drawn.
     pub fn request(&self) -> FrameRequest {
         let layout = PixelLayout::Patches { size: self.patch_size };
-        let dtype = if self.judge.dtype() == DType::F16 { PixelType::F16 } else { PixelType::F32 };
+        let dtype = if self.model_device.dtype() == DType::F16 { PixelType::F16 } else { PixelType::F32 };
         // Halves fill words in pairs.
         let is_possible = dtype == PixelType::F32 || self.patch_size.is_multiple_of(2);
-        let uuid = self.judge.shared_with().filter(|_| is_possible);
+        let uuid = self.model_device.shared_with().filter(|_| is_possible);
         let on_device = uuid.map(|uuid| DeviceRequest { uuid, layout, dtype });
         FrameRequest { image: self.spec.clone(), on_device }
     }
@@ -88,7 +88,7 @@ impl FrameReader {
         tower: impl Fn(&Tensor) -> Result<Tensor> + Sync,
     ) -> Result<Vec<f32>> {
         self.check_size(frames.height(), frames.width())?;
-        let (dtype, device) = (self.judge.dtype(), self.judge.device());
+        let (dtype, device) = (self.model_device.dtype(), self.model_device.device());
         let embed = |views| tower(&patchify(frames, views, &self.spec, self.patch_size, dtype, device)?);
         self.in_groups(frames.n_views(), embed, || Ok(()))
     }
@@ -114,8 +114,8 @@ impl FrameReader {
         }
         let patch_len = 3 * self.patch_size * self.patch_size;
         let shape = (frames.n_views(), input.n_values() / patch_len, patch_len);
-        let patches = match self.judge.shared_with() {
-            Some(_) => match imported::tensor(frames, shape, self.judge.device()) {
+        let patches = match self.model_device.shared_with() {
+            Some(_) => match imported::tensor(frames, shape, self.model_device.device()) {
                 Ok(patches) => patches,
                 // A device that was lost explains whatever else went wrong.
                 Err(error) => return Err(self.wait(frames).err().unwrap_or(error)),
@@ -123,8 +123,13 @@ impl FrameReader {
             None => {
                 let dtype = if input.dtype == PixelType::F16 { DType::F16 } else { DType::F32 };
                 let values = frames.read()?;
-                Tensor::from_raw_buffer(&values, dtype, &[shape.0, shape.1, shape.2], self.judge.device())?
-                    .to_dtype(self.judge.dtype())?
+                Tensor::from_raw_buffer(
+                    &values,
+                    dtype,
+                    &[shape.0, shape.1, shape.2],
+                    self.model_device.device(),
+                )?
+                .to_dtype(self.model_device.dtype())?
             }
         };
         let embed = |views: Range<usize>| tower(&patches.narrow(0, views.start, views.len())?);
@@ -137,7 +142,7 @@ impl FrameReader {
     fn wait(&self, frames: &DeviceFrames) -> Result<()> {
         static LEFT: Mutex<Vec<Device>> = Mutex::new(Vec::new());
         let leave = |_: &SimError| {
-            LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(self.judge.device().clone());
+            LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(self.model_device.device().clone());
         };
         Ok(frames.wait().inspect_err(leave)?)
     }
@@ -170,7 +175,7 @@ impl FrameReader {
         let rows = |views: Range<usize>| unit_rows(&embed(views)?.to_dtype(DType::F32)?);
         let values = |rows: &Tensor| -> Result<Vec<f32>> { Ok(rows.flatten_all()?.to_vec1()?) };
         let group = self.group.load(Ordering::Relaxed);
-        if self.judge.device().is_cpu() {
+        if self.model_device.device().is_cpu() {
             let groups: Vec<Range<usize>> = in_steps(n_views, group).collect();
             let groups = groups.into_par_iter().map(|views| values(&rows(views)?));
             return Ok(groups.collect::<Result<Vec<_>>>()?.concat());
@@ -180,7 +185,7 @@ impl FrameReader {
             before_waiting()?;
             if groups.is_empty() { Ok(Vec::new()) } else { values(&Tensor::cat(&groups, 0)?) }
         };
-        shrinking(group.min(n_views.max(1)), self.judge.may_shrink(), &self.group, all)
+        shrinking(group.min(n_views.max(1)), self.model_device.may_shrink(), &self.group, all)
     }
 }
 
@@ -300,8 +305,8 @@ mod tests {
         assert_eq!(shrinking(200, true, &kept, embed).ok(), Some(25));
         assert_eq!(kept.load(Ordering::Relaxed), 25);
         assert_eq!(shrinking(25, true, &kept, embed).ok(), Some(25));
-        let told = shrinking(200, false, &kept, embed).expect_err("not allowed").to_string();
-        assert!(told.contains("200 pictures") && told.contains("25 would fit"), "{told}");
+        let message = shrinking(200, false, &kept, embed).expect_err("not allowed").to_string();
+        assert!(message.contains("200 pictures") && message.contains("25 would fit"), "{message}");
         let other = |_| -> Result<()> { Err(candle_core::Error::msg("something else").into()) };
         assert!(shrinking(200, true, &kept, other).is_err());
         let never = |_| -> Result<()> { Err(candle_core::Error::msg("CUDA_ERROR_OUT_OF_MEMORY").into()) };

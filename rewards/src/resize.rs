@@ -83,15 +83,15 @@ fn to_byte(sum: i32) -> u8 {
 }
 
 /// Resizes to `width` by `height` pixels. A picture that has that size already is returned as it is.
-pub fn resize(picture: &RgbImage, width: u32, height: u32, filter: Resample) -> RgbImage {
-    if picture.dimensions() == (width, height) {
-        return picture.clone();
+pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Resample) -> RgbImage {
+    if image.dimensions() == (width, height) {
+        return image.clone();
     }
-    let (in_width, in_height) = (picture.width() as usize, picture.height() as usize);
+    let (in_width, in_height) = (image.width() as usize, image.height() as usize);
     let (out_width, row_len) = (width as usize, width as usize * 3);
     let columns = windows(in_width, out_width, filter);
     let mut narrowed = vec![0; row_len * in_height];
-    let source = picture.as_raw();
+    let source = image.as_raw();
     narrowed.par_chunks_mut(row_len.max(1)).zip(source.par_chunks(in_width.max(1) * 3)).for_each(
         |(out, row)| {
             for (out, window) in out.chunks_exact_mut(3).zip(&columns) {

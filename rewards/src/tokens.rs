@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use sayso_sim::names;
 use serde_json::json;
 use tokenizers::{ModelWrapper, Tokenizer};
 
@@ -22,7 +23,7 @@ pub struct PromptTokenizer {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ending {
     /// At an end mark, which every sequence must have (CLIP).
-    Mark(u32),
+    Token(u32),
     /// Filled up to the context length with this token (SigLIP).
     Padding(u32),
     /// Wherever the tokenizer ends it; the tower reads the token with the highest number (CLIP, early configurations).
@@ -68,11 +69,11 @@ impl PromptTokenizer {
         };
         let tokenizer = Self { tokenizer, context_length, ending, unknown };
         let sample = tokenizer.raw_ids("a").map_err(|error| files.error(file, error))?;
-        if let Ending::Mark(mark) = ending
-            && !sample.contains(&mark)
+        if let Ending::Token(token) = ending
+            && !sample.contains(&token)
         {
             let reason = format!(
-                "adds no end mark {mark}, at which the text tower is read (it makes {sample:?} of 'a')"
+                "adds no end token {token}, at which the text tower is read (it makes {sample:?} of 'a')"
             );
             return Err(files.error(file, reason));
         }
@@ -134,15 +135,8 @@ impl PromptTokenizer {
 
     fn unknown_error(&self, prompt: &str, words: Vec<String>) -> RewardError {
         let known = self.closed_vocabulary().unwrap_or_default();
-        let nearest = |word: &String| {
-            let word = word.to_lowercase();
-            let scored = known.iter().map(|k| (strsim::jaro_winkler(&word, k), k));
-            scored
-                .filter(|(score, _)| *score > 0.8)
-                .max_by(|a, b| a.0.total_cmp(&b.0))
-                .map(|(_, k)| k.clone())
-        };
-        let mut suggestions: Vec<String> = words.iter().filter_map(nearest).collect();
+        let nearest = |word: &String| names::nearest(word, known.iter().map(String::as_str));
+        let mut suggestions: Vec<String> = words.iter().filter_map(nearest).map(str::to_owned).collect();
         suggestions.dedup();
         RewardError::UnknownWords { prompt: prompt.into(), words, suggestions, n_known: known.len() }
     }
@@ -159,13 +153,13 @@ fn clip_bpe(vocab: &HashMap<String, u32>, merges: &str) -> Result<Tokenizer, tok
     let (start_id, end_id) = (id(START)?, id(END)?);
     let merges: Vec<&str> =
         merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect();
-    let mark = |id: u32, content: &str| {
+    let special_token = |id: u32, content: &str| {
         json!({ "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
                 "normalized": false, "special": true })
     };
     let description = json!({
         "version": "1.0",
-        "added_tokens": [mark(start_id, START), mark(end_id, END)],
+        "added_tokens": [special_token(start_id, START), special_token(end_id, END)],
         "normalizer": { "type": "Sequence", "normalizers": [
             { "type": "NFC" },
             { "type": "Replace", "pattern": { "Regex": r"\s+" }, "content": " " },

@@ -7,7 +7,7 @@ use candle_core::{DType, Device};
 use image::RgbImage;
 use sayso_rewards::ops::patchify;
 use sayso_rewards::{
-    CheckpointModel, Embeddings, Fit, GoalBaseline, GoalBaselineConfig, ImageTextModel, JudgeDevice,
+    CheckpointModel, Embeddings, Fit, GoalBaseline, GoalBaselineConfig, ImageTextModel, ModelDevice,
     ModelFiles, load_model,
 };
 use serde::Deserialize;
@@ -36,14 +36,14 @@ fn golden_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn pictures() -> Vec<RgbImage> {
+fn images() -> Vec<RgbImage> {
     let open = |i| image::open(golden_folder().join(format!("picture{i}.png"))).unwrap().into_rgb8();
     (0..3).map(open).collect()
 }
 
 fn load(case: &str) -> (CheckpointModel, Golden) {
     let folder = golden_folder().join(case);
-    let model = CheckpointModel::load(&ModelFiles::folder(&folder), &JudgeDevice::cpu()).unwrap();
+    let model = CheckpointModel::load(&ModelFiles::folder(&folder), &ModelDevice::cpu()).unwrap();
     let golden = std::fs::read_to_string(folder.join("golden.json")).unwrap();
     (model, serde_json::from_str(&golden).unwrap())
 }
@@ -64,7 +64,7 @@ fn assert_values(what: &str, got: &[f32], want: &[f32]) {
 fn check(case: &str) {
     let (model, golden) = load(case);
 
-    let frames = model.prepare(&pictures(), Fit::Checkpoint);
+    let frames = model.prepare(&images(), Fit::Checkpoint);
     let spec = model.image_spec();
     for (i, want) in golden.pixel_values.iter().enumerate() {
         // One patch per pixel keeps the rows in reading order; the reference is channel by channel.
@@ -119,8 +119,8 @@ fn siglip_with_its_attention_pool_and_padding() {
 #[test]
 fn a_batch_embeds_as_its_parts() {
     let (model, _) = load("clip_quick_gelu");
-    let pictures = pictures();
-    let many: Vec<RgbImage> = pictures.iter().cycle().take(70).cloned().collect();
+    let images = images();
+    let many: Vec<RgbImage> = images.iter().cycle().take(70).cloned().collect();
     let all = model.embed_frames(&model.prepare(&many, Fit::Squash)).unwrap();
     for (i, row) in all.rows().enumerate() {
         let one = model.embed_frames(&model.prepare(&many[i..=i], Fit::Squash)).unwrap();
@@ -153,6 +153,6 @@ fn frames_of_another_size_are_an_error() {
 #[test]
 fn a_folder_is_a_model_name() {
     let folder = golden_folder().join("siglip");
-    let model = load_model(folder.to_str().unwrap(), &[], &JudgeDevice::cpu()).unwrap();
+    let model = load_model(folder.to_str().unwrap(), &[], &ModelDevice::cpu()).unwrap();
     assert_eq!(model.embed_dim(), 32);
 }

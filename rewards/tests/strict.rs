@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarMap;
 use sayso_rewards::{
-    CheckpointModel, Clip, ClipConfig, ImageTextModel, JudgeDevice, ModelFiles, Preprocess, save_clip,
+    CheckpointModel, Clip, ClipConfig, ImageTextModel, ModelDevice, ModelFiles, Preprocess, save_clip,
 };
 use sayso_sim::{Frames, ImageSpec};
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ fn copy_of(case: &str) -> TempDir {
 }
 
 fn load(folder: &TempDir) -> Result<CheckpointModel, String> {
-    CheckpointModel::load(&ModelFiles::folder(folder.path()), &JudgeDevice::cpu())
+    CheckpointModel::load(&ModelFiles::folder(folder.path()), &ModelDevice::cpu())
         .map_err(|error| error.to_string())
 }
 

@@ -1,7 +1,7 @@
 //! The windowless Bevy app: one entity an env, one run of a schedule a step.
 //!
 //! The order of a step is written once, in [`StepSet`]. A plugin may add systems to any set: domain randomisation
-//! before [`StepSet::Simulate`], a logger in [`StepSet::Conclude`], a curriculum in [`StepSet::Reset`].
+//! before [`StepSet::Simulate`], a logger in [`StepSet::Output`], a curriculum in [`StepSet::Reset`].
 
 use bevy::app::{App, Plugin};
 use bevy::ecs::component::Component;
@@ -32,9 +32,9 @@ pub enum StepSet {
     /// Sensors draw the state after the action.
     Render,
     /// The reward of the state after the action.
-    Judge,
+    Reward,
     /// Who is done, and the columns that the caller gets.
-    Conclude,
+    Output,
     /// Episodes that ended start again.
     Reset,
 }
@@ -74,13 +74,13 @@ impl Plugin for SimPlugin {
                 StepSet::Simulate,
                 StepSet::Observe,
                 StepSet::Render,
-                StepSet::Judge,
-                StepSet::Conclude,
+                StepSet::Reward,
+                StepSet::Output,
                 StepSet::Reset,
             )
                 .chain(),
         );
-        step.add_systems((simulate.in_set(StepSet::Simulate), draw_sensors.in_set(StepSet::Render)));
+        step.add_systems((simulate.in_set(StepSet::Simulate), render_sensors.in_set(StepSet::Render)));
         app.add_schedule(step);
         app.init_resource::<Sensors>().init_resource::<Renderer>();
     }
@@ -98,11 +98,11 @@ pub fn simulate(mut envs: Query<(&mut SimWorld, &IsStepping), With<Slot>>) {
         if is_stepping.0 {
             world.step();
         }
-        world.sync_drawing();
+        world.sync_render_scene();
     });
 }
 
-fn draw_sensors(
+fn render_sensors(
     envs: Query<(&Slot, &SimWorld)>,
     mut sensors: ResMut<Sensors>,
     mut renderer: ResMut<Renderer>,
@@ -112,7 +112,7 @@ fn draw_sensors(
     }
     let worlds = in_slot_order(&envs);
     for sensor in sensors.0.iter_mut().filter(|sensor| sensor.is_enabled) {
-        if let Err(error) = sensor.draw(&mut renderer.backend, &worlds) {
+        if let Err(error) = sensor.render(&mut renderer.backend, &worlds) {
             renderer.failure = Some(error);
             return;
         }
@@ -127,6 +127,6 @@ pub fn in_slot_order<'a>(envs: &'a Query<(&Slot, &SimWorld)>) -> Vec<&'a SimWorl
 }
 
 /// Whether nothing failed while this step was drawn; a run condition for all that follows.
-pub fn pictures_are_there(renderer: Res<Renderer>) -> bool {
+pub fn frames_are_rendered(renderer: Res<Renderer>) -> bool {
     renderer.failure.is_none()
 }

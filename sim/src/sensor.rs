@@ -1,8 +1,8 @@
-//! Cameras that a batch of worlds shares: the same views of every env, drawn together.
+//! Cameras that a batch of worlds shares: the same views of every env, rendered together.
 
 use crate::frame_batch::FramePart;
 use crate::index::CameraIdx;
-use crate::render::{Backend, DeviceFrames, Drawing, ModelInput, RenderSpec, RenderTarget, View};
+use crate::render::{Backend, DeviceFrames, ModelInput, RenderScene, RenderSpec, RenderTarget, View};
 use crate::{Result, SimWorld};
 
 /// The same cameras in every env, and the pictures of the last draw.
@@ -15,7 +15,7 @@ pub struct Sensor {
     pub is_enabled: bool,
     /// `[n_envs * n_cameras, ..]`, the pictures of the last draw.
     pub target: RenderTarget,
-    /// If a GPU draws, pictures are drawn as this model reads them, stay there, and `target` stays as it is.
+    /// If a GPU draws, pictures are rendered as this model reads them, stay there, and `target` stays as it is.
     model_input: Option<ModelInput>,
     device_frames: Option<DeviceFrames>,
     views: Vec<View>,
@@ -37,7 +37,7 @@ impl Sensor {
         }
     }
 
-    /// The same for a model on the device that draws: its pictures have the model's size, are drawn as it reads them, and
+    /// The same for a model on the device that draws: its pictures have the model's size, are rendered as it reads them, and
     /// stay there. Only a GPU can do that.
     pub fn for_model(self, model_input: Option<ModelInput>) -> Self {
         Self { model_input, ..self }
@@ -47,17 +47,18 @@ impl Sensor {
     ///
     /// # Errors
     /// If a graphics processor fails.
-    pub fn draw(&mut self, backend: &mut Backend, worlds: &[&SimWorld]) -> Result<()> {
+    pub fn render(&mut self, backend: &mut Backend, worlds: &[&SimWorld]) -> Result<()> {
         self.device_frames = None;
-        let drawings = self.look_at(worlds, 0..worlds.len());
+        let render_scenes = self.look_at(worlds, 0..worlds.len());
         match (&self.model_input, backend) {
             (Some(input), Backend::Gpu(renderer)) => {
                 let RenderSpec { samples, shadows, .. } = self.spec;
-                let frames = renderer.draw_for_model(&drawings, &self.views, input, samples, shadows)?;
+                let frames =
+                    renderer.render_for_model(&render_scenes, &self.views, input, samples, shadows)?;
                 self.device_frames = Some(frames);
                 Ok(())
             }
-            (_, backend) => backend.render(&drawings, &self.views, &self.spec, &mut self.target),
+            (_, backend) => backend.render(&render_scenes, &self.views, &self.spec, &mut self.target),
         }
     }
 
@@ -65,14 +66,19 @@ impl Sensor {
     ///
     /// # Errors
     /// If a graphics processor fails.
-    pub fn redraw(&mut self, backend: &mut Backend, worlds: &[&SimWorld], envs: &[usize]) -> Result<()> {
-        let drawings = self.look_at(worlds, envs.iter().copied());
-        backend.render(&drawings, &self.views, &self.spec, &mut self.patch)?;
+    pub fn render_again(
+        &mut self,
+        backend: &mut Backend,
+        worlds: &[&SimWorld],
+        envs: &[usize],
+    ) -> Result<()> {
+        let render_scenes = self.look_at(worlds, envs.iter().copied());
+        backend.render(&render_scenes, &self.views, &self.spec, &mut self.patch)?;
         let n_cameras = self.cameras.len();
         for (row, &env) in envs.iter().enumerate() {
             for camera in 0..n_cameras {
-                let picture = self.patch.rgb.view(row * n_cameras + camera);
-                self.target.rgb.view_mut(env * n_cameras + camera).copy_from_slice(picture);
+                let image = self.patch.rgb.view(row * n_cameras + camera);
+                self.target.rgb.view_mut(env * n_cameras + camera).copy_from_slice(image);
             }
         }
         Ok(())
@@ -80,11 +86,11 @@ impl Sensor {
 
     /// Exchanges the pictures of the last draw, wherever they are, for a buffer that the next one may draw into.
     pub fn swap_frames(&mut self, part: &mut FramePart) {
-        let drawn = match self.device_frames.take() {
+        let rendered = match self.device_frames.take() {
             Some(frames) => FramePart::Device(frames),
             None => FramePart::Host(std::mem::take(&mut self.target.rgb)),
         };
-        match std::mem::replace(part, drawn) {
+        match std::mem::replace(part, rendered) {
             FramePart::Device(frames) => self.device_frames = Some(frames),
             FramePart::Host(frames) => self.target.rgb = frames,
         }
@@ -95,11 +101,11 @@ impl Sensor {
         &mut self,
         worlds: &[&'a SimWorld],
         envs: impl Iterator<Item = usize>,
-    ) -> Vec<&'a Drawing> {
+    ) -> Vec<&'a RenderScene> {
         self.views.clear();
         for env in envs {
             self.views.extend(self.cameras.iter().map(|&camera| worlds[env].view(camera, env)));
         }
-        worlds.iter().map(|world| world.drawing()).collect()
+        worlds.iter().map(|world| world.render_scene()).collect()
     }
 }

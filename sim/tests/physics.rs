@@ -210,8 +210,8 @@ fn a_reset_forgets_everything() {
     }
     used.reset();
     assert_eq!(used.state_hash(), fresh);
-    assert_eq!(used.drawing().light, world(arm_scene()).drawing().light);
-    assert_eq!(used.drawing().materials, world(arm_scene()).drawing().materials);
+    assert_eq!(used.render_scene().light, world(arm_scene()).render_scene().light);
+    assert_eq!(used.render_scene().materials, world(arm_scene()).render_scene().materials);
     let mut unused = world(arm_scene());
     for _ in 0..10 {
         used.step();

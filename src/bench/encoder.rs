@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use sayso_rewards::ops::Activation;
 use sayso_rewards::towers::{ClipConfig, TextConfig, VisionConfig};
-use sayso_rewards::{Clip, Embeddings, FrameReader, ImageTextModel, JudgeDevice, RewardError, Tensor};
+use sayso_rewards::{Clip, Embeddings, FrameReader, ImageTextModel, ModelDevice, RewardError, Tensor};
 use sayso_sim::render::DeviceFrames;
 use sayso_sim::{FrameRequest, Frames, ImageSpec};
 
@@ -82,21 +82,21 @@ pub(super) struct RandomTower {
 }
 
 impl RandomTower {
-    pub fn new(tower: Tower, judge: &JudgeDevice) -> Result<Self> {
+    pub fn new(tower: Tower, model_device: &ModelDevice) -> Result<Self> {
         let config = tower.config();
-        let clip = Clip::with_random_weights(&config, 0, judge.dtype(), judge.device())?;
+        let clip = Clip::with_random_weights(&config, 0, model_device.dtype(), model_device.device())?;
         let VisionConfig { image_size: side, patch_size, .. } = config.vision_config;
         let spec = ImageSpec { height: side, width: side, mean: [0.5; 3], std: [0.25; 3] };
-        Ok(Self { clip, reader: FrameReader::new(spec, patch_size, judge.clone()) })
+        Ok(Self { clip, reader: FrameReader::new(spec, patch_size, model_device.clone()) })
     }
 
     /// Random patches of so many pictures, where the tower is.
     fn patches(&self, n_images: usize) -> Result<Tensor> {
         let VisionConfig { image_size, patch_size, .. } = self.clip.config().vision_config;
         let shape = (n_images, (image_size / patch_size).pow(2), 3 * patch_size * patch_size);
-        let judge = self.reader.judge();
-        let values = Tensor::randn(0f32, 1.0, shape, judge.device()).map_err(RewardError::from)?;
-        Ok(values.to_dtype(judge.dtype()).map_err(RewardError::from)?)
+        let model_device = self.reader.model_device();
+        let values = Tensor::randn(0f32, 1.0, shape, model_device.device()).map_err(RewardError::from)?;
+        Ok(values.to_dtype(model_device.dtype()).map_err(RewardError::from)?)
     }
 
     /// Images a second from patches that are where the tower is.
@@ -144,13 +144,13 @@ impl ImageTextModel for RandomTower {
 }
 
 /// Every tower and batch of the plan.
-pub(super) fn measure(plan: &Plan, judge: &JudgeDevice, add: &mut impl FnMut(Figure)) -> Result<()> {
+pub(super) fn measure(plan: &Plan, model_device: &ModelDevice, add: &mut impl FnMut(Figure)) -> Result<()> {
     for &tower in &plan.towers {
-        let random = RandomTower::new(tower, judge)?;
+        let random = RandomTower::new(tower, model_device)?;
         for &n_images in &plan.n_images {
             let what = format!(
                 "image tower {tower}, 224², {}, batch {n_images}, patches there already",
-                judge.dtype().as_str()
+                model_device.dtype().as_str()
             );
             add(Figure::of(what, "images/s", random.images_per_sec(plan, n_images))?);
         }

@@ -3,17 +3,16 @@
 //! Every figure is the median over windows of time, each begun when the device is idle and ended when it is idle again, after a
 //! warm-up. What a device cannot hold is reported as skipped, with the reason.
 
-mod drawing;
 mod encoder;
+mod rendering;
 mod step;
 
 use std::time::{Duration, Instant};
 
-use sayso_agents::AgentError;
 use sayso_envs::EnvError;
-use sayso_rewards::{JudgeDevice, RewardError};
+use sayso_rewards::{ModelDevice, RewardError};
 use sayso_sim::SimError;
-use sayso_sim::render::{Backend, DrawOn};
+use sayso_sim::render::{Backend, RenderDevice};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -28,7 +27,7 @@ const N_WINDOWS: usize = 5;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// What draws.
-    pub device: DrawOn,
+    pub device: RenderDevice,
     /// Rows and columns of pictures.
     pub sizes: Vec<usize>,
     /// Views of a batch, one an env.
@@ -39,7 +38,7 @@ pub struct Plan {
     pub n_images: Vec<usize>,
     /// Envs of the whole step.
     pub n_envs: Vec<usize>,
-    /// Towers that judge in the whole step, beside the bundled model.
+    /// Towers of the whole step, beside the bundled model.
     pub step_towers: Vec<Tower>,
     /// How long a window is, at least.
     pub window: Duration,
@@ -93,15 +92,15 @@ pub fn measure(plan: &Plan, mut told: impl FnMut(&Figure)) -> Result<Report> {
     };
     // Keeps the device open from figure to figure.
     let backend = Backend::open(&plan.device).map_err(EnvError::from)?;
-    let judge = JudgeDevice::beside(backend.gpu())?;
-    drawing::measure(plan, &mut add)?;
-    encoder::measure(plan, &judge, &mut add)?;
-    step::measure(plan, &backend, &judge, &mut add)?;
+    let model_device = ModelDevice::beside(backend.gpu())?;
+    rendering::measure(plan, &mut add)?;
+    encoder::measure(plan, &model_device, &mut add)?;
+    step::measure(plan, &backend, &model_device, &mut add)?;
     Ok(Report {
         machine: machine::facts(),
         device: backend.name(),
-        tensor_device: judge.to_string(),
-        route: judge.route().to_string(),
+        tensor_device: model_device.to_string(),
+        route: model_device.route().to_string(),
         figures,
     })
 }
@@ -128,20 +127,10 @@ struct Rate {
     spread: [f64; 2],
 }
 
-/// Whether an error says that a device cannot hold what was asked of it.
+/// Whether a device cannot hold what was asked of it.
 fn is_too_much(error: &crate::Error) -> bool {
-    use crate::Error::{Agent, Env, Reward};
-    let of_sim = |error: &SimError| matches!(error, SimError::GpuLimit { .. } | SimError::GpuMemory { .. });
-    let of_reward = |error: &RewardError| match error {
-        RewardError::OutOfMemory { .. } => true,
-        RewardError::Sim(error) => of_sim(error),
-        _ => false,
-    };
-    match error {
-        Env(EnvError::Sim(error)) | Agent(AgentError::Env(EnvError::Sim(error))) => of_sim(error),
-        Reward(error) | Agent(AgentError::Reward(error)) => of_reward(error),
-        _ => false,
-    }
+    matches!(error.sim_error(), Some(SimError::GpuLimit { .. } | SimError::GpuMemory { .. }))
+        || matches!(error.reward_error(), Some(RewardError::OutOfMemory { .. }))
 }
 
 /// Calls a second, times what a call does, after a warm-up.

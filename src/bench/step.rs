@@ -1,14 +1,14 @@
-//! The whole step: physics, drawing, the judge's scores, for `Reach-v0` with random actions.
+//! The whole step of `Reach-v0` with random actions: physics, rendering, and the scores of a reward model.
 
 use std::sync::Arc;
 
 use rand_pcg::Pcg64;
-use sayso_agents::scoring::{RewardScorer, ScoringThread};
+use sayso_agents::scoring::{RewardSchedule, RewardScorer, RewardWorker, ScoredReward};
 use sayso_envs::{
-    AutoresetMode, EnvConfig, EnvError, JudgeConfig, ResetOptions, RewardSource, StepBatch, VecEnv,
+    AutoresetMode, EnvConfig, EnvError, ResetOptions, RewardSource, ScoringConfig, StepBatch, VecEnv,
     VectorEnv as _, registry,
 };
-use sayso_rewards::{FrameReward, GoalBaselineConfig, ImageTextModel, JudgeDevice, LanguageReward, Route};
+use sayso_rewards::{FrameReward, GoalBaselineConfig, ImageTextModel, LanguageReward, ModelDevice, Route};
 use sayso_sim::render::Backend;
 use sayso_sim::{FrameBatch, FramePart, seed};
 
@@ -17,26 +17,26 @@ use super::{Figure, Plan, Work, rate};
 use crate::error::{Error, Result};
 use crate::models;
 
-/// Every batch of the plan: physics alone, with the judge's pictures, and with the scores of the bundled model and of every
-/// tower of the plan.
+/// Every batch of the plan: physics alone, with frames for the reward model, and with the scores of the bundled model and of
+/// every tower of the plan.
 pub(super) fn measure(
     plan: &Plan,
     backend: &Backend,
-    judge: &JudgeDevice,
+    model_device: &ModelDevice,
     add: &mut impl FnMut(Figure),
 ) -> Result<()> {
-    let bundled = reward(models::load("bundled", judge)?)?;
-    let n_views_per_env = registry::task("Reach-v0", &toml::Table::new())?.spec().judge_cameras.len();
+    let bundled = reward(models::load("bundled", model_device)?)?;
+    let n_views_per_env = registry::task("Reach-v0", &toml::Table::new())?.spec().reward_cameras.len();
     for &n_envs in &plan.n_envs {
         let what = |part: &str| format!("Reach-v0, {n_envs} envs, {part}");
         add(steps(plan, n_envs, what("physics"), RewardSource::None)?);
-        let drawn = RewardSource::Deferred(bundled.frame_request(), JudgeConfig::default());
-        add(steps(plan, n_envs, what("physics and drawing for the bundled judge"), drawn)?);
-        let judged = what("physics, drawing and scores of the bundled judge");
-        add(judged_steps(plan, n_envs, judged, backend, judge, &bundled, None)?);
+        let source = RewardSource::Deferred(bundled.frame_request(), ScoringConfig::default());
+        add(steps(plan, n_envs, what("physics and rendering for the bundled model"), source)?);
+        let scored = what("physics, rendering and scores of the bundled model");
+        add(scored_steps(plan, n_envs, scored, backend, model_device, &bundled, None)?);
     }
     for &tower in &plan.step_towers {
-        let random = Arc::new(RandomTower::new(tower, judge)?);
+        let random = Arc::new(RandomTower::new(tower, model_device)?);
         let scorer = reward(random.clone())?;
         for &n_envs in &plan.n_envs {
             let n_images = n_envs * n_views_per_env;
@@ -44,8 +44,8 @@ pub(super) fn measure(
             let alone = Figure::of(what, "images/s", random.images_per_sec(plan, n_images))?;
             let envs_alone = alone.rate.map(|images_per_sec| images_per_sec / n_views_per_env as f64);
             add(alone);
-            let what = format!("Reach-v0, {n_envs} envs, physics, drawing and scores of {tower}");
-            add(judged_steps(plan, n_envs, what, backend, judge, &scorer, envs_alone)?);
+            let what = format!("Reach-v0, {n_envs} envs, physics, rendering and scores of {tower}");
+            add(scored_steps(plan, n_envs, what, backend, model_device, &scorer, envs_alone)?);
         }
     }
     Ok(())
@@ -88,12 +88,12 @@ impl Stepping {
 }
 
 /// Envs whose frames nobody looks at. Those of a step are waited for after the next one was begun.
-struct Drawn {
+struct Rendered {
     stepping: Stepping,
     frames: [FrameBatch; 2],
 }
 
-impl Drawn {
+impl Rendered {
     fn wait(&self) -> Result<()> {
         for part in &self.frames[1].parts {
             if let FramePart::Device(frames) = part {
@@ -104,10 +104,10 @@ impl Drawn {
     }
 }
 
-impl Work for Drawn {
+impl Work for Rendered {
     fn call(&mut self) -> Result<()> {
         self.stepping.step()?;
-        self.stepping.env.swap_judge_frames(&mut self.frames[0]);
+        self.stepping.env.swap_reward_frames(&mut self.frames[0]);
         self.wait()?;
         self.frames.swap(0, 1);
         Ok(())
@@ -119,52 +119,54 @@ impl Work for Drawn {
 }
 
 fn steps(plan: &Plan, n_envs: usize, what: String, source: RewardSource) -> Result<Figure> {
-    let measured = Stepping::new(plan, n_envs, source)
-        .and_then(|stepping| rate(plan.window, n_envs, &mut Drawn { stepping, frames: Default::default() }));
+    let measured = Stepping::new(plan, n_envs, source).and_then(|stepping| {
+        rate(plan.window, n_envs, &mut Rendered { stepping, frames: Default::default() })
+    });
     Figure::of(what, "env steps/s", measured)
 }
 
-/// Envs that step on while a judge scores their frames, as in training.
-struct Judged {
+/// Envs that step on while a reward worker scores their frames, as in training.
+struct Scored {
     stepping: Stepping,
-    thread: ScoringThread,
+    worker: RewardWorker,
 }
 
-impl Work for Judged {
+impl Work for Scored {
     fn call(&mut self) -> Result<()> {
         self.stepping.step()?;
-        let mut frames = self.thread.buffer(&mut |_| Ok(()))?;
-        self.stepping.env.swap_judge_frames(&mut frames);
-        Ok(self.thread.send(frames)?)
+        let mut frames = self.worker.buffer(&mut |_| Ok(()))?;
+        self.stepping.env.swap_reward_frames(&mut frames);
+        Ok(self.worker.send(frames)?)
     }
 
     fn finish(&mut self) -> Result<()> {
-        Ok(self.thread.drain(&mut |_| Ok(()))?)
+        Ok(self.worker.drain(&mut |_| Ok(()))?)
     }
 }
 
-/// `alone` is how many envs a second the judge's tower can look at, from patches that are there already.
-fn judged_steps(
+/// `alone` is how many envs per second the tower alone can embed, from patches on its device.
+fn scored_steps(
     plan: &Plan,
     n_envs: usize,
     what: String,
     backend: &Backend,
-    judge: &JudgeDevice,
+    model_device: &ModelDevice,
     reward: &Arc<dyn FrameReward>,
     alone: Option<f64>,
 ) -> Result<Figure> {
     let n_read_backs = || backend.gpu().map_or(0, |gpu| gpu.n_read_backs());
     let before = n_read_backs();
-    let work = || -> Result<Judged> {
-        let source = RewardSource::Deferred(reward.frame_request(), JudgeConfig::default());
+    let work = || -> Result<Scored> {
+        let source = RewardSource::Deferred(reward.frame_request(), ScoringConfig::default());
         let stepping = Stepping::new(plan, n_envs, source)?;
-        let n_views_per_env = stepping.env.task_spec().judge_cameras.len();
-        let scorer = RewardScorer { reward: Arc::clone(reward), n_views_per_env };
-        Ok(Judged { stepping, thread: ScoringThread::spawn(Box::new(scorer))? })
+        let n_views_per_env = stepping.env.task_spec().reward_cameras.len();
+        let scorer = Box::new(RewardScorer { reward: Arc::clone(reward), n_views_per_env });
+        let reward = ScoredReward { scorer, schedule: RewardSchedule::HoldLast };
+        Ok(Scored { stepping, worker: RewardWorker::spawn(reward)? })
     };
-    let measured = work().and_then(|mut judged| rate(plan.window, n_envs, &mut judged));
+    let measured = work().and_then(|mut scored| rate(plan.window, n_envs, &mut scored));
     let n_read_backs = n_read_backs() - before;
-    if matches!(judge.route(), Route::Cuda(_)) && 0 < n_read_backs {
+    if matches!(model_device.route(), Route::Cuda(_)) && 0 < n_read_backs {
         return Err(Error::ReadBack { what, n: n_read_backs });
     }
     let mut figure = Figure::of(what, "env steps/s", measured)?;

@@ -1,4 +1,4 @@
-//! Arguments that several commands share, and how they become a configuration.
+//! Arguments that several commands share, and the configuration that they make.
 
 use std::path::PathBuf;
 
@@ -6,90 +6,89 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use sayso::config::{Layers, RunConfig, parse_assignment, presets};
 use sayso::envs::registry;
-use sayso::sim::render::DrawOn;
+use sayso::sim::render::RenderDevice;
 use toml::Value;
 
 use super::failure::BadInput;
 
-const HEADING: &str = "What to learn";
+const HEADING: &str = "Task and reward";
 
-/// What to learn, where, and from what.
+/// The task, the reward and the settings.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ConfigArgs {
-    /// The sentence that rewards are computed from; repeat it to average several
-    #[arg(long, value_name = "SENTENCE", help_heading = HEADING)]
-    pub prompt: Vec<String>,
-    /// The scene without the goal, one for each prompt [default: the task's own]
-    #[arg(long, value_name = "SENTENCE", help_heading = HEADING)]
-    pub baseline: Vec<String>,
+    /// Goal prompt: a description of the goal state, from which rewards are computed; repeat it to average several
+    #[arg(long, value_name = "TEXT", help_heading = HEADING)]
+    pub goal_prompt: Vec<String>,
+    /// Baseline prompt: a description of the scene without the goal, one for each goal prompt [default: the task's own]
+    #[arg(long, value_name = "TEXT", help_heading = HEADING)]
+    pub baseline_prompt: Vec<String>,
     /// Strength of goal-baseline regularisation: 0 is plain cosine similarity, 1 only the direction from baseline to goal
     #[arg(long, value_name = "0..1", help_heading = HEADING)]
     pub alpha: Option<f64>,
-    /// The environment, see `sayso envs` [default: Reach-v0]
+    /// Environment id, see `sayso envs` [default: Reach-v0]
     #[arg(long, value_name = "ID", help_heading = HEADING)]
     pub env: Option<String>,
-    /// The reward model: `bundled`, a folder, or a name on the Hugging Face hub
+    /// Reward model: `bundled`, a folder, or a name on the Hugging Face hub
     #[arg(long, value_name = "MODEL", help_heading = HEADING)]
     pub model: Option<String>,
-    /// Learn from the task's own ground-truth reward instead of a sentence, for comparison
-    #[arg(long, conflicts_with_all = ["prompt", "baseline", "alpha", "model"], help_heading = HEADING)]
+    /// Use the task's ground-truth reward instead of a reward model, for comparison
+    #[arg(long, conflicts_with_all = ["goal_prompt", "baseline_prompt", "alpha", "model"], help_heading = HEADING)]
     pub ground_truth: bool,
-    /// What the policy sees
-    #[arg(long, value_enum, value_name = "WHAT", help_heading = HEADING)]
+    /// Observations of the policy
+    #[arg(long, value_enum, value_name = "OBS", help_heading = HEADING)]
     pub obs: Option<Obs>,
-    /// Seed of everything that is random
+    /// Random seed of the run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..), help_heading = HEADING)]
     pub seed: Option<i64>,
-    /// Environments that step together
+    /// Number of parallel environments
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), help_heading = HEADING)]
     pub envs: Option<i64>,
-    /// Start from this preset instead of the environment's own
+    /// Preset to start from instead of the environment's own
     #[arg(long, value_name = "NAME", help_heading = "Settings")]
     pub preset: Option<String>,
-    /// A TOML file laid over the preset; flags are laid over the file
+    /// TOML file whose keys override the preset; flags override the file
     #[arg(long, value_name = "FILE.toml", help_heading = "Settings")]
     pub config: Option<PathBuf>,
-    /// Set any key of the configuration, as in --set train.ppo.n_epochs=4
+    /// Set any configuration key, as in --set train.ppo.n_epochs=4
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_assignment, help_heading = "Settings")]
     pub set: Vec<(String, Value)>,
 }
 
-/// What the policy sees.
+/// Observations of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Obs {
-    /// Joints, positions, colours: the task's state vector
+    /// The task's state vector
     State,
-    /// Pictures
+    /// Images of the task's pixel camera
     Pixels,
     /// Both
     Both,
 }
 
-/// Where pictures are drawn.
+/// The device that renders.
 #[derive(Clone, Debug, Default, Args)]
 pub struct DeviceArgs {
-    /// What draws the pictures: `auto`, `cpu`, `gpu`, `gpu:1` (a number that `sayso doctor` lists) or `gpu:0000:01:00.0` (a
-    /// PCI bus id) [default: for a new run the first graphics processor that is not software, else the CPU; for an old one what it
-    /// was trained on]
-    #[arg(long, value_name = "DEVICE", help_heading = "Where it runs")]
-    pub device: Option<DrawOn>,
+    /// Device that renders: `auto`, `cpu`, `gpu`, `gpu:1` (an index of `sayso doctor`) or `gpu:0000:01:00.0` (a PCI bus id)
+    /// [default: of a new run the first hardware GPU, or else the CPU; of an existing one the device that it was trained on]
+    #[arg(long, value_name = "DEVICE", help_heading = "Device")]
+    pub device: Option<RenderDevice>,
 }
 
 impl DeviceArgs {
-    /// What was asked for, as a key of the configuration.
+    /// The device as a key of the configuration.
     pub fn setting(&self) -> Option<(&'static str, Value)> {
         self.device.as_ref().map(|device| ("env.device", Value::from(device.to_string())))
     }
 }
 
 impl ConfigArgs {
-    /// Lays preset, file and flags over each other, and checks what comes out.
+    /// Merges preset, file and flags, in this order, and checks the result.
     pub fn resolve(&self, further: &[(&str, Value)]) -> Result<RunConfig> {
         let mut above = Layers::default();
         if let Some(path) = &self.config {
             above.add_file(path)?;
         }
-        self.lay_flags(&mut above);
+        self.add_flags(&mut above);
         for (key, value) in further {
             above.set(key, value.clone());
         }
@@ -130,16 +129,16 @@ impl ConfigArgs {
         }
     }
 
-    fn lay_flags(&self, layers: &mut Layers) {
-        let sentences = |texts: &[String]| Value::from(texts.to_vec());
-        if !self.prompt.is_empty() {
-            // A prompt of one's own makes the goal and the baselines of a file stale.
-            layers.remove("env.goal");
-            layers.set("reward.prompts", sentences(&self.prompt));
-            layers.set("reward.baselines", Value::Array(Vec::new()));
+    fn add_flags(&self, layers: &mut Layers) {
+        let prompts = |texts: &[String]| Value::from(texts.to_vec());
+        if !self.goal_prompt.is_empty() {
+            // The instruction and the baseline prompts of a file belong to its own goal prompts.
+            layers.remove("env.instruction");
+            layers.set("reward.goal_prompts", prompts(&self.goal_prompt));
+            layers.set("reward.baseline_prompts", Value::Array(Vec::new()));
         }
-        if !self.baseline.is_empty() {
-            layers.set("reward.baselines", sentences(&self.baseline));
+        if !self.baseline_prompt.is_empty() {
+            layers.set("reward.baseline_prompts", prompts(&self.baseline_prompt));
         }
         if let Some(alpha) = self.alpha {
             layers.set("reward.alpha", alpha);
@@ -151,7 +150,7 @@ impl ConfigArgs {
             layers.set("reward.model", model.as_str());
         }
         if self.ground_truth {
-            layers.set("reward.source", "ground_truth");
+            layers.set("reward.kind", "ground_truth");
         }
         if let Some(obs) = self.obs.and_then(|obs| obs.to_possible_value()) {
             layers.set("env.observation", obs.get_name());

@@ -1,4 +1,4 @@
-//! `sayso bench`: how fast this machine draws, embeds and steps.
+//! `sayso bench`: speed of rendering, image towers and stepping on this machine.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use sayso::bench::{Figure, Plan, Tower, measure};
 use sayso::run_folder;
-use sayso::sim::render::DrawOn;
+use sayso::sim::render::RenderDevice;
 
 use super::Outcome;
 use super::tables::table;
 
-/// Measure how fast this machine draws, embeds and steps
+/// Measure the speed of rendering, image towers and stepping
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -24,38 +24,38 @@ enum What {
     Gpu(GpuArgs),
 }
 
-/// Drawing, image towers with random weights, and the whole step, on one device
+/// Rendering, image towers with random weights, and the whole step, on one device
 ///
 /// Every figure is a median over five windows, each begun and ended with an idle device, after a warm-up. What a device
 /// cannot hold is reported as skipped. Figures go to stderr as they come, and all together into a JSON file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct GpuArgs {
-    /// What draws: `auto`, `cpu`, `gpu`, `gpu:1` or a PCI bus id, see `sayso doctor`
+    /// Device that renders: `auto`, `cpu`, `gpu`, `gpu:1` or a PCI bus id, see `sayso doctor`
     #[arg(long, value_name = "DEVICE", default_value = "gpu")]
-    device: DrawOn,
-    /// Rows and columns of pictures
+    device: RenderDevice,
+    /// Image sizes, pixels
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "64,128,224", value_parser = side)]
     sizes: Vec<usize>,
-    /// Views of a batch
+    /// Views per batch
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "256,1024,4096,8192", value_parser = count)]
     views: Vec<usize>,
     /// Image towers: b32, l14, h14
     #[arg(long, value_name = "T,T", value_delimiter = ',', default_value = "b32,l14,h14")]
     towers: Vec<Tower>,
-    /// Pictures of a batch for the towers
+    /// Images per batch of the towers
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "32", value_parser = count)]
     images: Vec<usize>,
-    /// Envs of the whole step
+    /// Environments of the whole step
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "64,1024", value_parser = count)]
     envs: Vec<usize>,
-    /// Image towers that judge in the whole step, beside the bundled model
+    /// Image towers of the whole step, beside the bundled model
     #[arg(long, value_name = "T,T", value_delimiter = ',')]
     step_towers: Vec<Tower>,
-    /// How long a window is
+    /// Length of a window
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     window: Duration,
-    /// Where the figures go
+    /// JSON file to write
     #[arg(long, value_name = "FILE.json", default_value = "bench-gpu.json")]
     out: PathBuf,
 }
@@ -64,7 +64,7 @@ const EXAMPLES: &str = "\
 Examples:
   sayso bench gpu --step-towers l14
   sayso bench gpu --device cpu --views 64 --sizes 64 --towers b32 --envs 64 --window 0.2
-  sayso bench gpu --device gpu:1 --out card-1.json";
+  sayso bench gpu --device gpu:1 --out gpu-1.json";
 
 /// Runs the command.
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
@@ -81,17 +81,17 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     };
     let report = measure(&plan, |figure| {
         if !is_quiet {
-            eprintln!("{}: {}", figure.what, told(figure));
+            eprintln!("{}: {}", figure.what, describe(figure));
         }
     })?;
     let json = serde_json::to_vec_pretty(&report).context("cannot encode the figures")?;
     run_folder::write_atomically(&args.out, &json)?;
-    let mut figures = table(["What", "Rate"]);
+    let mut figures = table(["Measurement", "Rate"]);
     for figure in &report.figures {
-        figures.add_row([figure.what.clone(), told(figure)]);
+        figures.add_row([figure.what.clone(), describe(figure)]);
     }
     println!(
-        "{figures}\nDrawn on {}, embedded on {}; {}.\nWritten: {}",
+        "{figures}\nRendered on {}, embedded on {}; {}.\nWritten: {}",
         report.device,
         report.tensor_device,
         report.route,
@@ -100,12 +100,12 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn told(figure: &Figure) -> String {
+fn describe(figure: &Figure) -> String {
     match (figure.rate, &figure.skipped) {
         (Some(rate), _) => {
             let part = figure.of_tower_alone;
             let part =
-                part.map_or_else(String::new, |part| format!(", {:.0}% of its tower alone", 100.0 * part));
+                part.map_or_else(String::new, |part| format!(", {:.0}% of the tower alone", 100.0 * part));
             let n = figure.n_read_backs;
             let n = n.map_or_else(String::new, |n| format!(", {n} read-backs"));
             let decimals = if rate < 100.0 { 1 } else { 0 };

@@ -1,21 +1,21 @@
-//! `sayso doctor`: what this machine offers, and whether everything that is needed is there.
+//! `sayso doctor`: the devices and models of this machine.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use sayso::envs::EnvConfig;
-use sayso::rewards::{ImageTextModel as _, JudgeDevice};
-use sayso::sim::render::{DeviceChoice, DrawOn, adapters};
+use sayso::rewards::{ImageTextModel as _, ModelDevice};
+use sayso::sim::render::{DeviceChoice, RenderDevice, adapters};
 use sayso::{machine, models, setup};
 
 use super::Outcome;
 use super::tables::table;
 
-/// Say what this machine offers: devices, threads, SIMD, models
+/// List the devices, SIMD features and models of this machine
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  sayso doctor\n  sayso doctor --model openai/clip-vit-base-patch32")]
 pub struct Args {
-    /// Also load and time this model
+    /// Also load this model and measure its speed
     #[arg(long, value_name = "MODEL")]
     model: Vec<String>,
 }
@@ -28,13 +28,13 @@ pub fn run(args: &Args) -> Result<Outcome> {
     }
     println!("{machine_table}\n");
 
-    let mut device_table = table(["--device", "Draws", "Judges"]);
+    let mut device_table = table(["--device", "Renders on", "Reward model on"]);
     for row in devices() {
         device_table.add_row(row);
     }
     println!("{device_table}\n");
 
-    let mut model_table = table(["Model", "Reads", "Embeds into", "Frames a second here"]);
+    let mut model_table = table(["Model", "Image size", "Embedding", "Frames/s"]);
     for name in std::iter::once("bundled").chain(args.model.iter().map(String::as_str)) {
         model_table.add_row(describe(name)?);
     }
@@ -42,37 +42,37 @@ pub fn run(args: &Args) -> Result<Outcome> {
 
     let cached = hub_models();
     match cached.as_slice() {
-        [] => println!(
-            "No models of the Hugging Face hub are on this machine; the bundled one needs none of them."
-        ),
-        names => println!("On this machine from the Hugging Face hub: {}", names.join(", ")),
+        [] => {
+            println!("The Hugging Face cache of this machine holds no models; the bundled model needs none.")
+        }
+        names => println!("In the Hugging Face cache: {}", names.join(", ")),
     }
     Ok(Outcome::Done)
 }
 
-/// What draws and what judges with each `--device`, and which of them `auto` stands for. Asks the drivers, and opens every
+/// The renderer and the device of the reward model for each `--device`, and the one that `auto` selects. Opens every
 /// device.
 fn devices() -> Vec<[String; 3]> {
-    let chosen = DrawOn::Auto.resolve();
+    let chosen = RenderDevice::Auto.resolve();
     let label = |name: String, is_chosen: bool| if is_chosen { format!("{name}\n(auto)") } else { name };
-    let env = |device: DrawOn| EnvConfig { device, ..EnvConfig::default() };
-    let judge = |device: DrawOn| match setup::judge_device(&env(device)) {
-        Ok(judge) => format!("{judge}\n{}", judge.route()).replace(": ", ":\n"),
+    let env = |device: RenderDevice| EnvConfig { device, ..EnvConfig::default() };
+    let model_device = |device: RenderDevice| match setup::model_device(&env(device)) {
+        Ok(model_device) => format!("{model_device}\n{}", model_device.route()).replace(": ", ":\n"),
         Err(error) => error.to_string().replace(": ", ":\n"),
     };
-    let on_cpu = label("cpu".to_owned(), chosen == DrawOn::Cpu);
-    let mut rows = vec![[on_cpu, "the CPU".to_owned(), judge(DrawOn::Cpu)]];
+    let on_cpu = label("cpu".to_owned(), chosen == RenderDevice::Cpu);
+    let mut rows = vec![[on_cpu, "the CPU".to_owned(), model_device(RenderDevice::Cpu)]];
     for (index, adapter) in adapters().into_iter().enumerate() {
-        let name = label(format!("gpu:{index}"), index == 0 && chosen != DrawOn::Cpu);
+        let name = label(format!("gpu:{index}"), index == 0 && chosen != RenderDevice::Cpu);
         let uuid = adapter.uuid.map_or_else(String::new, |uuid| format!("\n{uuid}"));
-        let draws = format!("{adapter}{uuid}\n{}", adapter.driver);
-        rows.push([name, draws, judge(DrawOn::Gpu(DeviceChoice::Index(index)))]);
+        let renderer = format!("{adapter}{uuid}\n{}", adapter.driver);
+        rows.push([name, renderer, model_device(RenderDevice::Gpu(DeviceChoice::Index(index)))]);
     }
     rows
 }
 
 fn describe(name: &str) -> Result<[String; 4]> {
-    let model = models::load(name, &JudgeDevice::cpu())?;
+    let model = models::load(name, &ModelDevice::cpu())?;
     let spec = model.image_spec();
     let per_sec = models::frames_per_sec(&*model)?;
     Ok([
@@ -83,7 +83,7 @@ fn describe(name: &str) -> Result<[String; 4]> {
     ])
 }
 
-/// Names of the models in the hub's cache, read off its folders (`models--owner--name`).
+/// Names of the models in the hub's cache, from the names of its folders (`models--owner--name`).
 fn hub_models() -> Vec<String> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/huggingface"));
     let root = std::env::var_os("HF_HOME").map(PathBuf::from).or_else(home);

@@ -1,4 +1,4 @@
-//! `sayso envs`: what there is to learn in, and what can be asked for there.
+//! `sayso envs`: the registered environments.
 
 use anyhow::Result;
 use sayso::Error;
@@ -9,11 +9,11 @@ use sayso::envs::{Space, registry};
 use super::Outcome;
 use super::tables::table;
 
-/// List the environments, or describe one
+/// List environments, or describe one
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  sayso envs\n  sayso envs Reach-v0")]
 pub struct Args {
-    /// Describe this environment in full: goals, prompts, paraphrases, observation, action
+    /// Environment to describe: instructions, prompts, observation and action spaces
     #[arg(value_name = "ENV")]
     id: Option<String>,
 }
@@ -28,7 +28,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
 }
 
 fn list() -> Result<()> {
-    let mut table = table(["Environment", "What it is", "Instructions", "State", "Action", "Steps"]);
+    let mut table = table(["Environment", "Description", "Instructions", "State", "Action", "Steps"]);
     for id in registry::ids() {
         let task = registry::task(id, &toml::Table::new()).map_err(Error::from)?;
         let spec = task.spec();
@@ -43,7 +43,7 @@ fn list() -> Result<()> {
         ]);
     }
     println!("{table}");
-    println!("`sayso envs ENV` describes one; `sayso train --env ENV` learns in it.");
+    println!("Describe one with `sayso envs ENV`; train in it with `sayso train --env ENV`.");
     Ok(())
 }
 
@@ -56,8 +56,12 @@ fn describe(id: &str) -> Result<()> {
     }
     println!("Episode      {} control steps", spec.max_episode_steps);
     println!("Action       {}", space(&spec.action_space));
-    println!("Judged by    {}", spec.judge_cameras.join(", "));
-    println!("Seen by      {} (pixels), {} (videos)", spec.pixel_camera, spec.video_camera);
+    println!(
+        "Cameras      {} (reward), {} (pixels), {} (video)",
+        spec.reward_cameras.join(", "),
+        spec.pixel_camera,
+        spec.video_camera
+    );
     println!("State        {}", space(&spec.state_space));
     println!("             {}", state_names(spec));
     Ok(())
@@ -65,12 +69,12 @@ fn describe(id: &str) -> Result<()> {
 
 fn describe_goal(goal: &Goal) {
     println!("Goal '{}'", goal.name);
-    println!("  told       {}", goal.instruction);
+    println!("  instruction      {}", goal.instruction);
     for paraphrase in &goal.paraphrases {
-        println!("  or         {paraphrase}");
+        println!("  paraphrase       {paraphrase}");
     }
-    println!("  judged by  \"{}\"", goal.goal_prompt);
-    println!("  against    \"{}\"\n", goal.baseline_prompt);
+    println!("  goal prompt      {}", goal.goal_prompt);
+    println!("  baseline prompt  {}\n", goal.baseline_prompt);
 }
 
 fn state_names(spec: &TaskSpec) -> String {
@@ -80,7 +84,7 @@ fn state_names(spec: &TaskSpec) -> String {
 fn space(space: &Space) -> String {
     match space {
         Space::Box { low, .. } => format!("{} numbers", low.len()),
-        Space::Image { height, width } => format!("{height} x {width} picture"),
+        Space::Image { height, width } => format!("{height} x {width} image"),
         Space::Discrete { n } => format!("1 of {n}"),
         Space::Dict(parts) => parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" and "),
         Space::Text { max_length } => format!("text of up to {max_length}"),

@@ -1,10 +1,11 @@
-//! `sayso eval RUN`: how well a trained policy really does.
+//! `sayso eval RUN`: evaluation of a trained policy by ground truth.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use sayso::agents::EvalConfig;
 use sayso::config::{Layers, RunConfig};
+use sayso::envs::config::MAX_ENVS;
 use sayso::recording::record;
 use sayso::{run_folder, setup};
 
@@ -13,29 +14,29 @@ use super::measure::{VIDEO_FPS, run_episodes};
 use super::{Outcome, tables};
 use crate::interrupt;
 
-/// Measure a trained policy over fresh episodes
+/// Evaluate a trained policy over fresh episodes
 ///
-/// Prints ground-truth success with 95% confidence intervals, and writes RUN/eval-SEED.json and a video beside it.
+/// Prints ground-truth success rates with 95% confidence intervals, and writes RUN/eval-SEED.json and a video.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  sayso eval runs/reach-001\n  sayso eval runs/reach-001 --episodes 1000 --seed 7 --no-video"
 )]
 pub struct Args {
-    /// The folder that `sayso train` wrote
+    /// Run folder of `sayso train`
     run: PathBuf,
-    /// Fresh episodes
+    /// Number of episodes
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     episodes: u32,
-    /// Seed of the episodes; another one than training's
+    /// Random seed of the episodes; differs from that of training
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     seed: u64,
-    /// Environments that step together
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Number of parallel environments
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=MAX_ENVS as i64))]
     envs: u32,
-    /// Episodes in the video
+    /// Number of episodes in the video
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     video_episodes: u32,
-    /// Make no video
+    /// Skip the video
     #[arg(long)]
     no_video: bool,
     #[command(flatten)]
@@ -64,8 +65,8 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     );
     println!("Written: {}", path.display());
     if !args.no_video {
-        let judge = setup::judge(&config)?.reward;
-        let mut env = setup::recording_env(&config, args.video_episodes as usize, judge.as_ref())?;
+        let model = setup::reward_model(&config)?.model;
+        let mut env = setup::recording_env(&config, args.video_episodes as usize, model.as_ref())?;
         let recording = record(&mut env, &mut policy, args.seed)?;
         let mp4 = recording.to_mp4("trained", recording.score_range(), VIDEO_FPS)?;
         let path = args.run.join(format!("videos/eval-{}.mp4", args.seed));
@@ -75,7 +76,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The configuration of a run, on another device if one was asked for.
+/// The configuration of a run, with the device of the command line.
 pub fn config_of(run: &std::path::Path, device: &DeviceArgs) -> Result<RunConfig> {
     let mut layers = Layers::default();
     layers.add_text(&run_folder::read_config(run)?, &run.join(run_folder::CONFIG))?;

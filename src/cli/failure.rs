@@ -1,4 +1,4 @@
-//! How failure is told: one line that says what was wrong, one that says what to do, and an exit code.
+//! Reporting of errors: one line with the error, one with a hint, and an exit code.
 
 use std::io::ErrorKind;
 
@@ -8,14 +8,14 @@ use sayso::envs::EnvError;
 use sayso::rewards::RewardError;
 use sayso::sim::SimError;
 
-/// What was asked for cannot be done as asked.
+/// The input is invalid.
 const BAD_INPUT: u8 = 2;
-/// A device stopped answering; what was saved is intact.
+/// A GPU was lost; saved files are intact.
 const DEVICE_LOST: u8 = 3;
-/// The program or a library is at fault.
+/// An error in the program or a library.
 const INTERNAL: u8 = 1;
 
-/// Something that only the command line can find wrong.
+/// Invalid arguments that only the command line can detect.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct BadInput {
@@ -24,16 +24,16 @@ pub struct BadInput {
 }
 
 impl BadInput {
-    /// What is wrong, and what to do.
+    /// An error with a hint.
     pub fn refuse(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { message: message.into(), hint: hint.into() })
     }
 }
 
-/// Writes the failure to stderr and returns the exit code.
-pub fn tell(err: &anyhow::Error) -> u8 {
+/// Prints the error to stderr and returns the exit code.
+pub fn report(err: &anyhow::Error) -> u8 {
     if is_broken_pipe(err) {
-        // Whoever read our output has seen enough.
+        // The reader of the output closed it, which is no error.
         return 0;
     }
     eprintln!("error: {err:#}");
@@ -55,68 +55,35 @@ struct Class {
     code: u8,
 }
 
-/// The first error of ours in the chain, whatever its crate.
+/// The first error of a Sayso crate in the chain.
 fn classify(err: &anyhow::Error) -> Option<Class> {
     err.chain().find_map(|err| {
-        if let Some(err) = sim_error(err) {
-            return Some(class_of_sim(err));
-        }
         if let Some(err) = err.downcast_ref::<Error>() {
-            return Some(class_of(err));
+            return Some(err.sim_error().map_or_else(|| class_of(err), class_of_sim));
+        }
+        if let Some(err) = err.downcast_ref::<SimError>() {
+            return Some(class_of_sim(err));
         }
         let is_ours = err.is::<EnvError>() || err.is::<RewardError>() || err.is::<AgentError>();
         is_ours.then_some(Class { hint: None, code: BAD_INPUT })
     })
 }
 
-/// The error of the simulator that another error passes on.
-fn sim_error<'a>(err: &'a (dyn std::error::Error + 'static)) -> Option<&'a SimError> {
-    let of_reward = |err: &'a RewardError| match err {
-        RewardError::Sim(err) => Some(err),
-        _ => None,
-    };
-    let of_env = |err: &'a EnvError| match err {
-        EnvError::Sim(err) => Some(err),
-        EnvError::Reward(err) => of_reward(err),
-        _ => None,
-    };
-    let of_agent = |err: &'a AgentError| match err {
-        AgentError::Env(err) => of_env(err),
-        AgentError::Reward(err) => of_reward(err),
-        _ => None,
-    };
-    if let Some(err) = err.downcast_ref::<EnvError>() {
-        return of_env(err);
-    }
-    if let Some(err) = err.downcast_ref::<RewardError>() {
-        return of_reward(err);
-    }
-    if let Some(err) = err.downcast_ref::<AgentError>() {
-        return of_agent(err);
-    }
-    match err.downcast_ref::<Error>() {
-        Some(Error::Env(err)) => of_env(err),
-        Some(Error::Reward(err)) => of_reward(err),
-        Some(Error::Agent(err)) => of_agent(err),
-        _ => err.downcast_ref::<SimError>(),
-    }
-}
-
 fn class_of_sim(err: &SimError) -> Class {
     let (hint, code) = match err {
         SimError::GpuLost { .. } => (
-            "what was saved is intact; a run goes on with train --resume RUN, on the CPU with --device cpu",
+            "saved files are intact; continue with train --resume RUN, on the CPU with --device cpu",
             DEVICE_LOST,
         ),
         SimError::NoGpu { .. } => {
-            ("draw on the CPU with --device cpu; `sayso doctor` lists devices", BAD_INPUT)
+            ("render on the CPU with --device cpu; `sayso doctor` lists devices", BAD_INPUT)
         }
         SimError::GpuMemory { .. } => (
-            "use fewer --envs, let it go on in smaller groups with --set env.smaller_groups=true, or draw on the CPU with \
+            "use fewer --envs, render in smaller batches with --set env.shrink_on_oom=true, or render on the CPU with \
              --device cpu",
             BAD_INPUT,
         ),
-        SimError::GpuLimit { .. } => ("use fewer --envs, or draw on the CPU with --device cpu", BAD_INPUT),
+        SimError::GpuLimit { .. } => ("use fewer --envs, or render on the CPU with --device cpu", BAD_INPUT),
         SimError::Gpu(_) => return Class { hint: None, code: INTERNAL },
         _ => return Class { hint: None, code: BAD_INPUT },
     };
@@ -137,18 +104,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_device_has_an_exit_code_of_its_own_however_deep_it_is_told() {
-        let lost = || SimError::GpuLost { device: "a card".into(), reason: "it fell off the bus".into() };
+    fn a_lost_device_has_its_own_exit_code_at_any_depth_of_the_error() {
+        let lost = || SimError::GpuLost { device: "a GPU".into(), reason: "it fell off the bus".into() };
         let deep = Error::Agent(AgentError::Env(EnvError::Sim(lost())));
-        let judging = Error::Agent(AgentError::Reward(RewardError::Sim(lost())));
-        for err in [lost().into(), anyhow::Error::new(deep).context("training"), judging.into()] {
+        let scoring = Error::Agent(AgentError::Reward(RewardError::Sim(lost())));
+        for err in [lost().into(), anyhow::Error::new(deep).context("training"), scoring.into()] {
             let class = classify(&err).map(|class| (class.code, class.hint));
             let (code, hint) = class.unwrap_or_default();
             assert_eq!(code, DEVICE_LOST);
             assert!(hint.is_some_and(|hint| hint.contains("--resume")));
         }
         let limit = SimError::GpuLimit { what: "bytes".into(), need: 2, limit: 1, hint: String::new() };
-        let code = classify(&anyhow::Error::new(EnvError::Sim(limit))).map(|class| class.code);
+        let code = classify(&anyhow::Error::new(Error::from(EnvError::Sim(limit)))).map(|class| class.code);
         assert_eq!(code, Some(BAD_INPUT));
     }
 }

@@ -1,4 +1,4 @@
-//! Measuring a policy around training: ground truth over fresh episodes, a video, and at the end the report.
+//! Evaluation before and after training: ground truth over fresh episodes, a video, and the report.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -20,46 +20,48 @@ use sayso::setup;
 use crate::interrupt;
 use crate::progress::Progress;
 
-/// Pictures a second in videos.
+/// Frames per second of videos.
 pub const VIDEO_FPS: f32 = 15.0;
-/// Frames in the report.
+/// Number of frames in the report.
 const N_FRAMES: usize = 12;
 
-/// What was measured of one policy.
+/// Evaluation of one policy.
 pub struct Measured {
-    /// Ground truth.
+    /// Ground-truth success rates.
     pub goals: Vec<GoalSuccess>,
-    /// A few episodes; empty if none were asked for.
+    /// A few recorded episodes; empty if the configuration asks for none.
     pub recording: Recording,
 }
 
-type Judge<'a> = Option<&'a Arc<dyn FrameReward>>;
-
-/// Measures the policy that training starts from. `None` if Ctrl-C came in between.
-pub fn untrained(config: &RunConfig, judge: Judge<'_>, is_quiet: bool) -> Result<Option<Measured>> {
+/// Evaluates the policy that training starts from. `None` if Ctrl-C interrupted it.
+pub fn untrained(
+    config: &RunConfig,
+    model: Option<&Arc<dyn FrameReward>>,
+    is_quiet: bool,
+) -> Result<Option<Measured>> {
     let make = |env: &VecEnv| -> Result<Box<dyn Policy>> {
         Ok(Box::new(untrained_policy(env, &config.train).map_err(Error::from)?))
     };
-    measure("untrained", config, judge, &make, is_quiet)
+    measure("untrained", config, model, &make, is_quiet)
 }
 
-/// Measures the policy that training ended with. `None` if Ctrl-C came in between.
+/// Evaluates the policy of the newest checkpoint. `None` if Ctrl-C interrupted it.
 pub fn trained(
     config: &RunConfig,
     folder: &RunFolder,
-    judge: Judge<'_>,
+    model: Option<&Arc<dyn FrameReward>>,
     is_quiet: bool,
 ) -> Result<Option<Measured>> {
     let make = |env: &VecEnv| -> Result<Box<dyn Policy>> {
         Ok(Box::new(setup::trained_policy(folder.root(), env)?))
     };
-    measure("trained", config, judge, &make, is_quiet)
+    measure("trained", config, model, &make, is_quiet)
 }
 
 fn measure(
     name: &str,
     config: &RunConfig,
-    judge: Judge<'_>,
+    model: Option<&Arc<dyn FrameReward>>,
     make_policy: &dyn Fn(&VecEnv) -> Result<Box<dyn Policy>>,
     is_quiet: bool,
 ) -> Result<Option<Measured>> {
@@ -67,14 +69,14 @@ fn measure(
     let mut env = setup::evaluation_env(config, evaluation.n_envs)?;
     let mut policy = make_policy(&env)?;
     let plan = EvalConfig { n_episodes: evaluation.n_episodes, seed: evaluation.seed };
-    let label = format!("measuring the {name} policy");
+    let label = format!("evaluating the {name} policy");
     let Some(report) = run_episodes(&mut env, &mut *policy, &plan, &label, is_quiet)? else {
         return Ok(None);
     };
     let recording = match evaluation.n_video_episodes {
         0 => Recording::default(),
         n_envs => {
-            let mut env = setup::recording_env(config, n_envs, judge)?;
+            let mut env = setup::recording_env(config, n_envs, model)?;
             let mut policy = make_policy(&env)?;
             record(&mut env, &mut *policy, evaluation.seed)?
         }
@@ -82,7 +84,7 @@ fn measure(
     Ok(Some(Measured { goals: report.goals, recording }))
 }
 
-/// Fresh episodes with a progress bar; `None` if Ctrl-C came in between.
+/// Runs episodes with a progress bar; `None` if Ctrl-C interrupted them.
 pub fn run_episodes(
     env: &mut VecEnv,
     policy: &mut dyn Policy,
@@ -100,7 +102,7 @@ pub fn run_episodes(
     Ok((!interrupt::is_asked()).then_some(report))
 }
 
-/// Writes videos, frames and the report, and says where the report lies.
+/// Writes videos, frames and the report; returns the report's path.
 pub fn write_report(
     config: &RunConfig,
     folder: &RunFolder,
@@ -119,8 +121,8 @@ pub fn write_report(
     let elapsed_secs = rows.last().map_or(0.0, |row| row.elapsed_secs);
     let n_steps = rows.last().map_or(0, |row| row.step);
     let page = report::render(&Report {
-        prompt: config.sentence().to_owned(),
-        is_from_language: config.reward.source == RewardKind::Language,
+        goal_prompt: config.goal_prompt().to_owned(),
+        has_reward_model: config.reward.kind == RewardKind::VlmRm,
         env_id: config.env.id.clone(),
         facts: facts(config, n_steps, elapsed_secs),
         goals: goal_rows(config, before, after),
@@ -134,7 +136,7 @@ pub fn write_report(
     Ok(folder.write_report(&page)?)
 }
 
-/// Both videos with bars over the same range, so that they can be compared.
+/// Both videos, with reward bars over the same range.
 fn videos(before: &Measured, after: &Measured) -> Result<Vec<Clip>> {
     let ranges = [before.recording.score_range(), after.recording.score_range()];
     let range = (ranges[0].0.min(ranges[1].0), ranges[0].1.max(ranges[1].1));
@@ -145,19 +147,19 @@ fn videos(before: &Measured, after: &Measured) -> Result<Vec<Clip>> {
             mp4: measured.recording.to_mp4(&title.to_lowercase(), range, VIDEO_FPS)?,
         })
     };
-    if before.recording.moments.is_empty() || after.recording.moments.is_empty() {
+    if before.recording.steps.is_empty() || after.recording.steps.is_empty() {
         return Ok(Vec::new());
     }
     Ok(vec![
-        clip(before, "Untrained", "the network that training starts from")?,
-        clip(after, "Trained", "the same episodes, after learning")?,
+        clip(before, "Untrained", "the policy that training starts from")?,
+        clip(after, "Trained", "the same episodes after training")?,
     ])
 }
 
 fn goal_rows(config: &RunConfig, before: &Measured, after: &Measured) -> Vec<GoalRow> {
     let row = |(before, after): (&GoalSuccess, &GoalSuccess)| GoalRow {
         goal: before.goal.clone(),
-        is_target: config.env.goal.as_deref() == Some(before.goal.as_str()),
+        is_target: config.env.instruction.as_deref() == Some(before.goal.as_str()),
         before: Some(before.at_end),
         after: Some(after.at_end),
     };
@@ -172,9 +174,9 @@ fn facts(config: &RunConfig, n_steps: u64, elapsed_secs: f64) -> Vec<(String, St
         fact("Reward model", config.reward_name().to_owned()),
         fact("Environment steps", n_steps.to_string()),
         fact("Training time", format!("{minutes:.0} min {:.0} s", elapsed_secs - minutes * 60.0)),
-        fact("Steps a second", format!("{:.0}", n_steps as f64 / elapsed_secs.max(1e-9))),
+        fact("Steps per second", format!("{:.0}", n_steps as f64 / elapsed_secs.max(1e-9))),
         fact("Environments", config.env.n_envs.to_string()),
-        fact("Drawn on", config.env.device.to_string()),
+        fact("Rendered on", config.env.device.to_string()),
         fact("Seed", config.train.seed.to_string()),
     ]
 }
@@ -182,11 +184,11 @@ fn facts(config: &RunConfig, n_steps: u64, elapsed_secs: f64) -> Vec<(String, St
 fn commands(folder: &RunFolder) -> Vec<String> {
     let root = folder.root().display();
     vec![
-        "# the same run again".to_owned(),
+        "# train again with the same configuration".to_owned(),
         format!("sayso train --config {root}/config.toml --out {root}-again"),
-        "# measure it over fresh episodes".to_owned(),
+        "# evaluate over fresh episodes".to_owned(),
         format!("sayso eval {root} --episodes 1000 --seed 1"),
-        "# the curves in TensorBoard".to_owned(),
+        "# show the curves in TensorBoard".to_owned(),
         format!("tensorboard --logdir {root}"),
     ]
 }

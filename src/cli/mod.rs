@@ -1,4 +1,4 @@
-//! The commands: arguments in, work done by the library, tables and files out.
+//! The commands. Each parses its arguments, calls the library, and prints tables or writes files.
 
 mod args;
 mod bench;
@@ -17,43 +17,43 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// What a command ends with, if it does not fail.
+/// How a command ended, if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// Everything that was asked for is done.
+    /// The work is complete.
     Done,
-    /// Ctrl-C ended it in good order.
+    /// Ctrl-C ended it; the state was saved.
     Interrupted,
 }
 
 /// A headless, batched robot simulator whose rewards come from a sentence.
 ///
-/// Without further arguments, `sayso train` teaches a robot arm to touch the red ball from the sentence "the gripper
-/// touching the red ball" alone, and leaves a folder with curves, videos, checkpoints and a report.
+/// `sayso train` without further arguments trains a robot arm to touch the red ball, with rewards computed from rendered
+/// frames and the sentence "the gripper touching the red ball". It writes a run folder with metrics, videos, checkpoints
+/// and a report.
 #[derive(Debug, Parser)]
 #[command(name = "sayso", version, max_term_width = 100, propagate_version = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Threads to use [default: one per core]
+    /// Number of threads [default: one per core]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Say nothing but errors and results
+    /// Print errors and results only
     #[arg(short, long, global = true)]
     quiet: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  sayso train                                              the main job
-  sayso train --prompt 'the gripper touching the blue ball'
-  sayso eval runs/reach-001 --episodes 500                 measure what was learnt
-  sayso rollout GoTo-v0 --policy scripted                  watch an environment
-  sayso score a.png b.png --goal 'a red ball' --baseline 'a table'
-  sayso envs                                               what there is to learn in
+  sayso train
+  sayso train --goal-prompt 'the gripper touching the blue ball'
+  sayso eval runs/reach-001 --episodes 500
+  sayso rollout GoTo-v0 --policy scripted
+  sayso score a.png b.png --goal-prompt 'a red ball' --baseline-prompt 'a table'
+  sayso envs
 
-Exit codes: 0 done, 1 a fault in the program, 2 bad input, 3 a graphics processor was lost (what was saved is
-intact), 130 ended by Ctrl-C.";
+Exit codes: 0 success, 1 internal error, 2 bad input, 3 lost GPU (saved files are intact), 130 interrupted by Ctrl-C.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -67,7 +67,7 @@ enum Command {
     Bench(bench::Args),
 }
 
-/// Reads the arguments, runs the command, and turns its end into an exit code.
+/// Parses the arguments, runs the command, and returns the exit code.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let is_quiet = cli.quiet;
@@ -84,7 +84,7 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted) => ExitCode::from(crate::interrupt::EXIT_CODE),
-        Err(err) => ExitCode::from(failure::tell(&err)),
+        Err(err) => ExitCode::from(failure::report(&err)),
     }
 }
 

@@ -1,14 +1,14 @@
-//! `sayso pretrain`: makes a reward model like the bundled one, from pictures that the simulator draws.
+//! `sayso pretrain`: trains a reward model like the bundled one on images of the simulator.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use sayso::agents::pretrain::{
-    CHECKPOINT, ExamConfig, PretrainConfig, PretrainReport, Pretraining, examine, model_card,
-};
 use sayso::config::Layers;
-use sayso::rewards::JudgeDevice;
+use sayso::pretrain::{
+    CHECKPOINT, ModelEvalConfig, PretrainConfig, PretrainReport, Pretraining, evaluate_model, model_card,
+};
+use sayso::rewards::ModelDevice;
 use sayso::{Error, models, run_folder};
 
 use super::Outcome;
@@ -17,32 +17,32 @@ use super::tables::table;
 use crate::interrupt;
 use crate::progress::Progress;
 
-/// Name of the finished model in the folder.
+/// Subfolder of the finished model.
 const MODEL: &str = "model";
 
-/// Make a reward model from pictures and captions that the simulator makes
+/// Pretrain a reward model on the simulator's images and captions
 ///
-/// Trains a small CLIP, contrastively, on scattered states of all tasks and what can be said about them. The result is a
-/// checkpoint in Hugging Face form that `sayso train --model FOLDER/model` reads.
+/// Trains a small CLIP on images of sampled states of all tasks and their captions, with ground truth as the training
+/// signal. The result is a checkpoint in Hugging Face format, for `sayso train --model FOLDER/model`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Folder to create
     #[arg(long, value_name = "FOLDER", default_value = "pretrained")]
     out: PathBuf,
-    /// Go on in a folder where a pretraining was interrupted
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["out", "from", "config", "pictures", "seed"])]
+    /// Folder of an interrupted pretraining to continue
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["out", "from", "config", "images", "seed"])]
     resume: Option<PathBuf>,
-    /// Start from the weights and the settings of another pretraining, with a learning rate that rises and falls anew
+    /// Folder of another pretraining whose weights and settings to start from, with a new learning rate schedule
     #[arg(long, value_name = "FOLDER")]
     from: Option<PathBuf>,
-    /// A TOML file laid over the defaults
+    /// TOML file whose keys override the defaults
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// Pictures to learn from, each drawn once
+    /// Number of training images, each used once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
-    pictures: Option<i64>,
-    /// Seed of the weights and of all pictures
+    images: Option<i64>,
+    /// Random seed of the weights and of all images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     seed: Option<i64>,
 }
@@ -51,7 +51,7 @@ const EXAMPLES: &str = "\
 Examples:
   sayso pretrain --out mine
   sayso pretrain --resume mine
-  sayso pretrain --from mine --pictures 200000 --seed 1 --out better
+  sayso pretrain --from mine --images 200000 --seed 1 --out better
   sayso train --model mine/model";
 
 /// Runs the command.
@@ -75,20 +75,21 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     }
     let model = folder.join(MODEL);
     pretraining.export(&model).map_err(Error::from)?;
-    examine_and_describe(&pretraining, &model)?;
+    evaluate_and_describe(&pretraining, &model)?;
     println!("Written: {0}\nUse it with: sayso train --model {0}", model.display());
     Ok(Outcome::Done)
 }
 
-/// Examines the finished model on held-out scenes, prints what came out, and writes the model card.
-fn examine_and_describe(pretraining: &Pretraining, folder: &Path) -> Result<()> {
+/// Evaluates the finished model on held-out scenes, prints the results, and writes the model card.
+fn evaluate_and_describe(pretraining: &Pretraining, folder: &Path) -> Result<()> {
     let name = folder.display().to_string();
-    let model = models::load(&name, &JudgeDevice::cpu())?;
-    let mut exams = Vec::new();
-    let mut table = table(["Task", "Goal", "Rank correlation with the truth", "AUC of the goal"]);
+    let model = models::load(&name, &ModelDevice::cpu())?;
+    let mut evaluations = Vec::new();
+    let mut table = table(["Task", "Goal", "Rank correlation with ground truth", "AUC of success"]);
     for task in pretraining.tasks() {
-        let exam = examine(&**task, &*model, &ExamConfig::default()).map_err(Error::from)?;
-        for goal in &exam.goals {
+        let evaluation =
+            evaluate_model(&**task, &*model, &ModelEvalConfig::default()).map_err(Error::from)?;
+        for goal in &evaluation.goals {
             table.add_row([
                 goal.task.clone(),
                 goal.goal.clone(),
@@ -96,10 +97,10 @@ fn examine_and_describe(pretraining: &Pretraining, folder: &Path) -> Result<()> 
                 format!("{:.3}", goal.auc),
             ]);
         }
-        exams.push(exam);
+        evaluations.push(evaluation);
     }
-    println!("On held-out scenes:\n{table}");
-    let card = model_card(pretraining, &exams, models::frames_per_sec(&*model)?);
+    println!("Held-out scenes:\n{table}");
+    let card = model_card(pretraining, &evaluations, models::frames_per_sec(&*model)?);
     Ok(run_folder::write_atomically(&folder.join("README.md"), card.as_bytes())?)
 }
 
@@ -113,8 +114,8 @@ fn start(args: &Args) -> Result<Pretraining> {
     if let Some(path) = &args.config {
         layers.add_file(path)?;
     }
-    if let Some(pictures) = args.pictures {
-        layers.set("n_pictures", pictures);
+    if let Some(images) = args.images {
+        layers.set("n_images", images);
     }
     if let Some(seed) = args.seed {
         layers.set("seed", seed);
@@ -150,8 +151,8 @@ fn expect_checkpoint(folder: &Path) -> Result<()> {
 
 fn message(report: &PretrainReport) -> String {
     format!(
-        "{:.0} pictures/s  contrastive {:.3}  axes {:.4}  order {:.4}  positions {:.4}  landmarks {:.4}  patches {:.3}",
-        report.pictures_per_sec,
+        "{:.0} images/s  contrastive {:.3}  axes {:.4}  order {:.4}  positions {:.4}  landmarks {:.4}  patches {:.3}",
+        report.images_per_sec,
         report.contrastive,
         report.axes,
         report.order,

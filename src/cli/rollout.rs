@@ -1,14 +1,14 @@
-//! `sayso rollout ENV`: watch a policy, without learning anything.
+//! `sayso rollout ENV`: recorded episodes of a policy.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::ValueEnum;
-use sayso::agents::experts::Expert;
-use sayso::agents::{Policy, RandomPolicy};
+use sayso::agents::{Policy, RandomPolicy, ScriptedPolicy};
 use sayso::config::RunConfig;
 use sayso::envs::VecEnv;
-use sayso::recording::{Moment, Recording, record};
+use sayso::recording::{RecordedStep, Recording, record};
+use sayso::video::to_png;
 use sayso::{Error, run_folder, setup};
 use toml::Value;
 
@@ -17,39 +17,39 @@ use super::args::{ConfigArgs, DeviceArgs};
 use super::failure::BadInput;
 use super::measure::VIDEO_FPS;
 
-/// Frames that are written one by one, and in one sheet.
+/// Number of frames that are written as files, and as one contact sheet.
 const N_FRAMES: usize = 12;
 const N_SHEET_COLUMNS: usize = 4;
 
-/// Watch a policy act: a video, single frames, and the score of every step
+/// Record episodes of a policy: video, frames, and the score of every step
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The environment, see `sayso envs`
+    /// Environment id, see `sayso envs`
     #[arg(value_name = "ENV")]
     id: String,
-    /// Who acts
-    #[arg(long, value_enum, default_value_t = Who::Random)]
-    policy: Who,
-    /// The run whose policy acts, with --policy trained
+    /// Policy that acts
+    #[arg(long, value_enum, default_value_t = PolicyKind::Random)]
+    policy: PolicyKind,
+    /// Run folder of the policy, with --policy trained
     #[arg(long, value_name = "RUN", required_if_eq("policy", "trained"))]
     run: Option<PathBuf>,
-    /// Episodes, all at once
+    /// Number of episodes, run in parallel
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i64).range(1..=64))]
     episodes: i64,
-    /// The sentence that frames are scored against [default: the task's first goal]
-    #[arg(long, value_name = "SENTENCE")]
-    prompt: Option<String>,
-    /// The scene without the goal
-    #[arg(long, value_name = "SENTENCE")]
-    baseline: Option<String>,
-    /// The reward model
+    /// Goal prompt that frames are scored against [default: that of the task's first goal]
+    #[arg(long, value_name = "TEXT")]
+    goal_prompt: Option<String>,
+    /// Baseline prompt [default: the task's own]
+    #[arg(long, value_name = "TEXT")]
+    baseline_prompt: Option<String>,
+    /// Reward model: `bundled`, a folder, or a name on the Hugging Face hub
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Do not score; no reward model is needed then
-    #[arg(long, conflicts_with_all = ["prompt", "baseline", "model"])]
+    /// Do not score frames; needs no reward model
+    #[arg(long, conflicts_with_all = ["goal_prompt", "baseline_prompt", "model"])]
     no_score: bool,
-    /// Seed of the episodes
+    /// Random seed of the episodes
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     seed: i64,
     /// Folder to create
@@ -59,12 +59,12 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Who acts.
+/// A policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Who {
+enum PolicyKind {
     /// Uniformly random actions
     Random,
-    /// The task's scripted expert
+    /// The task's scripted policy
     Scripted,
     /// The policy of --run
     Trained,
@@ -76,29 +76,29 @@ Examples:
   sayso rollout Reach-v0 --policy trained --run runs/reach-001 --seed 5
   sayso rollout GoTo-v0 --no-score --out look
 
-What it writes:
-  video.mp4, sheet.png, frames/*.png, scores.jsonl (a line for each step: score and ground truth)";
+Files:
+  video.mp4, sheet.png, frames/*.png, scores.jsonl (one line per step: score and ground truth)";
 
 /// Runs the command.
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     let config = config(args)?;
-    let judge = setup::judge(&config)?.reward;
-    let mut env = setup::recording_env(&config, config.env.n_envs, judge.as_ref())?;
+    let model = setup::reward_model(&config)?.model;
+    let mut env = setup::recording_env(&config, config.env.n_envs, model.as_ref())?;
     let mut policy = policy(args, &env)?;
     run_folder::create_fresh(&args.out, &["frames"])?;
     if !is_quiet {
         eprintln!("{} episodes of {} ...", args.episodes, config.env.id);
     }
     let recording = record(&mut env, &mut *policy, config.env.seed)?;
-    write(&args.out, &recording, who(args.policy))?;
+    write(&args.out, &recording, name(args.policy))?;
     println!("Written: {0}/video.mp4, {0}/sheet.png, {0}/frames, {0}/scores.jsonl", args.out.display());
     Ok(Outcome::Done)
 }
 
 fn config(args: &Args) -> Result<RunConfig> {
     let shared = ConfigArgs {
-        prompt: args.prompt.iter().cloned().collect(),
-        baseline: args.baseline.iter().cloned().collect(),
+        goal_prompt: args.goal_prompt.iter().cloned().collect(),
+        baseline_prompt: args.baseline_prompt.iter().cloned().collect(),
         env: Some(args.id.clone()),
         model: args.model.clone(),
         ground_truth: args.no_score,
@@ -108,7 +108,7 @@ fn config(args: &Args) -> Result<RunConfig> {
     };
     let device: Vec<_> = args.device.setting().into_iter().collect();
     let Some(run) = &args.run else { return shared.resolve(&device) };
-    // A trained policy reads what it was trained to read; all else may be asked for anew.
+    // A trained policy keeps its observations, options and device; everything else follows the arguments.
     let trained = super::eval::config_of(run, &args.device)?;
     if trained.env.id != args.id {
         let message = format!("{} was trained in {}, not in {}", run.display(), trained.env.id, args.id);
@@ -122,42 +122,44 @@ fn config(args: &Args) -> Result<RunConfig> {
 
 fn policy(args: &Args, env: &VecEnv) -> Result<Box<dyn Policy>> {
     Ok(match (args.policy, &args.run) {
-        (Who::Random, _) | (Who::Trained, None) => Box::new(RandomPolicy::new(env)),
-        (Who::Scripted, _) => Box::new(Expert::new(env.task_spec(), env.goal_idx()).map_err(Error::from)?),
-        (Who::Trained, Some(run)) => Box::new(setup::trained_policy(run, env)?),
+        (PolicyKind::Random, _) | (PolicyKind::Trained, None) => Box::new(RandomPolicy::new(env)),
+        (PolicyKind::Scripted, _) => {
+            Box::new(ScriptedPolicy::new(env.task_spec(), env.goal_idx()).map_err(Error::from)?)
+        }
+        (PolicyKind::Trained, Some(run)) => Box::new(setup::trained_policy(run, env)?),
     })
 }
 
-fn who(policy: Who) -> &'static str {
+fn name(policy: PolicyKind) -> &'static str {
     match policy {
-        Who::Random => "random",
-        Who::Scripted => "scripted",
-        Who::Trained => "trained",
+        PolicyKind::Random => "random",
+        PolicyKind::Scripted => "scripted",
+        PolicyKind::Trained => "trained",
     }
 }
 
 fn write(folder: &Path, recording: &Recording, title: &str) -> Result<()> {
     let range = recording.score_range();
     run_folder::write_atomically(&folder.join("video.mp4"), &recording.to_mp4(title, range, VIDEO_FPS)?)?;
-    let sheet = recording.sheet(title, N_FRAMES, N_SHEET_COLUMNS).to_png()?;
+    let sheet = to_png(&recording.sheet(title, N_FRAMES, N_SHEET_COLUMNS))?;
     run_folder::write_atomically(&folder.join("sheet.png"), &sheet)?;
-    for moment in recording.spread_over_scores(N_FRAMES) {
-        let name = format!("frames/episode-{}-step-{:03}.png", moment.episode_idx + 1, moment.step);
-        let png = recording.captioned(moment, title, range).to_png()?;
+    for step in recording.spread_over_scores(N_FRAMES) {
+        let name = format!("frames/episode-{}-step-{:03}.png", step.episode_idx + 1, step.step);
+        let png = to_png(&recording.captioned(step, title, range))?;
         run_folder::write_atomically(&folder.join(name), &png)?;
     }
-    let lines: String = recording.moments.iter().map(|moment| score_line(recording, moment)).collect();
+    let lines: String = recording.steps.iter().map(|step| score_line(recording, step)).collect();
     run_folder::write_atomically(&folder.join("scores.jsonl"), lines.as_bytes())?;
     Ok(())
 }
 
-fn score_line(recording: &Recording, moment: &Moment) -> String {
-    let goals = recording.goal_names.iter().zip(&moment.success);
+fn score_line(recording: &Recording, step: &RecordedStep) -> String {
+    let goals = recording.goal_names.iter().zip(&step.success);
     let truth: serde_json::Map<_, _> = goals.map(|(name, met)| (name.clone(), (*met).into())).collect();
     let line = serde_json::json!({
-        "episode": moment.episode_idx + 1,
-        "step": moment.step,
-        "score": moment.score,
+        "episode": step.episode_idx + 1,
+        "step": step.step,
+        "score": step.score,
         "goals_met": truth,
     });
     format!("{line}\n")

@@ -1,11 +1,11 @@
-//! `sayso score`: what a reward model says about pictures of one's own.
+//! `sayso score`: scores of a reward model for image files.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use image::RgbImage;
 use sayso::rewards::{
-    Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _, JudgeDevice, LanguageReward,
+    Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _, LanguageReward, ModelDevice,
 };
 use sayso::{Error, models};
 
@@ -13,56 +13,56 @@ use super::Outcome;
 use super::failure::BadInput;
 use super::tables::table;
 
-/// Pictures that are in memory at once.
+/// Images in memory at once.
 const BATCH: usize = 64;
 
-/// Score pictures against a sentence, as training would
+/// Score image files against a goal prompt, as in training
 ///
-/// The reward is VLM-RM's: cosine similarity to the goal, with what the baseline describes projected out as far as
-/// --alpha says. Pictures of any size are fitted as the model's own configuration says.
+/// The reward is that of VLM-RM: cosine similarity to the goal prompt, regularised towards the direction from the baseline
+/// prompt to the goal prompt by --alpha. Images of any size are resized as the model's configuration says.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// PNG or JPEG files
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// What the pictures should show; repeat it to average several
-    #[arg(long, required = true, value_name = "SENTENCE")]
-    goal: Vec<String>,
-    /// What any of them shows, one for each goal; needed unless --alpha is 0
-    #[arg(long, value_name = "SENTENCE")]
-    baseline: Vec<String>,
-    /// Strength of goal-baseline regularisation [default: 0.5 with a baseline, 0 without]
+    /// Goal prompt: a description of the goal state; repeat it to average several
+    #[arg(long, required = true, value_name = "TEXT")]
+    goal_prompt: Vec<String>,
+    /// Baseline prompt: a description without the goal, one for each goal prompt; required unless --alpha is 0
+    #[arg(long, value_name = "TEXT")]
+    baseline_prompt: Vec<String>,
+    /// Strength of goal-baseline regularisation [default: 0.5 with a baseline prompt, 0 without]
     #[arg(long, value_name = "0..1")]
     alpha: Option<f32>,
-    /// The reward model: `bundled`, a folder, or a name on the Hugging Face hub
+    /// Reward model: `bundled`, a folder, or a name on the Hugging Face hub
     #[arg(long, value_name = "MODEL", default_value = "bundled")]
     model: String,
-    /// One JSON object a line instead of a table
+    /// Print one JSON object per line instead of a table
     #[arg(long)]
     json: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  sayso score frames/*.png --goal 'the gripper touching the red ball' --baseline 'the gripper far from the red ball'
-  sayso score cat.jpg --goal 'a photo of a cat' --alpha 0 --model openai/clip-vit-base-patch32 --json";
+  sayso score frames/*.png --goal-prompt 'the gripper touching the red ball' --baseline-prompt 'the gripper far from the red ball'
+  sayso score cat.jpg --goal-prompt 'a photo of a cat' --alpha 0 --model openai/clip-vit-base-patch32 --json";
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Outcome> {
-    let default_alpha = if args.baseline.is_empty() { 0.0 } else { 0.5 };
+    let default_alpha = if args.baseline_prompt.is_empty() { 0.0 } else { 0.5 };
     let prompts = GoalBaselineConfig {
-        goal: args.goal.clone(),
-        baseline: args.baseline.clone(),
+        goal: args.goal_prompt.clone(),
+        baseline: args.baseline_prompt.clone(),
         alpha: args.alpha.unwrap_or(default_alpha),
     };
     check(&prompts)?;
-    let model = models::load(&args.model, &JudgeDevice::cpu())?;
+    let model = models::load(&args.model, &ModelDevice::cpu())?;
     let reward = LanguageReward::new(model.clone(), &prompts).map_err(Error::from)?;
     let (mut scores, mut of_batch) = (Vec::with_capacity(args.images.len()), Vec::new());
     for paths in args.images.chunks(BATCH) {
-        let pictures = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
-        let frames = model.prepare(&pictures, Fit::Checkpoint);
+        let images = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+        let frames = model.prepare(&images, Fit::Checkpoint);
         reward.score(&frames.into(), 1, &mut of_batch).map_err(Error::from)?;
         scores.extend_from_slice(&of_batch);
     }
@@ -73,11 +73,11 @@ pub fn run(args: &Args) -> Result<Outcome> {
 /// Before the model is loaded, which may take long.
 fn check(prompts: &GoalBaselineConfig) -> Result<()> {
     if prompts.goal.iter().chain(&prompts.baseline).any(|prompt| prompt.trim().is_empty()) {
-        return Err(BadInput::refuse("a sentence is empty", "say what the pictures should show"));
+        return Err(BadInput::refuse("a prompt is empty", "describe the goal state in words"));
     }
     if prompts.alpha > 0.0 && prompts.baseline.is_empty() {
         return Err(BadInput::refuse(
-            "--alpha needs a --baseline",
+            "--alpha needs a --baseline-prompt",
             "describe the scene without the goal, or use --alpha 0",
         ));
     }

@@ -4,7 +4,7 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use sayso::agents::evaluate::{GoalSuccess, SuccessRate};
 
-/// An empty table in the house style, as wide as the terminal at most.
+/// An empty table, at most as wide as the terminal.
 pub fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table
@@ -14,12 +14,12 @@ pub fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// Success per goal, before and after; the goal that was asked for is marked.
+/// Success per goal before and after training; an arrow points to the goal of the instruction.
 pub fn before_and_after(target: Option<&str>, before: &[GoalSuccess], after: &[GoalSuccess]) -> Table {
     let mut table = table(["Goal", "Untrained", "Trained"]);
     for (before, after) in before.iter().zip(after) {
-        let mark = if target == Some(before.goal.as_str()) { "  ← asked for" } else { "" };
-        table.add_row([format!("{}{mark}", before.goal), rate(&before.at_end), rate(&after.at_end)]);
+        let arrow = if target == Some(before.goal.as_str()) { "  ← instruction" } else { "" };
+        table.add_row([format!("{}{arrow}", before.goal), rate(&before.at_end), rate(&after.at_end)]);
     }
     align_numbers(&mut table);
     table

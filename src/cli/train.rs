@@ -1,4 +1,4 @@
-//! `sayso train`: from a sentence to a policy, and a folder that says how it went.
+//! `sayso train`: training of a policy, and its run folder.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use sayso::agents::{Checkpoint, TrainObserver, UpdateReport, train};
 use sayso::config::{Layers, RunConfig};
 use sayso::metrics::MetricsRow;
 use sayso::run_folder::{self, RunFolder};
-use sayso::setup::{self, Judge};
+use sayso::setup::{self, RewardModel};
 use sayso::sim::render::Backend;
 
 use super::args::{ConfigArgs, DeviceArgs};
@@ -20,38 +20,37 @@ use super::{Outcome, measure};
 use crate::interrupt;
 use crate::progress::Progress;
 
-/// Train a policy from a sentence
+/// Train a policy with rewards from a sentence
 ///
-/// Without arguments: an arm learns to touch the red ball, from the sentence "the gripper touching the red ball" alone.
-/// The reward is computed from rendered frames and that sentence; what really happens (ground truth) is logged beside
-/// it and never enters it.
+/// Without arguments an arm is trained to touch the red ball. Rewards are computed from rendered frames and the goal prompt
+/// "the gripper touching the red ball". Ground truth is logged, and is never part of the reward.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Environment steps in all, over all environments
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), help_heading = "How long, and where to")]
+    /// Total number of environment steps, over all environments
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), help_heading = "Run")]
     steps: Option<i64>,
-    /// Folder to create for the run [default: the next free one in runs/]
-    #[arg(long, value_name = "FOLDER", help_heading = "How long, and where to")]
+    /// Run folder to create [default: the next free one in runs/]
+    #[arg(long, value_name = "FOLDER", help_heading = "Run")]
     out: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Continue an interrupted run where it was saved; only --steps and --device may be given with it
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["ConfigArgs", "out"], help_heading = "How long, and where to")]
+    /// Run folder to continue from its newest checkpoint; takes only --steps and --device
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["ConfigArgs", "out"], help_heading = "Run")]
     resume: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  sayso train --prompt 'the gripper touching the blue ball' --seed 3
+  sayso train --goal-prompt 'the gripper touching the blue ball' --seed 3
   sayso train --env CartPole-v1 --steps 100000
   sayso train --env GoTo-v0 --obs both --out runs/go-to
   sayso train --config mine.toml --set train.ppo.learning_rate=5e-4
   sayso train --resume runs/reach-001
 
-What it writes:
+Files:
   config.toml, metrics.jsonl, a TensorBoard event file, checkpoints/, videos/, frames/, report.html";
 
 /// Runs the command.
@@ -64,11 +63,11 @@ pub fn run(args: Args, is_quiet: bool) -> Result<Outcome> {
     session.run(is_quiet)
 }
 
-/// One sitting of a run.
+/// One session of a run.
 struct Session {
     config: RunConfig,
     folder: RunFolder,
-    judge: Judge,
+    reward_model: RewardModel,
     checkpoint: Option<Checkpoint>,
     elapsed_secs: f64,
     /// Keeps the device open between the envs of training and those of evaluation.
@@ -80,15 +79,15 @@ impl Session {
         let steps = args.steps.map(|steps| ("train.total_steps", steps.into()));
         let config =
             args.config.resolve(&steps.into_iter().chain(args.device.setting()).collect::<Vec<_>>())?;
-        // Before anything is written; the envs that follow share what was opened.
-        let backend = Backend::open(&config.env.device).map_err(sayso::envs::EnvError::from)?;
-        let judge = setup::judge(&config)?;
+        // Fails before anything is written; the envs share the open device.
+        let backend = Backend::open(&config.env.device).map_err(sayso::Error::from)?;
+        let reward_model = setup::reward_model(&config)?;
         let root = match &args.out {
             Some(root) => root.clone(),
             None => run_folder::next_free(Path::new("runs"), &config.env.id)?,
         };
         let folder = RunFolder::create(&root, &config.to_toml()?)?;
-        Ok(Self { config, folder, judge, checkpoint: None, elapsed_secs: 0.0, backend })
+        Ok(Self { config, folder, reward_model, checkpoint: None, elapsed_secs: 0.0, backend })
     }
 
     fn resume(root: &Path, steps: Option<i64>, device: &DeviceArgs) -> Result<Self> {
@@ -107,14 +106,14 @@ impl Session {
             let message = format!("{} is complete: {done} of {total} steps are done", root.display());
             return Err(BadInput::refuse(message, format!("go further with --steps {}", 2 * done)));
         }
-        let backend = Backend::open(&config.env.device).map_err(sayso::envs::EnvError::from)?;
-        let judge = setup::judge(&config)?;
+        let backend = Backend::open(&config.env.device).map_err(sayso::Error::from)?;
+        let reward_model = setup::reward_model(&config)?;
         let folder = RunFolder::resume(root, done)?;
         if steps.is_some() || device.device.is_some() {
             folder.write_config(&config.to_toml()?)?;
         }
         let elapsed_secs = folder.rows()?.last().map_or(0.0, |row| row.elapsed_secs);
-        Ok(Self { config, folder, judge, checkpoint: Some(checkpoint), elapsed_secs, backend })
+        Ok(Self { config, folder, reward_model, checkpoint: Some(checkpoint), elapsed_secs, backend })
     }
 
     fn run(mut self, is_quiet: bool) -> Result<Outcome> {
@@ -123,20 +122,21 @@ impl Session {
                 eprintln!("{text}")
             }
         };
-        say(format!("{}: \"{}\"", self.config.env.id, self.config.sentence()));
-        say(format!("Drawn on {}", self.backend.name()));
-        if self.judge.reward.is_some() {
-            say(format!("Judged on {}; {}", self.judge.device, self.judge.device.route()));
+        say(format!("{}: \"{}\"", self.config.env.id, self.config.goal_prompt()));
+        say(format!("Rendering on {}", self.backend.name()));
+        let RewardModel { model, device } = &self.reward_model;
+        if model.is_some() {
+            say(format!("Reward model on {device}; {}", device.route()));
         }
-        say(format!("Everything goes to {}", self.folder.root().display()));
+        say(format!("Run folder {}", self.folder.root().display()));
 
-        let before = measure::untrained(&self.config, self.judge.reward.as_ref(), is_quiet)?;
+        let before = measure::untrained(&self.config, self.reward_model.model.as_ref(), is_quiet)?;
         let Some(before) = before else { return Ok(self.not_begun()) };
         if self.train(is_quiet)? {
             eprintln!("Saved. Continue with: sayso train --resume {}", self.folder.root().display());
             return Ok(Outcome::Interrupted);
         }
-        let after = measure::trained(&self.config, &self.folder, self.judge.reward.as_ref(), is_quiet)?;
+        let after = measure::trained(&self.config, &self.folder, self.reward_model.model.as_ref(), is_quiet)?;
         let Some(after) = after else { return Ok(Outcome::Interrupted) };
         let report = measure::write_report(&self.config, &self.folder, &before, &after)?;
         print_table(&self.config, &before.goals, &after.goals);
@@ -145,13 +145,13 @@ impl Session {
     }
 
     fn not_begun(&self) -> Outcome {
-        eprintln!("Nothing was learnt yet. Start again with the same command and another folder.");
+        eprintln!("Training had not begun. Start again with the same command and another folder.");
         Outcome::Interrupted
     }
 
     /// Whether Ctrl-C ended the training early.
     fn train(&mut self, is_quiet: bool) -> Result<bool> {
-        let (mut env, scorer) = setup::training_env(&self.config, self.judge.reward.as_ref())?;
+        let (mut env, reward) = setup::training_env(&self.config, self.reward_model.model.as_ref())?;
         let mut config = self.config.train.clone();
         config.checkpoint_folder = Some(self.folder.checkpoints());
         let done = self.checkpoint.as_ref().map_or(0, Checkpoint::n_steps);
@@ -162,7 +162,7 @@ impl Session {
             elapsed_secs: self.elapsed_secs,
             failure: None,
         };
-        let outcome = train(&mut env, scorer, &config, self.checkpoint.as_ref(), &mut observer);
+        let outcome = train(&mut env, reward, &config, self.checkpoint.as_ref(), &mut observer);
         let Observer { progress, failure, .. } = observer;
         progress.finish();
         let outcome = outcome.map_err(sayso::Error::from)?;
@@ -176,7 +176,7 @@ impl Session {
     }
 }
 
-/// Logs every update, moves the bar, and hears Ctrl-C.
+/// Logs every update, moves the progress bar, and stops after Ctrl-C.
 struct Observer<'a> {
     progress: Progress,
     folder: &'a mut RunFolder,
@@ -202,13 +202,13 @@ fn message(report: &UpdateReport) -> String {
     let goals: Vec<String> =
         report.goals.iter().map(|goal| format!("{} {:.0}%", goal.goal, goal.at_end * 100.0)).collect();
     format!(
-        "reward {:.3}  truth: {}",
+        "reward {:.3}  success: {}",
         report.mean_reward,
         if goals.is_empty() { "-".into() } else { goals.join(" ") }
     )
 }
 
-/// The tags are those of Stable-Baselines3 where it has one.
+/// Tags are those of Stable-Baselines3 where it has them.
 fn row(report: &UpdateReport, elapsed_secs: f64) -> MetricsRow {
     let update = &report.update;
     let mut values = vec![
@@ -234,6 +234,6 @@ fn row(report: &UpdateReport, elapsed_secs: f64) -> MetricsRow {
 
 fn print_table(config: &RunConfig, before: &[GoalSuccess], after: &[GoalSuccess]) {
     let n = config.evaluation.n_episodes;
-    println!("Ground-truth success at the end of {n} fresh episodes, with 95% confidence intervals:");
-    println!("{}", before_and_after(config.env.goal.as_deref(), before, after));
+    println!("Ground-truth success at the end of {n} episodes, with 95% confidence intervals:");
+    println!("{}", before_and_after(config.env.instruction.as_deref(), before, after));
 }

@@ -3,13 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use sayso_sim::names;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::renamed;
 use crate::error::{Error, Result};
-
-/// How alike two names must be (Jaro-Winkler, 0 to 1) for one to be offered for the other.
-const ALIKE: f64 = 0.7;
 
 /// Merged layers, lowest first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,8 +79,9 @@ impl Layers {
     /// The configuration that the layers make together.
     ///
     /// # Errors
-    /// Names the key that is unknown (with the nearest one that exists), missing or of a wrong type.
+    /// Names the key that is unknown (with the nearest one that exists, or with its new name), missing or of a wrong type.
     pub fn finish<T: DeserializeOwned>(self) -> Result<T> {
+        renamed::check(&self.merged)?;
         serde_path_to_error::deserialize(Value::Table(self.merged)).map_err(|err| {
             let reason = err.inner().message().trim().to_owned();
             let path = err.path().to_string();
@@ -104,24 +104,14 @@ pub fn parse_assignment(text: &str) -> Result<(String, Value), String> {
     Ok((key.to_owned(), parsed.unwrap_or_else(|| Value::String(value.trim().to_owned()))))
 }
 
-/// The most similar of `known`, if it is similar enough to be what was meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    known
-        .into_iter()
-        .map(|known| (strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase()), known))
-        .filter(|(similarity, _)| *similarity >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known.to_owned())
-}
-
 /// serde says "unknown field `a`, expected one of `b`, `c`".
 fn nearest_key(reason: &str) -> Option<String> {
     if !reason.starts_with("unknown field") && !reason.starts_with("unknown variant") {
         return None;
     }
-    let mut names = reason.split('`').skip(1).step_by(2);
-    let unknown = names.next()?;
-    nearest(unknown, names)
+    let mut known = reason.split('`').skip(1).step_by(2);
+    let unknown = known.next()?;
+    names::nearest(unknown, known).map(str::to_owned)
 }
 
 fn merge(below: &mut Table, above: Table) {

@@ -1,64 +1,72 @@
-//! The configuration of a run: what `config.toml` in a run folder holds, and what presets, files and flags may set.
+//! The configuration of a run: the content of `config.toml` in a run folder, which presets, files and flags set.
 
 mod layers;
 pub mod presets;
+mod renamed;
 
 pub use layers::{Layers, parse_assignment};
 
-use sayso_agents::TrainConfig;
+use sayso_agents::{RewardSchedule, TrainConfig};
+use sayso_envs::config::MAX_ENVS;
 use sayso_envs::language::named_goal;
 use sayso_envs::registry;
 use sayso_envs::task::TaskSpec;
-use sayso_envs::{EnvConfig, JudgeConfig};
+use sayso_envs::{EnvConfig, ScoringConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Everything that decides a run. It has no default: start from a preset.
+/// The complete configuration of a run. It has no default: start from a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
     /// The batch of envs.
     pub env: EnvConfig,
-    /// How frames are drawn for the reward model.
-    pub judge: JudgeConfig,
-    /// Where rewards come from.
+    /// The reward.
     pub reward: RewardConfig,
     /// The learner.
     pub train: TrainConfig,
-    /// How policies are measured before and after.
+    /// How policies are evaluated before and after training.
     pub evaluation: EvaluationConfig,
 }
 
-/// Where rewards come from.
+/// The reward of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardConfig {
-    /// A sentence, or the task's own dense reward.
-    pub source: RewardKind,
+    /// What gives the reward.
+    pub kind: RewardKind,
     /// The reward model: `bundled`, a folder, or a name on the Hugging Face hub.
     pub model: String,
-    /// What the reward model looks for; several are averaged. Those of the goal if empty.
+    /// Descriptions of the goal state; several are averaged. That of the instruction if empty.
     #[serde(default)]
-    pub prompts: Vec<String>,
-    /// What it looks away from, one for each prompt. Those of the goal that the prompt names if empty.
+    pub goal_prompts: Vec<String>,
+    /// Descriptions of the scene without the goal, one for each goal prompt. Those of the goal that the prompts name if
+    /// empty.
     #[serde(default)]
-    pub baselines: Vec<String>,
+    pub baseline_prompts: Vec<String>,
     /// Strength of goal-baseline regularisation, in [0, 1]; 0 is plain cosine similarity.
     pub alpha: f32,
+    /// Names of the reward cameras; scores are averaged over them. The task's own if empty.
+    #[serde(default)]
+    pub cameras: Vec<String>,
+    /// Frames are rendered and scored in every n-th step; at least 1.
+    pub every_n_steps: u32,
+    /// How scores become rewards.
+    pub schedule: RewardSchedule,
 }
 
-/// Where rewards come from.
+/// What gives the reward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardKind {
-    /// Frames and a sentence.
-    Language,
-    /// The task's dense reward, from ground truth; for comparison.
+    /// Rendered frames and a goal prompt, with goal-baseline regularisation (Rocamonde et al. 2024).
+    VlmRm,
+    /// The task's dense ground-truth reward, for comparison.
     GroundTruth,
 }
 
-/// How policies are measured.
+/// How policies are evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationConfig {
@@ -70,14 +78,14 @@ pub struct EvaluationConfig {
     pub seed: u64,
     /// Episodes in each video; 0 for no videos.
     pub n_video_episodes: usize,
-    /// Control steps of an episode; as in training if absent. A policy may learn on short episodes and be measured on
-    /// whole ones.
+    /// Control steps of an episode; as in training if absent. A policy may train on short episodes and be evaluated on
+    /// full ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_episode_steps: Option<u32>,
 }
 
 impl RunConfig {
-    /// Checks what no single part can check, and writes down what was left open: the prompts, their goal, and
+    /// Checks the whole configuration, and fills in what was left open: the prompts, the instruction that they name, and
     /// the device.
     ///
     /// # Errors
@@ -86,15 +94,15 @@ impl RunConfig {
         let task = registry::task(&self.env.id, &self.env.options)?;
         self.env.device = self.env.device.resolve();
         self.train.validate()?;
-        in_range("env.n_envs", self.env.n_envs, 1..=100_000)?;
+        in_range("env.n_envs", self.env.n_envs, 1..=MAX_ENVS)?;
         in_range("evaluation.n_episodes", self.evaluation.n_episodes, 1..=1_000_000)?;
-        in_range("evaluation.n_envs", self.evaluation.n_envs, 1..=100_000)?;
+        in_range("evaluation.n_envs", self.evaluation.n_envs, 1..=MAX_ENVS)?;
         in_range("evaluation.n_video_episodes", self.evaluation.n_video_episodes, 0..=64)?;
-        self.reward.resolve(&mut self.env.goal, task.spec())?;
+        self.reward.resolve(&mut self.env.instruction, task.spec())?;
         Ok(self)
     }
 
-    /// The envs in which policies are measured, as many as `n_envs`.
+    /// The `n_envs` envs in which policies are evaluated.
     pub fn evaluation_env(&self, n_envs: usize) -> EnvConfig {
         let max_episode_steps = self.evaluation.max_episode_steps.or(self.env.max_episode_steps);
         EnvConfig { n_envs, max_episode_steps, ..self.env.clone() }
@@ -112,65 +120,70 @@ impl RunConfig {
         })
     }
 
-    /// What gives the reward, for people.
+    /// Name of the reward, for display.
     pub fn reward_name(&self) -> &str {
-        match self.reward.source {
-            RewardKind::Language => &self.reward.model,
+        match self.reward.kind {
+            RewardKind::VlmRm => &self.reward.model,
             RewardKind::GroundTruth => "ground truth",
         }
     }
 
-    /// The sentence that the run is about: the first prompt, or, without a reward model, the goal's.
-    pub fn sentence(&self) -> &str {
-        self.reward.prompts.first().map_or("", String::as_str)
+    /// The first goal prompt.
+    pub fn goal_prompt(&self) -> &str {
+        self.reward.goal_prompts.first().map_or("", String::as_str)
     }
 }
 
 impl RewardConfig {
-    /// Takes prompts from the goal, the goal from the prompts, and the baselines from either.
-    fn resolve(&mut self, goal: &mut Option<String>, task: &TaskSpec) -> Result<()> {
+    /// Which frames are scored, and when.
+    pub fn scoring(&self) -> ScoringConfig {
+        ScoringConfig { cameras: self.cameras.clone(), every_n_steps: self.every_n_steps }
+    }
+
+    /// Takes the goal prompts from the instruction, the instruction from the goal prompts, and the baseline prompts from
+    /// either.
+    fn resolve(&mut self, instruction: &mut Option<String>, task: &TaskSpec) -> Result<()> {
         if !(0.0..=1.0).contains(&self.alpha) {
             return Err(out_of_range("reward.alpha", self.alpha, "a number in [0, 1]"));
         }
-        let named = self.prompts.first().and_then(|prompt| named_goal(&task.goals, prompt));
-        if goal.is_none() {
-            *goal = named.map(|goal_idx| task.goals[goal_idx].name.clone());
+        if self.every_n_steps == 0 {
+            return Err(out_of_range("reward.every_n_steps", 0, "1 or more"));
         }
-        let goal = match goal {
+        let named = self.goal_prompts.first().and_then(|prompt| named_goal(&task.goals, prompt));
+        if instruction.is_none() {
+            *instruction = named.map(|goal_idx| task.goals[goal_idx].name.clone());
+        }
+        let goal = match instruction {
             Some(name) => {
                 let known: Vec<&str> = task.goals.iter().map(|goal| goal.name.as_str()).collect();
                 let goal = task.goals.iter().find(|goal| goal.name == *name);
-                Some(goal.ok_or_else(|| sayso_envs::EnvError::unknown("goal", name, &known))?)
+                Some(goal.ok_or_else(|| sayso_envs::EnvError::unknown("instruction", name, &known))?)
             }
-            None if self.prompts.is_empty() => task.goals.first(),
+            None if self.goal_prompts.is_empty() => task.goals.first(),
             None => None,
         };
-        if let (true, Some(goal)) = (self.prompts.is_empty(), goal) {
-            self.prompts = vec![goal.goal_prompt.clone()];
+        if let (true, Some(goal)) = (self.goal_prompts.is_empty(), goal) {
+            self.goal_prompts = vec![goal.goal_prompt.clone()];
         }
-        if let Some(empty) =
-            self.prompts.iter().chain(&self.baselines).position(|text| text.trim().is_empty())
+        for (field, prompts) in
+            [("goal_prompts", &self.goal_prompts), ("baseline_prompts", &self.baseline_prompts)]
         {
-            return Err(out_of_range(
-                "reward.prompts",
-                format!("an empty sentence (number {})", empty + 1),
-                "words",
-            ));
+            if let Some(empty) = prompts.iter().position(|prompt| prompt.trim().is_empty()) {
+                let got = format!("an empty prompt (number {})", empty + 1);
+                return Err(out_of_range(&format!("reward.{field}"), got, "words"));
+            }
         }
-        if self.baselines.is_empty() {
-            self.baselines = match goal {
-                Some(goal) => vec![goal.baseline_prompt.clone(); self.prompts.len()],
-                None if self.alpha == 0.0 || self.source == RewardKind::GroundTruth => Vec::new(),
-                None => return Err(Error::NoBaseline { prompt: self.prompts[0].clone() }),
+        if self.baseline_prompts.is_empty() {
+            self.baseline_prompts = match goal {
+                Some(goal) => vec![goal.baseline_prompt.clone(); self.goal_prompts.len()],
+                None if self.alpha == 0.0 || self.kind == RewardKind::GroundTruth => Vec::new(),
+                None => return Err(Error::NoBaseline { prompt: self.goal_prompts[0].clone() }),
             };
         }
-        if !self.baselines.is_empty() && self.baselines.len() != self.prompts.len() {
-            let expected = format!("{}, one for each prompt", self.prompts.len());
-            return Err(out_of_range(
-                "reward.baselines",
-                format!("{} sentences", self.baselines.len()),
-                &expected,
-            ));
+        let (n_goal, n_baseline) = (self.goal_prompts.len(), self.baseline_prompts.len());
+        if n_baseline != 0 && n_baseline != n_goal {
+            let expected = format!("{n_goal}, one for each goal prompt");
+            return Err(out_of_range("reward.baseline_prompts", format!("{n_baseline} prompts"), &expected));
         }
         Ok(())
     }

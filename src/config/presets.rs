@@ -25,7 +25,7 @@ pub fn by_name(name: &str) -> Result<&'static str> {
     PRESETS.iter().find(|preset| preset.0 == name).map(|preset| preset.2).ok_or_else(|| Error::UnknownName {
         what: "preset",
         name: name.to_owned(),
-        nearest: super::layers::nearest(name, names()),
+        nearest: sayso_sim::names::nearest(name, self::names()).map(str::to_owned),
         known: names().map(str::to_owned).collect(),
     })
 }
@@ -43,17 +43,17 @@ mod tests {
     use crate::config::{Layers, RewardConfig, RunConfig};
 
     #[test]
-    fn a_goal_is_judged_by_its_own_sentence() {
+    fn an_instruction_brings_its_own_prompts() {
         for (name, id, text) in PRESETS {
             let task = registry::task(id, &toml::Table::new()).expect("a task");
             for goal in &task.spec().goals {
                 let mut layers = Layers::default();
                 layers.add_text(text, name.as_ref()).expect("a preset");
-                layers.set("env.goal", goal.name.as_str());
+                layers.set("env.instruction", goal.name.as_str());
                 let config = layers.finish::<RunConfig>().and_then(RunConfig::resolve).expect("a run");
-                let RewardConfig { prompts, baselines, .. } = config.reward;
+                let RewardConfig { goal_prompts, baseline_prompts, .. } = config.reward;
                 let own = (vec![goal.goal_prompt.clone()], vec![goal.baseline_prompt.clone()]);
-                assert_eq!((prompts, baselines), own, "{name}: goal '{}'", goal.name);
+                assert_eq!((goal_prompts, baseline_prompts), own, "{name}: goal '{}'", goal.name);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The report of a run: one HTML file with everything in it, readable from disk, without a server or a script.
+//! The report of a run: one HTML file without external resources or scripts.
 
 mod charts;
 mod page;
@@ -10,28 +10,28 @@ use sayso_agents::evaluate::SuccessRate;
 
 use crate::metrics::MetricsRow;
 
-/// Everything that the page shows.
+/// Content of the page.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The sentence that was learnt from.
-    pub prompt: String,
-    /// Whether rewards came from the sentence; else from ground truth.
-    pub is_from_language: bool,
+    /// The first goal prompt.
+    pub goal_prompt: String,
+    /// Whether a reward model gave the rewards, and not ground truth.
+    pub has_reward_model: bool,
     /// Id of the env.
     pub env_id: String,
     /// Short facts under the title: label and value.
     pub facts: Vec<(String, String)>,
-    /// Ground truth of the untrained and the trained policy, a row for each goal of the task.
+    /// Ground-truth success of the untrained and the trained policy, a row for each goal of the task.
     pub goals: Vec<GoalRow>,
     /// The metrics log.
     pub rows: Vec<MetricsRow>,
-    /// Videos, in pairs of before and after.
+    /// Videos of the untrained and the trained policy.
     pub videos: Vec<Clip>,
-    /// Single frames with their scores.
+    /// Scored frames.
     pub frames: Vec<ScoredFrame>,
-    /// The resolved configuration, TOML.
+    /// The complete configuration, TOML.
     pub config_toml: String,
-    /// Commands that run it again, go on with it, and measure it.
+    /// Commands to reproduce and to evaluate the run.
     pub commands: Vec<String>,
     /// Machine and versions: label and value.
     pub machine: Vec<(String, String)>,
@@ -42,18 +42,18 @@ pub struct Report {
 pub struct GoalRow {
     /// Name of the goal.
     pub goal: String,
-    /// Whether the prompt names it.
+    /// Whether it is the goal of the instruction.
     pub is_target: bool,
-    /// Of the untrained policy.
+    /// Success rate of the untrained policy.
     pub before: Option<SuccessRate>,
-    /// Of the trained policy.
+    /// Success rate of the trained policy.
     pub after: Option<SuccessRate>,
 }
 
 /// A video in the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clip {
-    /// What it shows.
+    /// Its title.
     pub title: String,
     /// A line below.
     pub note: String,
@@ -61,14 +61,14 @@ pub struct Clip {
     pub mp4: Vec<u8>,
 }
 
-/// A frame as the judge saw it, with what it said.
+/// A frame as the reward model read it, with its score.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredFrame {
-    /// The PNG file: the frame alone, nothing drawn in it.
+    /// The PNG file: the frame alone, without annotations.
     pub png: Vec<u8>,
     /// The reward model's score.
     pub score: f64,
-    /// What else is known about the instant.
+    /// Episode and step.
     pub note: String,
     /// Ground truth: whether the goal was met.
     pub success: bool,

@@ -39,20 +39,20 @@ pub fn render(report: &Report) -> Result<String> {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "Sayso · " (report.env_id) " · " (report.prompt) }
+                title { "Sayso · " (report.env_id) " · " (report.goal_prompt) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
                     (header(report))
                     (videos(&report.videos))
-                    (learning(report)?)
+                    (training(report)?)
                     (success_table(&report.goals))
                     (frames(&report.frames))
                     (losses(&report.rows)?)
                     (appendix(report))
                 }
-                footer { "Made by Sayso " (env!("CARGO_PKG_VERSION")) ". Everything on this page is in this one file." }
+                footer { "Sayso " (env!("CARGO_PKG_VERSION")) ". This file has no external resources." }
             }
         }
     };
@@ -63,16 +63,16 @@ fn header(report: &Report) -> Markup {
     let target = report.goals.iter().find(|goal| goal.is_target);
     html! {
         header {
-            p.eyebrow { "Sayso run report · " (report.env_id) }
-            h1 { "“" (report.prompt) "”" }
+            p.eyebrow { "Sayso run report · " (report.env_id) " · goal prompt" }
+            h1 { "“" (report.goal_prompt) "”" }
             @if let Some(GoalRow { goal, before: Some(before), after: Some(after), .. }) = target {
                 p.headline {
                     span.from { (percent(before.rate)) }
                     span.arrow { "→" }
                     span.to { (percent(after.rate)) }
                     span.what {
-                        "ground-truth success on " strong { (goal) }
-                        @if report.is_from_language { ", which the reward never saw" }
+                        "ground-truth success on " strong { (goal) } " before and after training"
+                        @if report.has_reward_model { "; not part of the reward" }
                     }
                 }
             }
@@ -89,8 +89,8 @@ fn videos(clips: &[Clip]) -> Markup {
     html! {
         @if !clips.is_empty() {
             section {
-                h2 { "Before and after" }
-                p.lead { "The scene, and beside it what the judge saw, enlarged. Captions lie below: no pixel that was judged is touched." }
+                h2 { "Videos" }
+                p.lead { "View of the video camera, with the frames of the reward model beside it, enlarged. Captions are below the frames." }
                 div.clips {
                     @for clip in clips {
                         figure {
@@ -105,7 +105,7 @@ fn videos(clips: &[Clip]) -> Markup {
     }
 }
 
-fn learning(report: &Report) -> Result<Markup> {
+fn training(report: &Report) -> Result<Markup> {
     let reward = Chart {
         size: WIDE,
         series: vec![series(&report.rows, "rollout/ep_rew_mean", "episode return", ACCENT)],
@@ -115,18 +115,18 @@ fn learning(report: &Report) -> Result<Markup> {
         let tag = format!("rollout/success_rate/{}", goal.goal);
         series(&report.rows, &tag, &goal.goal, goal_colour(&goal.goal, idx))
     });
-    let paid = if report.is_from_language { "Reward from the sentence" } else { "Reward from ground truth" };
+    let reward_title = if report.has_reward_model { "Reward model" } else { "Ground-truth reward" };
     let success = Chart { size: WIDE, y_range: Some((0.0, 1.0)), is_share: true, series: curves.collect() };
     Ok(html! {
         section {
-            h2 { "Learning" }
+            h2 { "Training curves" }
             p.lead {
-                "What the policy was paid, and what it really did."
-                @if report.is_from_language { " Only the left one entered learning." }
+                "Reward and ground-truth success during training."
+                @if report.has_reward_model { " Only the reward on the left was used for learning." }
             }
             div.pair {
-                (figure(paid, "mean return of an episode, over environment steps", &reward)?)
-                (figure("Ground truth", "share of episodes that end in success", &success)?)
+                (figure(reward_title, "mean episode return over environment steps", &reward)?)
+                (figure("Ground-truth success", "fraction of episodes that end in success", &success)?)
             }
         }
     })
@@ -148,7 +148,7 @@ fn losses(rows: &[MetricsRow]) -> Result<Markup> {
     Ok(html! {
         @if !charts.is_empty() {
             section {
-                h2 { "The learner" }
+                h2 { "Learner metrics" }
                 div.small-multiples { @for chart in charts { (chart) } }
             }
         }
@@ -179,7 +179,7 @@ fn figure(title: &str, note: &str, chart: &Chart) -> Result<Markup> {
     })
 }
 
-/// A fixed size would keep the picture from shrinking with the page; the view box stays.
+/// Removes the fixed size, so that the chart scales with the page; the view box stays.
 fn scalable(svg: &str, size: (u32, u32)) -> String {
     svg.replacen(&format!("width=\"{}\" height=\"{}\" ", size.0, size.1), "", 1)
 }
@@ -189,7 +189,7 @@ fn success_table(goals: &[GoalRow]) -> Markup {
         @if !goals.is_empty() {
             section {
                 h2 { "Ground-truth success" }
-                p.lead { "Share of fresh episodes that end in success, with 95% confidence intervals (Wilson)." }
+                p.lead { "Fraction of evaluation episodes that end in success, with 95% Wilson confidence intervals." }
                 div.scroll {
                     table {
                         thead { tr { th { "Goal" } th { "Untrained" } th { "Trained" } th.wide {} } }
@@ -198,7 +198,7 @@ fn success_table(goals: &[GoalRow]) -> Markup {
                                 tr.target[goal.is_target] {
                                     th scope="row" {
                                         (dot(&goal.goal, idx)) (goal.goal)
-                                        @if goal.is_target { span.badge { "named by the prompt" } }
+                                        @if goal.is_target { span.badge { "instruction" } }
                                     }
                                     td { (rate(goal.before.as_ref())) }
                                     td { (rate(goal.after.as_ref())) }
@@ -247,8 +247,8 @@ fn frames(frames: &[ScoredFrame]) -> Markup {
     html! {
         @if !frames.is_empty() {
             section {
-                h2 { "What the judge saw" }
-                p.lead { "Moments of the trained policy from the lowest reward to the highest, with the ground truth beside it." }
+                h2 { "Scored frames" }
+                p.lead { "Steps of the trained policy from the lowest reward to the highest, with ground-truth success." }
                 div.frames {
                     @for frame in frames {
                         figure.frame {
@@ -256,7 +256,7 @@ fn frames(frames: &[ScoredFrame]) -> Markup {
                                 src={ "data:image/png;base64," (BASE64.encode(&frame.png)) };
                             figcaption {
                                 b { (short_value(frame.score)) }
-                                span class=(if frame.success { "mark yes" } else { "mark no" }) {
+                                span class=(if frame.success { "outcome yes" } else { "outcome no" }) {
                                     (if frame.success { "goal met" } else { "not met" })
                                 }
                                 span.note { (frame.note) }
@@ -272,7 +272,7 @@ fn frames(frames: &[ScoredFrame]) -> Markup {
 fn appendix(report: &Report) -> Markup {
     html! {
         section {
-            h2 { "To reproduce" }
+            h2 { "Reproduction" }
             pre { code { (report.commands.join("\n")) } }
             div.pair {
                 details open {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sayso_sim::render::{
-    CpuRenderer, DeviceChoice, Drawing, Gpu, GpuRenderer, RenderSpec, RenderTarget, View,
+    CpuRenderer, DeviceChoice, Gpu, GpuRenderer, RenderScene, RenderSpec, RenderTarget, View,
 };
 
 /// Least share of pixels with the same label.
@@ -24,28 +24,28 @@ pub fn gpu() -> GpuRenderer {
 }
 
 /// Draws a batch on the CPU.
-pub fn on_cpu(drawings: &[Drawing], views: &[View], spec: &RenderSpec) -> RenderTarget {
+pub fn on_cpu(render_scenes: &[RenderScene], views: &[View], spec: &RenderSpec) -> RenderTarget {
     let mut target = RenderTarget::default();
-    CpuRenderer::new().render(&drawings.iter().collect::<Vec<_>>(), views, spec, &mut target);
+    CpuRenderer::new().render(&render_scenes.iter().collect::<Vec<_>>(), views, spec, &mut target);
     target
 }
 
 /// Draws a batch with `renderer`.
 pub fn on_gpu(
     renderer: &mut GpuRenderer,
-    drawings: &[Drawing],
+    render_scenes: &[RenderScene],
     views: &[View],
     spec: &RenderSpec,
 ) -> RenderTarget {
     let mut target = RenderTarget::default();
-    renderer.render(&drawings.iter().collect::<Vec<_>>(), views, spec, &mut target).unwrap();
+    renderer.render(&render_scenes.iter().collect::<Vec<_>>(), views, spec, &mut target).unwrap();
     target
 }
 
 /// Draws a batch with both backends and compares.
-pub fn check(what: &str, drawings: &[Drawing], views: &[View], spec: &RenderSpec) {
-    let cpu = on_cpu(drawings, views, spec);
-    let gpu = on_gpu(&mut gpu(), drawings, views, spec);
+pub fn check(what: &str, render_scenes: &[RenderScene], views: &[View], spec: &RenderSpec) {
+    let cpu = on_cpu(render_scenes, views, spec);
+    let gpu = on_gpu(&mut gpu(), render_scenes, views, spec);
     check_same(what, &cpu, &gpu, spec);
 }
 
@@ -90,7 +90,7 @@ pub fn check_same(what: &str, cpu: &RenderTarget, gpu: &RenderTarget, spec: &Ren
     expect("normals", share(normals), NORMALS);
 
     if !failures.is_empty() {
-        let folder = write_pictures(what, cpu, gpu, spec);
+        let folder = write_images(what, cpu, gpu, spec);
         panic!("{what}: {}; pictures are in {}", failures.join("; "), folder.display());
     }
 }
@@ -106,7 +106,7 @@ fn share(agreements: impl Iterator<Item = bool>) -> f64 {
 }
 
 /// Colours and labels of both, all views one below the other.
-fn write_pictures(what: &str, cpu: &RenderTarget, gpu: &RenderTarget, spec: &RenderSpec) -> PathBuf {
+fn write_images(what: &str, cpu: &RenderTarget, gpu: &RenderTarget, spec: &RenderSpec) -> PathBuf {
     let name: String = what.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("backends").join(name);
     std::fs::create_dir_all(&folder).unwrap();

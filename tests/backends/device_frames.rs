@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use sayso::models;
 use sayso_envs::{
-    AutoresetMode, EnvConfig, JudgeConfig, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _,
+    AutoresetMode, EnvConfig, ResetOptions, RewardSource, ScoringConfig, StepBatch, VecEnv, VectorEnv as _,
 };
 use sayso_rewards::{
-    CheckpointModel, Embeddings, FrameReward, GoalBaselineConfig, ImageTextModel, JudgeDevice, LanguageReward,
+    CheckpointModel, Embeddings, FrameReward, GoalBaselineConfig, ImageTextModel, LanguageReward, ModelDevice,
 };
 use sayso_sim::frame_batch::DeviceRequest;
 use sayso_sim::render::{
-    DeviceChoice, DeviceFrames, DrawOn, ModelInput, PixelLayout, PixelType, Samples, View, adapters,
+    DeviceChoice, DeviceFrames, ModelInput, PixelLayout, PixelType, RenderDevice, Samples, View, adapters,
 };
 use sayso_sim::{FrameBatch, FramePart, FrameRequest, Frames, ImageSpec};
 
@@ -29,10 +29,11 @@ fn input(side: usize) -> ModelInput {
 /// Buffers are held while their frames live, and go round afterwards.
 pub fn buffers() {
     let renderer = &mut gpu();
-    let (drawing, input) = (assorted(2), input(32));
+    let (render_scene, input) = (assorted(2), input(32));
     let views = around(6, 1.4);
-    let mut draw =
-        |k: usize| renderer.draw_for_model(&[&drawing], &views[k..=k], &input, Samples::One, true).unwrap();
+    let mut draw = |k: usize| {
+        renderer.render_for_model(&[&render_scene], &views[k..=k], &input, Samples::One, true).unwrap()
+    };
     let alone: Vec<Vec<u8>> = (0..6).map(|k| draw(k).read().unwrap()).collect();
     assert!(alone.windows(2).all(|pair| pair[0] != pair[1]), "views differ");
     let together: Vec<DeviceFrames> = (0..6).map(&mut draw).collect();
@@ -42,12 +43,12 @@ pub fn buffers() {
     drop(together);
     let size = renderer.device_bytes();
     for _ in 0..20 {
-        renderer.draw_for_model(&[&drawing], &views[..1], &input, Samples::One, true).unwrap();
+        renderer.render_for_model(&[&render_scene], &views[..1], &input, Samples::One, true).unwrap();
     }
     assert_eq!(renderer.device_bytes(), size, "buffers go round");
-    let none = renderer.draw_for_model(&[&drawing], &[], &input, Samples::One, true).unwrap();
+    let none = renderer.render_for_model(&[&render_scene], &[], &input, Samples::One, true).unwrap();
     assert_eq!((none.n_views(), none.read().unwrap().len()), (0, 0));
-    let sky = renderer.draw_sky(&input).unwrap().read().unwrap();
+    let sky = renderer.render_sky(&input).unwrap().read().unwrap();
     assert!(sky.chunks(2).any(|value| value != &sky[..2]), "the sky is not of one colour");
 }
 
@@ -56,14 +57,15 @@ pub fn memory() {
     let side = 128;
     let bytes = |n_envs: usize| {
         let renderer = &mut gpu();
-        let drawings: Vec<_> = (0..n_envs as u32).map(|k| assorted(k % 5)).collect();
-        let drawings: Vec<_> = drawings.iter().collect();
+        let render_scenes: Vec<_> = (0..n_envs as u32).map(|k| assorted(k % 5)).collect();
+        let render_scenes: Vec<_> = render_scenes.iter().collect();
         let views: Vec<View> = around(n_envs, 1.4)
             .into_iter()
             .enumerate()
-            .map(|(drawing_idx, view)| View { drawing_idx, ..view })
+            .map(|(scene_idx, view)| View { scene_idx, ..view })
             .collect();
-        let draw = |_| renderer.draw_for_model(&drawings, &views, &input(side), Samples::One, true).unwrap();
+        let draw =
+            |_| renderer.render_for_model(&render_scenes, &views, &input(side), Samples::One, true).unwrap();
         let _in_flight: Vec<DeviceFrames> = (0..3).map(draw).collect();
         renderer.device_bytes()
     };
@@ -73,7 +75,7 @@ pub fn memory() {
 
 /// Two batches of envs on one device, each on a thread of its own, as when a policy is measured while another learns.
 pub fn side_by_side() {
-    let model = models::load("bundled", &JudgeDevice::cpu()).unwrap();
+    let model = models::load("bundled", &ModelDevice::cpu()).unwrap();
     let judges = [reward(model.clone()), reward(Arc::new(OnDevice(model)))];
     let alone = rewards(&judges[0], 1, false);
     std::thread::scope(|scope| {
@@ -90,8 +92,9 @@ pub fn export() {
     use std::os::unix::fs::FileExt as _;
 
     let renderer = &mut gpu();
-    let (drawing, input) = (assorted(2), input(64));
-    let frames = renderer.draw_for_model(&[&drawing], &around(3, 1.4), &input, Samples::One, true).unwrap();
+    let (render_scene, input) = (assorted(2), input(64));
+    let frames =
+        renderer.render_for_model(&[&render_scene], &around(3, 1.4), &input, Samples::One, true).unwrap();
     let Some((memory, size)) = frames.export().unwrap() else {
         assert!(!renderer.gpu().shares_memory());
         return;
@@ -155,24 +158,24 @@ fn rewards(judge: &Arc<dyn FrameReward>, n_groups: usize, is_deferred: bool) -> 
         n_envs: 6,
         autoreset: AutoresetMode::SameStep,
         max_episode_steps: Some(3),
-        device: DrawOn::Gpu(DeviceChoice::First),
+        device: RenderDevice::Gpu(DeviceChoice::First),
         n_groups,
         ..EnvConfig::default()
     };
     let source = match is_deferred {
-        true => RewardSource::Deferred(judge.frame_request(), JudgeConfig::default()),
-        false => RewardSource::Language(judge.clone(), JudgeConfig::default()),
+        true => RewardSource::Deferred(judge.frame_request(), ScoringConfig::default()),
+        false => RewardSource::Language(judge.clone(), ScoringConfig::default()),
     };
     let mut env = VecEnv::new(&config, source).unwrap();
     let (mut batch, mut all) = (StepBatch::default(), Vec::new());
     env.reset(&ResetOptions { seed: Some(4.into()), mask: None }, &mut batch).unwrap();
-    let n_views_per_env = env.task_spec().judge_cameras.len();
+    let n_views_per_env = env.task_spec().reward_cameras.len();
     let mut waiting: Vec<FrameBatch> = Vec::new();
     for step in 0..5 {
         env.step(&actions(&env, step), &mut batch).unwrap();
         if is_deferred {
             let mut frames = FrameBatch::default();
-            env.swap_judge_frames(&mut frames);
+            env.swap_reward_frames(&mut frames);
             assert_eq!((frames.parts.len(), frames.n_views()), (n_groups, 6 * n_views_per_env));
             waiting.push(frames);
         } else {
@@ -189,7 +192,7 @@ fn rewards(judge: &Arc<dyn FrameReward>, n_groups: usize, is_deferred: bool) -> 
 
 /// However frames reach the judge, in however many groups, at once or later: the same rewards, bit by bit.
 pub fn judges() {
-    let model = models::load("bundled", &JudgeDevice::cpu()).unwrap();
+    let model = models::load("bundled", &ModelDevice::cpu()).unwrap();
     let (by_host, by_device) = (reward(model.clone()), reward(Arc::new(OnDevice(model))));
     let want = rewards(&by_host, 1, false);
     assert!(want.windows(2).any(|pair| pair[0] != pair[1]), "rewards vary");
@@ -208,13 +211,13 @@ pub fn judges() {
 /// Frames for another model are refused, and so are those that nobody can read.
 pub fn mismatches() {
     let renderer = &mut gpu();
-    let drawing = assorted(0);
+    let render_scene = assorted(0);
     let view: Vec<View> = around(1, 1.4);
-    let frames = renderer.draw_for_model(&[&drawing], &view, &input(64), Samples::One, true).unwrap();
-    let model = models::load("bundled", &JudgeDevice::cpu()).unwrap();
+    let frames = renderer.render_for_model(&[&render_scene], &view, &input(64), Samples::One, true).unwrap();
+    let model = models::load("bundled", &ModelDevice::cpu()).unwrap();
     let error = model.embed_device_frames(&frames).unwrap_err().to_string();
     assert!(error.contains("frames on the device"), "{error}");
-    let small = renderer.draw_for_model(&[&drawing], &view, &input(32), Samples::One, true).unwrap();
+    let small = renderer.render_for_model(&[&render_scene], &view, &input(32), Samples::One, true).unwrap();
     let error = model.embed_device_frames(&small).unwrap_err().to_string();
     assert!(error.contains("(32, 32)"), "{error}");
     let mut batch =

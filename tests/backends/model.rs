@@ -13,20 +13,21 @@ const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 pub fn inputs() {
-    let drawings: Vec<_> = (0..3).map(assorted).collect();
+    let render_scenes: Vec<_> = (0..3).map(assorted).collect();
     let views: Vec<View> =
-        around(9, 1.4).into_iter().enumerate().map(|(k, view)| View { drawing_idx: k % 3, ..view }).collect();
+        around(9, 1.4).into_iter().enumerate().map(|(k, view)| View { scene_idx: k % 3, ..view }).collect();
     let renderer = &mut gpu();
     for (height, width, patch) in [(64, 64, 8), (56, 84, 14), (50, 46, 8), (20, 34, 2)] {
         for samples in [Samples::One, Samples::Four] {
             let spec = RenderSpec { height, width, samples, shadows: true, outputs: Outputs::RGB };
-            let frames = on_gpu(renderer, &drawings, &views, &spec).rgb;
+            let frames = on_gpu(renderer, &render_scenes, &views, &spec).rgb;
             for layout in [PixelLayout::Planes, PixelLayout::Patches { size: patch }] {
                 for dtype in [PixelType::F32, PixelType::F16] {
                     let image = ImageSpec { height, width, mean: MEAN, std: STD };
                     let input = ModelInput { image, layout, dtype };
-                    let drawings: Vec<_> = drawings.iter().collect();
-                    let drawn = renderer.draw_for_model(&drawings, &views, &input, samples, true).unwrap();
+                    let render_scenes: Vec<_> = render_scenes.iter().collect();
+                    let drawn =
+                        renderer.render_for_model(&render_scenes, &views, &input, samples, true).unwrap();
                     let got = drawn.read().unwrap();
                     assert!(got == on_cpu(&frames, &input), "{height} x {width}: {layout:?} {dtype:?}");
                 }
@@ -36,9 +37,9 @@ pub fn inputs() {
     let image = ImageSpec { height: 21, width: 21, mean: MEAN, std: STD };
     for layout in [PixelLayout::Planes, PixelLayout::Patches { size: 7 }, PixelLayout::Patches { size: 0 }] {
         let input = ModelInput { image: image.clone(), layout, dtype: PixelType::F16 };
-        let drawings: Vec<_> = drawings.iter().collect();
+        let render_scenes: Vec<_> = render_scenes.iter().collect();
         assert!(
-            renderer.draw_for_model(&drawings, &views, &input, Samples::One, true).is_err(),
+            renderer.render_for_model(&render_scenes, &views, &input, Samples::One, true).is_err(),
             "{layout:?}"
         );
     }

@@ -5,12 +5,12 @@ use sayso_envs::{
     VectorEnv as _, registry,
 };
 use sayso_sim::app::{Slot, in_slot_order};
-use sayso_sim::render::{DeviceChoice, DrawOn, Drawing, Outputs, RenderSpec, Samples, View};
+use sayso_sim::render::{DeviceChoice, Outputs, RenderDevice, RenderScene, RenderSpec, Samples, View};
 
 use crate::compare::{check, check_same};
 use crate::scenes::spec;
 
-fn env(id: &str, device: DrawOn, autoreset: AutoresetMode) -> VecEnv {
+fn env(id: &str, device: RenderDevice, autoreset: AutoresetMode) -> VecEnv {
     let config = EnvConfig {
         id: id.into(),
         n_envs: 6,
@@ -35,7 +35,7 @@ pub fn actions(env: &VecEnv, step: usize) -> Actions {
 
 pub fn registered_environments() {
     for id in registry::ids() {
-        let mut env = env(id, DrawOn::Cpu, AutoresetMode::NextStep);
+        let mut env = env(id, RenderDevice::Cpu, AutoresetMode::NextStep);
         let mut out = StepBatch::default();
         env.reset(&ResetOptions { seed: Some(5.into()), ..ResetOptions::default() }, &mut out).unwrap();
         for step in 0..3 {
@@ -46,12 +46,13 @@ pub fn registered_environments() {
         let mut envs = world.query::<(&Slot, &sayso_sim::SimWorld)>();
         let envs = envs.query(world);
         let worlds = in_slot_order(&envs);
-        let drawings: Vec<Drawing> = worlds.iter().map(|world| world.drawing().clone()).collect();
+        let render_scenes: Vec<RenderScene> =
+            worlds.iter().map(|world| world.render_scene().clone()).collect();
         let views: Vec<View> = (0..n_cameras)
             .flat_map(|camera| (0..6).map(move |env_idx| (camera, env_idx)))
             .map(|(camera, env_idx)| worlds[env_idx].view(sayso_sim::CameraIdx(camera), env_idx))
             .collect();
-        check(id, &drawings, &views, &spec(96, 96));
+        check(id, &render_scenes, &views, &spec(96, 96));
     }
 }
 
@@ -59,8 +60,8 @@ pub fn stepping() {
     let spec =
         RenderSpec { height: 64, width: 64, samples: Samples::One, shadows: true, outputs: Outputs::RGB };
     for autoreset in [AutoresetMode::NextStep, AutoresetMode::SameStep] {
-        let mut envs =
-            [DrawOn::Cpu, DrawOn::Gpu(DeviceChoice::First)].map(|on| env("Reach-v0", on, autoreset));
+        let mut envs = [RenderDevice::Cpu, RenderDevice::Gpu(DeviceChoice::First)]
+            .map(|on| env("Reach-v0", on, autoreset));
         let mut outs = [StepBatch::default(), StepBatch::default()];
         for (env, out) in envs.iter_mut().zip(&mut outs) {
             env.reset(&ResetOptions { seed: Some(5.into()), ..ResetOptions::default() }, out).unwrap();

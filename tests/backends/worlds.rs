@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sayso_sim::math::{Pose, Quat, Vec3};
-use sayso_sim::render::{Drawing, Light, Outputs, Pattern, RenderSpec, Samples, Shape, Texture, View};
+use sayso_sim::render::{Light, Outputs, Pattern, RenderScene, RenderSpec, Samples, Shape, Texture, View};
 
 use crate::compare::check;
 use crate::scenes::{GREY, add, assorted as assortment, cube, directions, empty, look, single, spec, sphere};
@@ -33,42 +33,42 @@ pub fn single_shapes() {
     ];
     let turn = Quat::from_axis_angle(Vec3::new(0.36, 0.48, 0.8), 0.7);
     for (name, shape) in shapes {
-        let drawing = single(shape, Pose::from_parts(Vec3::new(0.0, 0.1, -0.1), turn));
+        let render_scene = single(shape, Pose::from_parts(Vec3::new(0.0, 0.1, -0.1), turn));
         let views: Vec<View> = directions(12).map(|d| look(d * 1.7, Vec3::ZERO, 0.7)).collect();
-        check(name, &[drawing], &views, &spec(64, 64));
+        check(name, &[render_scene], &views, &spec(64, 64));
     }
 }
 
 pub fn meshes() {
-    let mut drawing = empty();
-    add(&mut drawing, Shape::Plane, Pose::translation(0.0, 0.0, -0.4), GREY, Pattern::Plain);
-    drawing.light.sun_direction = [0.4, 0.3, 0.8];
-    drawing.meshes = vec![Arc::new(cube()), Arc::new(sphere(24))];
+    let mut render_scene = empty();
+    add(&mut render_scene, Shape::Plane, Pose::translation(0.0, 0.0, -0.4), GREY, Pattern::Plain);
+    render_scene.light.sun_direction = [0.4, 0.3, 0.8];
+    render_scene.meshes = vec![Arc::new(cube()), Arc::new(sphere(24))];
     let scales = [Vec3::new(0.2, 0.1, 0.15), Vec3::splat(0.25), Vec3::new(-0.15, 0.3, 0.1)];
     for (k, scale) in scales.into_iter().enumerate() {
         let at = Vec3::new(0.5 * k as f32 - 0.5, 0.0, 0.1);
         let turn = Quat::from_axis_angle(Vec3::new(0.6, 0.0, 0.8), 1.0 + k as f32);
         let shape = Shape::Mesh { mesh_idx: k as u32 % 2, scale };
-        add(&mut drawing, shape, Pose::from_parts(at, turn), [0.7, 0.4, 0.2], Pattern::Plain);
-        drawing.materials[k + 1].roughness = 0.3;
+        add(&mut render_scene, shape, Pose::from_parts(at, turn), [0.7, 0.4, 0.2], Pattern::Plain);
+        render_scene.materials[k + 1].roughness = 0.3;
     }
-    drawing.materials[2].pattern = Pattern::Checker { other: [0.1; 3], cell: 0.05 };
-    check("meshes", &[drawing], &around(8, 1.8), &spec(96, 96));
+    render_scene.materials[2].pattern = Pattern::Checker { other: [0.1; 3], cell: 0.05 };
+    check("meshes", &[render_scene], &around(8, 1.8), &spec(96, 96));
 }
 
 pub fn textures() {
-    let mut drawing = empty();
-    let picture: Vec<u8> =
+    let mut render_scene = empty();
+    let image: Vec<u8> =
         (0..48 * 32 * 3).map(|k| (k * 37 % 251) as u8 / 2 + if k / 48 % 2 == 0 { 100 } else { 0 }).collect();
-    drawing.textures.push(Arc::new(Texture::new(48, 32, &picture).unwrap()));
+    render_scene.textures.push(Arc::new(Texture::new(48, 32, &image).unwrap()));
     let pattern = |size: f32| Pattern::Image { texture_idx: 0, size };
-    add(&mut drawing, Shape::Plane, Pose::IDENTITY, [1.0; 3], pattern(0.5));
+    add(&mut render_scene, Shape::Plane, Pose::IDENTITY, [1.0; 3], pattern(0.5));
     let shape = Shape::Box { half_extents: Vec3::splat(0.3) };
-    add(&mut drawing, shape, Pose::translation(0.0, 0.0, 0.3), [0.9, 0.9, 1.0], pattern(0.2));
+    add(&mut render_scene, shape, Pose::translation(0.0, 0.0, 0.3), [0.9, 0.9, 1.0], pattern(0.2));
     let shape = Shape::Sphere { radius: 0.2 };
-    add(&mut drawing, shape, Pose::translation(0.7, 0.0, 0.2), [0.9; 3], pattern(0.1));
+    add(&mut render_scene, shape, Pose::translation(0.7, 0.0, 0.2), [0.9; 3], pattern(0.1));
     let views = [around(3, 1.2), around(3, 4.0), around(3, 12.0)].concat();
-    check("textures", &[drawing], &views, &spec(96, 96));
+    check("textures", &[render_scene], &views, &spec(96, 96));
 }
 
 pub fn four_samples() {
@@ -82,13 +82,13 @@ pub fn shadowless() {
     let spec = RenderSpec { shadows: false, ..spec(64, 64) };
     check("no shadows", &[assortment(6)], &around(4, 1.4), &spec);
     let light = Light { sun_direction: [0.0; 3], ..Light::default() };
-    check("no sun", &[Drawing { light, ..assortment(6) }], &around(4, 1.4), &crate::scenes::spec(64, 64));
+    check("no sun", &[RenderScene { light, ..assortment(6) }], &around(4, 1.4), &crate::scenes::spec(64, 64));
 }
 
-fn crowd(n_across: usize) -> Drawing {
-    let mut drawing = empty();
-    drawing.light.sun_direction = [0.3, 0.2, 0.9];
-    add(&mut drawing, Shape::Plane, Pose::translation(0.0, 0.0, -0.5), GREY, Pattern::Plain);
+fn crowd(n_across: usize) -> RenderScene {
+    let mut render_scene = empty();
+    render_scene.light.sun_direction = [0.3, 0.2, 0.9];
+    add(&mut render_scene, Shape::Plane, Pose::translation(0.0, 0.0, -0.5), GREY, Pattern::Plain);
     for k in 0..n_across * n_across {
         let middle = 0.5 * (n_across as f32 - 1.0);
         let at = Vec3::new((k % n_across) as f32 - middle, (k / n_across) as f32 - middle, 0.0);
@@ -98,9 +98,9 @@ fn crowd(n_across: usize) -> Drawing {
             1 => Shape::Box { half_extents: Vec3::new(0.3, 0.2, 0.4) },
             _ => Shape::Capsule { radius: 0.2, half_length: 0.2 },
         };
-        add(&mut drawing, shape, Pose::from_translation(at), colour, Pattern::Plain);
+        add(&mut render_scene, shape, Pose::from_translation(at), colour, Pattern::Plain);
     }
-    drawing
+    render_scene
 }
 
 pub fn crowds() {
@@ -113,11 +113,11 @@ pub fn thousands() {
 }
 
 pub fn sizes_and_outputs() {
-    let drawing = [assortment(7)];
+    let render_scene = [assortment(7)];
     for (height, width) in [(1, 1), (1, 9), (9, 1), (7, 15), (33, 65)] {
         // A few pixels cannot agree on 99.9%: many views of them can.
         let n_views = (20_000 / (height * width)).clamp(2, 400);
-        check(&format!("{height} x {width}"), &drawing, &around(n_views, 1.4), &spec(height, width));
+        check(&format!("{height} x {width}"), &render_scene, &around(n_views, 1.4), &spec(height, width));
     }
     for bits in 1..16u8 {
         let is_set = |bit: u8| bits >> bit & 1 == 1;
@@ -127,15 +127,16 @@ pub fn sizes_and_outputs() {
         let what = format!("outputs {outputs:?}");
         let spec = RenderSpec { outputs, ..spec(40, 56) };
         if segmentation || !(depth || normals) {
-            check(&what, &drawing, &around(3, 1.4), &spec);
+            check(&what, &render_scene, &around(3, 1.4), &spec);
         } else {
             let mut all = crate::compare::on_gpu(
                 &mut crate::compare::gpu(),
-                &drawing,
+                &render_scene,
                 &around(3, 1.4),
                 &RenderSpec { outputs: Outputs::ALL, ..spec },
             );
-            let some = crate::compare::on_gpu(&mut crate::compare::gpu(), &drawing, &around(3, 1.4), &spec);
+            let some =
+                crate::compare::on_gpu(&mut crate::compare::gpu(), &render_scene, &around(3, 1.4), &spec);
             if depth {
                 assert!(all.depth == some.depth, "{what}");
             }

@@ -9,7 +9,7 @@ use libtest_mimic::{Arguments, Trial};
 use sayso_agents::{AgentError, Checkpoint, TrainConfig, TrainObserver, UpdateReport, train};
 use sayso_envs::{AutoresetMode, EnvConfig, EnvError, ObservationMode, RewardSource, VecEnv};
 use sayso_sim::SimError;
-use sayso_sim::render::{DeviceChoice, DrawOn, Gpu, adapters};
+use sayso_sim::render::{DeviceChoice, Gpu, RenderDevice, adapters};
 
 /// Gives the device up after the second update.
 struct Loser;
@@ -29,7 +29,7 @@ fn in_the_middle_of_a_training() {
         autoreset: AutoresetMode::SameStep,
         observation: ObservationMode::Both,
         pixel_size: [40, 40],
-        device: DrawOn::Gpu(DeviceChoice::First),
+        device: RenderDevice::Gpu(DeviceChoice::First),
         ..EnvConfig::default()
     };
     let mut env = VecEnv::new(&env, RewardSource::GroundTruth).unwrap();

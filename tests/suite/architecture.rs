@@ -9,20 +9,22 @@ use serde_json::Value;
 use crate::metadata::{metadata, root};
 
 /// Each crate and the crates of ours that it may use.
-const EDGES: [(&str, &[&str]); 5] = [
+const EDGES: [(&str, &[&str]); 6] = [
     ("sayso-sim", &[]),
     ("sayso-rewards", &["sayso-sim"]),
     ("sayso-envs", &["sayso-rewards", "sayso-sim"]),
     ("sayso-agents", &["sayso-envs", "sayso-rewards", "sayso-sim"]),
-    ("sayso", &["sayso-agents", "sayso-envs", "sayso-rewards", "sayso-sim"]),
+    ("sayso-pretrain", &["sayso-envs", "sayso-rewards", "sayso-sim"]),
+    ("sayso", &["sayso-agents", "sayso-envs", "sayso-pretrain", "sayso-rewards", "sayso-sim"]),
 ];
 
 /// What a crate must not know: prefixes of its direct dependencies.
-const FORBIDDEN: [(&str, &[&str]); 4] = [
+const FORBIDDEN: [(&str, &[&str]); 5] = [
     ("sayso-sim", &["candle", "tokenizers", "hf-hub"]),
     ("sayso-rewards", &["rapier", "bevy", "wgpu"]),
     ("sayso-envs", &["candle"]),
     ("sayso-agents", &["rapier", "wgpu", "bevy"]),
+    ("sayso-pretrain", &["rapier", "wgpu", "bevy"]),
 ];
 
 /// Folders that come and go.

@@ -8,17 +8,17 @@ use crate::program::{sayso, stderr};
 /// Arguments, and parts of the message that must be there.
 type Case = (&'static [&'static str], &'static [&'static str]);
 
-const ARGUMENTS: [Case; 19] = [
+const ARGUMENTS: [Case; 22] = [
     (&["train", "--env", "Reech-v0"], &["unknown environment 'Reech-v0'", "Reach-v0"]),
     (&["train", "--preset", "reech"], &["unknown preset 'reech'", "did you mean 'reach'?"]),
     (&["train", "--alpha", "1.5"], &["reward.alpha = 1.5", "[0, 1]"]),
     (&["train", "--alpha", "much"], &["--alpha", "much"]),
     (&["train", "--steps", "0"], &["--steps", "0"]),
     (&["train", "--steps", "many"], &["--steps", "many"]),
-    (&["train", "--prompt", " "], &["reward.prompts", "empty"]),
+    (&["train", "--goal-prompt", " "], &["reward.goal_prompts", "empty"]),
     (
-        &["train", "--prompt", "a house on fire"],
-        &["names none of the task's goals", "--baseline", "--alpha 0"],
+        &["train", "--goal-prompt", "a house on fire"],
+        &["names none of the task's goals", "--baseline-prompt", "--alpha 0"],
     ),
     (&["train", "--set", "train.ppo.lerning_rate=1"], &["lerning_rate", "did you mean 'learning_rate'?"]),
     (&["train", "--set", "train.ppo.learning_rate=fast"], &["train.ppo.learning_rate", "\"fast\"", "f64"]),
@@ -26,14 +26,17 @@ const ARGUMENTS: [Case; 19] = [
     (&["train", "--set", "env.options.varient=1"], &["varient"]),
     (&["train", "--set", "nonsense"], &["KEY=VALUE"]),
     (
-        &["train", "--baseline", "a", "--baseline", "b"],
-        &["reward.baselines = 2 sentences", "1, one for each prompt"],
+        &["train", "--baseline-prompt", "a", "--baseline-prompt", "b"],
+        &["reward.baseline_prompts = 2 prompts", "1, one for each goal prompt"],
     ),
-    (&["train", "--ground-truth", "--prompt", "x"], &["cannot be used with"]),
+    (&["train", "--ground-truth", "--goal-prompt", "x"], &["cannot be used with"]),
     (&["rollout", "Reach-v0", "--policy", "trained"], &["--run"]),
     (&["train", "--device", "gqu"], &["'gqu'", "'cpu'", "'gpu:1'"]),
     (&["train", "--device", "gpu:99"], &["no device 99", "found:", "--device cpu"]),
     (&["train", "--set", "env.device=quick"], &["env.device", "'quick'", "'cpu'"]),
+    (&["train", "--set", "judge.every_n_steps=4"], &["judge.every_n_steps", "'reward.every_n_steps'"]),
+    (&["train", "--set", "env.goal=red"], &["env.goal", "'env.instruction'"]),
+    (&["train", "--set", "reward.schedule=held"], &["reward.schedule", "'held'", "'hold_last'"]),
 ];
 
 #[test]
@@ -50,10 +53,10 @@ fn bad_configuration_files_are_explained() {
     let cases: [(&str, &[&str]); 6] = [
         ("[env]\nid = 3\n", &["env.id", "integer `3`", "string"]),
         ("[env]\nn_envs = -4\n", &["env.n_envs", "-4"]),
-        ("[env]\nn_envs = 0\n", &["env.n_envs = 0", "[1, 100000]"]),
+        ("[env]\nn_envs = 0\n", &["env.n_envs = 0", "[1, 65536]"]),
         ("[trian]\nseed = 1\n", &["unknown field `trian`", "did you mean 'train'?"]),
         ("seed = \n", &["mine.toml", "line 1"]),
-        ("[reward]\nsource = 'magic'\n", &["reward.source", "magic", "language", "ground_truth"]),
+        ("[reward]\nkind = 'magic'\n", &["reward.kind", "magic", "vlm_rm", "ground_truth"]),
     ];
     for (text, expected) in cases {
         let dir = tempfile::tempdir().expect("temporary folder");

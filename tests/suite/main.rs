@@ -12,5 +12,7 @@ mod metadata;
 mod program;
 /// Whole runs, small: their folders, reports, resumption.
 mod runs;
-/// Commands beside training: making a reward model, and scoring pictures with one.
+/// `sayso pretrain` and `sayso score`.
 mod tools;
+/// The vocabulary.
+mod words;

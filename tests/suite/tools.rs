@@ -1,4 +1,4 @@
-//! Commands beside training: making a reward model, and scoring pictures with one.
+//! `sayso pretrain` and `sayso score`.
 
 use std::fs;
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::path::Path;
 use image::RgbImage;
 use sayso::envs::{EnvConfig, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _};
 use sayso::models;
-use sayso::rewards::{FrameReward as _, GoalBaselineConfig, JudgeDevice, LanguageReward};
+use sayso::rewards::{FrameReward as _, GoalBaselineConfig, LanguageReward, ModelDevice};
 
 use crate::program::{sayso, stderr, stdout};
 
 const GOAL: &str = "the gripper touching the red ball";
 const BASELINE: &str = "the gripper far from the red ball";
 
-/// What `sayso score --json` answers, in the order of the pictures.
-fn rewards(folder: &Path, pictures: &[String], more: &[&str]) -> Vec<f32> {
-    let mut args = vec!["score", "--json", "--goal", GOAL, "--baseline", BASELINE];
-    args.extend(pictures.iter().map(String::as_str));
+/// Scores of `sayso score --json`, in the order of the images.
+fn rewards(folder: &Path, images: &[String], more: &[&str]) -> Vec<f32> {
+    let mut args = vec!["score", "--json", "--goal-prompt", GOAL, "--baseline-prompt", BASELINE];
+    args.extend(images.iter().map(String::as_str));
     args.extend(more);
     let output = sayso(folder, &args);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -37,17 +37,17 @@ fn draw(folder: &Path, n_envs: usize, size: usize) -> (Vec<String>, sayso::sim::
     let mut names = Vec::new();
     for idx in 0..n_envs {
         let side = size as u32;
-        let picture = RgbImage::from_raw(side, side, frames.view(idx).to_vec()).expect("a whole picture");
+        let image = RgbImage::from_raw(side, side, frames.view(idx).to_vec()).expect("a whole picture");
         names.push(format!("{idx}.png"));
-        picture.save(folder.join(&names[idx])).expect("saves");
+        image.save(folder.join(&names[idx])).expect("saves");
     }
     (names, frames)
 }
 
 #[test]
-fn pictures_are_scored_as_training_scores_frames() {
+fn images_are_scored_as_frames_in_training() {
     let dir = tempfile::tempdir().expect("temporary folder");
-    let model = models::load("bundled", &JudgeDevice::cpu()).expect("the bundled model");
+    let model = models::load("bundled", &ModelDevice::cpu()).expect("the bundled model");
     let prompts =
         GoalBaselineConfig { goal: vec![GOAL.into()], baseline: vec![BASELINE.into()], alpha: 0.25 };
     let reward = LanguageReward::new(model, &prompts).expect("its prompts");
@@ -60,7 +60,7 @@ fn pictures_are_scored_as_training_scores_frames() {
     for (got, expected) in got.iter().zip(&expected) {
         assert!((got - expected).abs() < 1e-6, "{got} for {expected}");
     }
-    assert!(got[0] != got[1], "different pictures, different scores");
+    assert!(got[0] != got[1], "different images, different scores");
 }
 
 #[test]
@@ -70,9 +70,9 @@ fn what_cannot_be_scored_is_refused() {
     fs::write(dir.path().join("broken.png"), b"\x89PNG\r\n\x1a\nnot really").expect("writes");
     let long = format!("the gripper {} the red ball", "touching ".repeat(200));
     let cases: [(&[&str], &[&str]); 5] = [
-        (&["broken.png", "--goal", GOAL, "--alpha", "0"], &["broken.png"]),
-        (&["missing.png", "--goal", GOAL, "--alpha", "0"], &["missing.png"]),
-        (&["0.png", "--goal", GOAL, "--alpha", "0.5"], &["--alpha needs a --baseline"]),
+        (&["broken.png", "--goal-prompt", GOAL, "--alpha", "0"], &["broken.png"]),
+        (&["missing.png", "--goal-prompt", GOAL, "--alpha", "0"], &["missing.png"]),
+        (&["0.png", "--goal-prompt", GOAL, "--alpha", "0.5"], &["--alpha needs a --baseline-prompt"]),
         (&["0.png", "--goal", &long, "--alpha", "0"], &["token"]),
         (&["0.png", "--goal", "a zebra", "--alpha", "0"], &["zebra"]),
     ];
@@ -89,7 +89,7 @@ fn what_cannot_be_scored_is_refused() {
 #[test]
 fn a_model_is_made_described_and_used() {
     let dir = tempfile::tempdir().expect("temporary folder");
-    let config = "n_pictures = 32\nbatch_size = 16\nwidth = 32\nn_layers = 1\ntext_width = 32\nn_text_layers = 1\n\
+    let config = "n_images = 32\nbatch_size = 16\nwidth = 32\nn_layers = 1\ntext_width = 32\nn_text_layers = 1\n\
                   embed_dim = 16\n\n[[tasks]]\nid = 'Reach-v0'\nshare = 1.0\n";
     fs::write(dir.path().join("small.toml"), config).expect("writes");
     let output = sayso(dir.path(), &["pretrain", "--config", "small.toml", "--out", "made"]);
@@ -108,11 +108,14 @@ fn a_model_is_made_described_and_used() {
     let output = sayso(dir.path(), &["pretrain", "--resume", "made"]);
     assert!(output.status.success(), "a finished pretraining is written again: {}", stderr(&output));
 
-    let further = ["pretrain", "--from", "made", "--pictures", "16", "--seed", "1", "--out", "further"];
+    let further = ["pretrain", "--from", "made", "--images", "16", "--seed", "1", "--out", "further"];
     let output = sayso(dir.path(), &further);
     assert!(output.status.success(), "{}", stderr(&output));
     let card = fs::read_to_string(dir.path().join("further/model/README.md")).expect("a model card");
-    assert!(card.contains("48 pictures") && card.contains("| 2 | 1 | 16 |"), "both courses are told: {card}");
+    assert!(
+        card.contains("48 images") && card.contains("| 2 | 1 | 16 |"),
+        "the card lists both runs: {card}"
+    );
     let output = sayso(dir.path(), &["pretrain", "--from", "nowhere"]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 

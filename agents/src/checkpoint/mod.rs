@@ -17,19 +17,18 @@ use candle_core::{Device, Tensor};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use safetensors::SafeTensors;
-use sayso_rewards::whole_file::write_whole;
 use sayso_sim::Frames;
+use sayso_sim::atomic_write;
 use serde::{Deserialize, Serialize};
 
+use crate::config::TrainConfig;
 use crate::episodes::{EpisodeTracker, RecentEpisodes};
-use crate::evaluate::TrainedPolicy;
 use crate::normalize::{ObservationNormalizer, RunningMoments};
-use crate::policy::{ActorCritic, PolicySpec};
-use crate::train::TrainConfig;
+use crate::policy::{ActorCritic, PolicySpec, TrainedPolicy};
 use crate::{AgentError, Result};
 
-/// Layout of the file; another one is refused.
-const VERSION: u32 = 1;
+/// Layout of the file; another one is refused. Layout 2 no longer has `train.score_use`.
+const VERSION: u32 = 2;
 /// Key of our JSON in the file's metadata.
 const METADATA_KEY: &str = "sayso-checkpoint";
 /// Name of the header among the checksums.
@@ -112,7 +111,7 @@ impl Checkpoint {
         };
         std::fs::create_dir_all(folder).map_err(io)?;
         let bytes = self.to_bytes().map_err(failed)?;
-        write_whole(path, &bytes).map_err(io)
+        atomic_write(path, &bytes).map_err(io)
     }
 
     /// Reads a file that [`Self::save`] wrote, and checks every part of it.
@@ -147,7 +146,11 @@ impl Checkpoint {
         Ok(latest.map(|name| folder.join(name)))
     }
 
-    pub(crate) fn policy(&self) -> Result<TrainedPolicy> {
+    /// The policy.
+    ///
+    /// # Errors
+    /// If the tensors do not fit the network that the checkpoint describes.
+    pub fn policy(&self) -> Result<TrainedPolicy> {
         Ok(TrainedPolicy::new(self.network()?, self.observation_normalizer()?))
     }
 
@@ -236,7 +239,7 @@ impl Checkpoint {
         let ours: Metadata =
             serde_json::from_str(ours).map_err(|error| format!("its metadata is damaged: {error}"))?;
         if ours.version != VERSION {
-            return Err(format!("has layout version {}, this program reads {VERSION}", ours.version));
+            return Err(wrong_version(ours.version));
         }
         if ours.checksums.get(HEADER) != Some(&crc32c::crc32c(ours.header.as_bytes())) {
             return Err("its header is damaged: the checksum differs".to_owned());
@@ -256,5 +259,13 @@ impl Checkpoint {
             return Err(format!("tensor '{name}' is missing"));
         }
         Ok(Self { header, tensors, path: PathBuf::new() })
+    }
+}
+
+fn wrong_version(version: u32) -> String {
+    let reason = format!("has layout version {version}, and this program reads version {VERSION}");
+    match version {
+        1 => format!("{reason}: 'train.score_use' is now 'reward.schedule'; train again with this program"),
+        _ => reason,
     }
 }

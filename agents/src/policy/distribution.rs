@@ -2,9 +2,9 @@
 
 use rand::Rng;
 use sayso_envs::Actions;
+use sayso_rewards::nn::init::standard_normal;
 
 use crate::error::{AgentError, Result};
-use crate::nn::init::standard_normal;
 
 /// `ln(2π) / 2`.
 const HALF_LN_TAU: f32 = 0.918_938_5;

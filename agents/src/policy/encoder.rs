@@ -2,8 +2,7 @@
 
 use candle_core::{Device, Result, Tensor};
 use rand::Rng;
-
-use crate::nn::{Activation, Conv2d, Linear, Parameters};
+use sayso_rewards::nn::{Activation, Conv2d, Linear, Parameters};
 
 /// Smallest side of a picture that all three kernels fit into.
 pub const MIN_SIZE: usize = 36;

@@ -1,12 +1,12 @@
 //! What a policy reads, how it acts, and the size of its networks; everything needed to build it again.
 
 use sayso_envs::{Actions, Space};
+use sayso_rewards::nn::Activation;
 use serde::{Deserialize, Serialize};
 
 use super::encoder;
 use crate::Result;
 use crate::error::{AgentError, check};
-use crate::nn::Activation;
 
 /// Sizes of the networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,8 +5,8 @@
 
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 use sayso_envs::Actions;
+use sayso_rewards::ops::{f32_values, with_values};
 
-use crate::nn::{host_slice, with_host_slice};
 use crate::policy::distribution::{categorical_entropy, gaussian_entropy, gaussian_log_prob, log_softmax};
 
 /// What a minibatch says beside the networks' outputs; all columns are `[n_rows]`.
@@ -78,7 +78,7 @@ pub fn ppo_loss(
     }
     let none = Tensor::zeros(0, head.dtype(), head.device())?;
     let terms = head.apply_op3(values, log_std.unwrap_or(&none), FusedLoss { batch, coefs })?;
-    let numbers = with_host_slice(&terms, |terms| match terms.try_into() {
+    let numbers = with_values(&terms, |terms| match terms.try_into() {
         Ok(numbers) => Ok(LossTerms::from_array(numbers)),
         Err(_) => candle_core::bail!("the loss has {} terms", terms.len()),
     })?;
@@ -195,9 +195,9 @@ impl CustomOp3 for FusedLoss {
         log_std_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (terms, _) = self.evaluate(
-            host_slice(head, head_layout)?,
-            host_slice(values, values_layout)?,
-            host_slice(log_std, log_std_layout)?,
+            f32_values(head, head_layout)?,
+            f32_values(values, values_layout)?,
+            f32_values(log_std, log_std_layout)?,
         )?;
         Ok((CpuStorage::F32(terms.to_array().to_vec()), 6.into()))
     }
@@ -210,11 +210,9 @@ impl CustomOp3 for FusedLoss {
         _terms: &Tensor,
         terms_grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let scale = with_host_slice(terms_grad, |grad| Ok(grad[0]))?;
-        let (_, mut grads) = with_host_slice(head, |head| {
-            with_host_slice(values, |values| {
-                with_host_slice(log_std, |log_std| self.evaluate(head, values, log_std))
-            })
+        let scale = with_values(terms_grad, |grad| Ok(grad[0]))?;
+        let (_, mut grads) = with_values(head, |head| {
+            with_values(values, |values| with_values(log_std, |log_std| self.evaluate(head, values, log_std)))
         })?;
         for grad in [&mut grads.head, &mut grads.values, &mut grads.log_std] {
             grad.iter_mut().for_each(|grad| *grad *= scale);

@@ -8,10 +8,10 @@ pub use config::PpoConfig;
 
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
+use sayso_rewards::nn::Adam;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::nn::Adam;
 use crate::policy::ActorCritic;
 use crate::rollout::Rollout;
 use loss::{LossBatch, LossCoefs, LossTerms, ppo_loss};

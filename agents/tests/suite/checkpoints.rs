@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use sayso_agents::{
-    Checkpoint, Policy, TrainConfig, TrainObserver, TrainOutcome, TrainedPolicy, UpdateReport, train,
+    Checkpoint, Policy, RewardSchedule, TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train,
 };
 use sayso_envs::Observations;
 
 use crate::learning::{parameters, small_config};
-use crate::point_env::{Brightness, PointEnv};
+use crate::point_env::{PointEnv, brightness};
 
 /// Stops after some updates, and remembers what was written.
 struct StopAfter {
@@ -57,11 +57,11 @@ fn resuming_is_bit_exact() {
 }
 
 #[test]
-fn resuming_with_a_judge_and_held_scores_is_bit_exact() {
+fn resuming_with_scored_frames_is_bit_exact() {
     assert_resumes_exactly(|config, resume, observer| {
         let mut env = PointEnv::discrete(3);
-        (env.draws_every, env.hides_rewards) = (5, true);
-        train(&mut env, Some(Box::new(Brightness { n_calls: 0 })), config, resume, observer).unwrap()
+        (env.renders_every, env.hides_rewards) = (5, true);
+        train(&mut env, Some(brightness(RewardSchedule::HoldLast)), config, resume, observer).unwrap()
     });
 }
 
@@ -101,7 +101,7 @@ fn a_saved_policy_acts_as_the_trained_one() {
     let (outcome, _) = trained(folder.path());
     let saved = Checkpoint::load(outcome.checkpoint_path.as_ref().unwrap()).unwrap();
     assert_eq!(saved.config().ppo, small_config(1).ppo);
-    let mut policies = [TrainedPolicy::from_checkpoint(&saved).unwrap(), outcome.policy];
+    let mut policies = [saved.policy().unwrap(), outcome.policy];
     let observations = Observations { state: vec![-0.7, 0.1, 1.3], ..Observations::default() };
     for deterministic in [true, false] {
         let actions = policies.each_mut().map(|policy| {

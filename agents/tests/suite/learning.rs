@@ -3,15 +3,16 @@ use std::ops::ControlFlow;
 use candle_core::Device;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use sayso_agents::nn::Activation;
 use sayso_agents::policy::{ActorCritic, NetworkConfig, PolicySpec};
 use sayso_agents::rollout::{Rollout, collect};
 use sayso_agents::{
-    EvalConfig, EvalReport, Policy, PpoConfig, RandomPolicy, TrainConfig, TrainOutcome, evaluate, train,
+    EvalConfig, EvalReport, Policy, PpoConfig, RandomPolicy, RewardSchedule, TrainConfig, TrainOutcome,
+    evaluate, train,
 };
 use sayso_envs::{AutoresetMode, ResetOptions, StepBatch, VectorEnv};
+use sayso_rewards::nn::Activation;
 
-use crate::point_env::{Brightness, PointEnv};
+use crate::point_env::{PointEnv, brightness};
 
 pub fn small_config(total_steps: u64) -> TrainConfig {
     let network =
@@ -109,8 +110,8 @@ fn scores_of_frames_teach_exactly_what_the_same_rewards_teach() {
     let with_rewards = train(&mut PointEnv::continuous(4), None, &config, None, &mut ()).unwrap();
     let mut hidden = PointEnv::continuous(4);
     hidden.hides_rewards = true;
-    let scorer = Box::new(Brightness { n_calls: 0 });
-    let with_scores = train(&mut hidden, Some(scorer), &config, None, &mut ()).unwrap();
+    let reward = brightness(RewardSchedule::HoldLast);
+    let with_scores = train(&mut hidden, Some(reward), &config, None, &mut ()).unwrap();
     assert_eq!(parameters(&with_rewards), parameters(&with_scores));
     let (rewards, scores) = (with_rewards.last_report.unwrap(), with_scores.last_report.unwrap());
     assert_eq!(rewards.mean_reward, scores.mean_reward);

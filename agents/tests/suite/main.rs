@@ -4,13 +4,11 @@
 
 mod point_env;
 
-// What is learnt, and from what.
+// PPO on the toy env.
 mod learning;
-// Saving, resuming, and files that are not as they should be.
+// Saving, resuming, and damaged files.
 mod checkpoints;
-// The judge's thread.
+// The reward worker.
 mod scoring;
 // Scripted policies in the registered environments.
-mod experts;
-// A reward model in the making.
-mod pretraining;
+mod scripted;

@@ -2,7 +2,7 @@
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
-use sayso_agents::{FrameScorer, Result};
+use sayso_agents::{FrameScorer, Result, RewardSchedule, ScoredReward};
 use sayso_envs::{
     Actions, AutoresetMode, EnvError, Observations, ResetOptions, Seed, Space, StepBatch, VectorEnv,
 };
@@ -11,19 +11,19 @@ use sayso_sim::{FrameBatch, FramePart, Frames};
 const EPISODE_STEPS: u32 = 10;
 const OUTSIDE: f32 = 1.5;
 
-/// One observed value, the position; one pixel per env for the judge, as bright as the reward.
+/// One observed value, the position; one pixel per env for the scorer, as bright as the reward.
 pub struct PointEnv {
     observation_space: Space,
     action_space: Space,
     goal_names: Vec<String>,
     pub autoreset: AutoresetMode,
-    /// The judge's frames are drawn in every n-th step.
-    pub draws_every: u64,
+    /// Frames for the scorer are rendered in every n-th step.
+    pub renders_every: u64,
     /// The env keeps its rewards to itself.
     pub hides_rewards: bool,
     /// Time's end counts as the task's.
     pub terminates_at_timeout: bool,
-    n_drawn_steps: u64,
+    n_rendered_steps: u64,
     points: Vec<Point>,
     frames: Frames,
 }
@@ -52,16 +52,16 @@ impl PointEnv {
             action_space,
             goal_names: vec!["middle".to_owned()],
             autoreset: AutoresetMode::SameStep,
-            draws_every: 1,
+            renders_every: 1,
             hides_rewards: false,
             terminates_at_timeout: false,
-            n_drawn_steps: 0,
+            n_rendered_steps: 0,
             points: vec![point; n_envs],
             frames: Frames::default(),
         }
     }
 
-    /// Observes 40x40 pictures of the position instead.
+    /// Also observes 40x40 images of the position.
     pub fn with_pixels(mut self) -> Self {
         self.observation_space = Space::Dict(vec![
             ("state".to_owned(), self.observation_space),
@@ -84,8 +84,8 @@ impl PointEnv {
     }
 }
 
-/// The reward as the judge can read it: in 255ths.
-fn brightness(position: f32) -> u8 {
+/// The reward as a pixel shows it: in 255ths.
+fn pixel(position: f32) -> u8 {
     (255.0 * (1.0 - position.abs().min(1.0))).round() as u8
 }
 
@@ -156,15 +156,15 @@ impl VectorEnv for PointEnv {
             out.terminated[env_idx] =
                 OUTSIDE < point.position.abs() || (is_timeout && self.terminates_at_timeout);
             out.truncated[env_idx] = is_timeout && !out.terminated[env_idx];
-            let brightness = brightness(point.position);
+            let brightness = pixel(point.position);
             self.frames.view_mut(env_idx).fill(brightness);
             if !self.hides_rewards {
                 out.rewards[env_idx] = f32::from(brightness) / 255.0;
             }
             out.info.success[env_idx] = point.position.abs() < 0.2;
         }
-        self.n_drawn_steps += 1;
-        if !self.n_drawn_steps.is_multiple_of(self.draws_every) {
+        self.n_rendered_steps += 1;
+        if !self.n_rendered_steps.is_multiple_of(self.renders_every) {
             self.frames.resize(0, 1, 1);
         }
         out.observations = self.observe();
@@ -182,7 +182,7 @@ impl VectorEnv for PointEnv {
         Ok(())
     }
 
-    fn swap_judge_frames(&mut self, frames: &mut FrameBatch) {
+    fn swap_reward_frames(&mut self, frames: &mut FrameBatch) {
         frames.parts = vec![FramePart::Host(std::mem::take(&mut self.frames))];
     }
 
@@ -192,13 +192,13 @@ impl VectorEnv for PointEnv {
             .iter()
             .map(|point| (point.position.to_bits(), point.n_steps, point.waits_for_reset, &point.rng))
             .collect();
-        Ok(serde_json::to_vec(&(self.n_drawn_steps, points)).unwrap())
+        Ok(serde_json::to_vec(&(self.n_rendered_steps, points)).unwrap())
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
         type Saved = (u64, Vec<(u32, u32, bool, Pcg64)>);
-        let (n_drawn_steps, points): Saved = serde_json::from_slice(snapshot).unwrap();
-        self.n_drawn_steps = n_drawn_steps;
+        let (n_rendered_steps, points): Saved = serde_json::from_slice(snapshot).unwrap();
+        self.n_rendered_steps = n_rendered_steps;
         self.points = points
             .into_iter()
             .map(|(position, n_steps, waits_for_reset, rng)| Point {
@@ -220,9 +220,14 @@ impl Point {
     }
 }
 
-/// Reads the reward off the frames, taking now long and now no time.
-pub struct Brightness {
-    pub n_calls: u64,
+/// Rewards that are read off the frames.
+pub fn brightness(schedule: RewardSchedule) -> ScoredReward {
+    ScoredReward { scorer: Box::new(Brightness { n_calls: 0 }), schedule }
+}
+
+/// Reads the reward off the frames; every seventh call takes longer.
+struct Brightness {
+    n_calls: u64,
 }
 
 impl FrameScorer for Brightness {

@@ -1,8 +1,8 @@
-use sayso_agents::{AgentError, FrameScorer, Result, ScoreUse, TrainConfig, train};
+use sayso_agents::{AgentError, FrameScorer, Result, RewardSchedule, ScoredReward, train};
 use sayso_sim::FrameBatch;
 
 use crate::learning::small_config;
-use crate::point_env::{Brightness, PointEnv};
+use crate::point_env::{PointEnv, brightness};
 
 /// Runs well for some calls, and then does something else.
 struct Failing {
@@ -23,16 +23,17 @@ impl FrameScorer for Failing {
 
 fn error_of(then: fn(&mut Vec<f32>) -> Result<()>) -> String {
     let scorer = Box::new(Failing { n_good: 40, then });
-    let outcome = train(&mut PointEnv::continuous(3), Some(scorer), &small_config(10_000), None, &mut ());
+    let reward = ScoredReward { scorer, schedule: RewardSchedule::HoldLast };
+    let outcome = train(&mut PointEnv::continuous(3), Some(reward), &small_config(10_000), None, &mut ());
     outcome.unwrap_err().to_string()
 }
 
 #[test]
-fn errors_of_the_judge_end_the_training() {
+fn errors_of_the_scorer_end_the_training() {
     let own = error_of(|_| {
-        Err(AgentError::Mismatch { what: "picture", expected: "a cat".to_owned(), got: "a dog".to_owned() })
+        Err(AgentError::Mismatch { what: "image", expected: "a cat".to_owned(), got: "a dog".to_owned() })
     });
-    assert_eq!(own, "picture: expected a cat, got a dog");
+    assert_eq!(own, "image: expected a cat, got a dog");
     let panicked = error_of(|_| panic!("out of opinions"));
     assert_eq!(panicked, "the frame scorer stopped: it panicked: out of opinions");
     let too_few = error_of(|rewards| {
@@ -48,10 +49,10 @@ fn errors_of_the_judge_end_the_training() {
 }
 
 #[test]
-fn at_the_end_of_an_episode_one_score_is_earned() {
-    let config = TrainConfig { score_use: ScoreUse::EpisodeEnd, ..small_config(960) };
-    let scorer = Box::new(Brightness { n_calls: 0 });
-    let report = train(&mut PointEnv::discrete(3), Some(scorer), &config, None, &mut ()).unwrap().last_report;
+fn at_the_end_of_an_episode_its_score_is_the_reward() {
+    let reward = brightness(RewardSchedule::EpisodeEnd);
+    let outcome = train(&mut PointEnv::discrete(3), Some(reward), &small_config(960), None, &mut ());
+    let report = outcome.unwrap().last_report;
     let mean_return = report.unwrap().mean_return.unwrap();
     assert!(0.0 < mean_return && mean_return <= 1.0, "an episode's return is its last score: {mean_return}");
 }

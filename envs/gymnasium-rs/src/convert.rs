@@ -46,7 +46,7 @@ impl Observation for Array3<u8> {
     }
 
     fn take(observations: &mut Observations) -> Self {
-        picture(std::mem::take(&mut observations.pixels))
+        image(std::mem::take(&mut observations.pixels))
     }
 }
 
@@ -99,7 +99,7 @@ impl Action for i32 {
 }
 
 /// The only one of some pictures, `[height, width, 3]`.
-pub(crate) fn picture(frames: Frames) -> Array3<u8> {
+pub(crate) fn image(frames: Frames) -> Array3<u8> {
     let shape = (frames.height(), frames.width(), Frames::N_CHANNELS);
     Array3::from_shape_vec(shape, frames.into_pixels()).expect("the frames of a batch of one are one picture")
 }

@@ -137,7 +137,7 @@ impl<Obs: Observation, A: Action> GymnasiumEnv<Obs, A> {
             return Err(EnvError::WrongOrder("render before reset: call reset first"));
         }
         let [height, width] = RENDER_SIZE;
-        Ok(convert::picture(env.render(env.task_spec().video_camera, height, width)?))
+        Ok(convert::image(env.render(env.task_spec().video_camera, height, width)?))
     }
 }
 

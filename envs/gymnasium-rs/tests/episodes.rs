@@ -8,10 +8,10 @@ use gymnasium_rs::envs::cartpole::CartPole;
 use gymnasium_rs::wrappers::timelimit::TimeLimitWrapper;
 use ndarray::{Array1, Array3};
 use sayso_envs::{
-    EnvConfig, JudgeConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _,
+    EnvConfig, ScoringConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _,
 };
 use sayso_gymnasium_rs::{Action, GymnasiumEnv, Observation};
-use sayso_rewards::{GoalBaselineConfig, JudgeDevice, LanguageReward, load_model};
+use sayso_rewards::{GoalBaselineConfig, ModelDevice, LanguageReward, load_model};
 
 /// An environment with episodes of four steps.
 fn config(id: &str) -> EnvConfig {
@@ -21,11 +21,11 @@ fn config(id: &str) -> EnvConfig {
 /// The reward of a sentence, by the bundled model.
 fn language() -> RewardSource {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/models/sayso-clip-64");
-    let model = load_model(&folder.to_string_lossy(), &[], &JudgeDevice::cpu()).expect("the bundled model");
+    let model = load_model(&folder.to_string_lossy(), &[], &ModelDevice::cpu()).expect("the bundled model");
     let goal = vec!["pole vertically upright on top of the cart".to_owned()];
     let judge =
         LanguageReward::new(Arc::new(model), &GoalBaselineConfig { goal, baseline: Vec::new(), alpha: 0.0 });
-    RewardSource::Language(Arc::new(judge.expect("words that it knows")), JudgeConfig::default())
+    RewardSource::Language(Arc::new(judge.expect("words that it knows")), ScoringConfig::default())
 }
 
 /// Lives an episode with a seed and the next one of its series, in the adapter and in the engine; returns the rewards.

@@ -51,9 +51,9 @@ fn spaces_are_those_of_the_task() {
 fn the_space_of_pixels_is_that_of_the_flattened_picture() {
     let config = EnvConfig { observation: ObservationMode::Pixels, pixel_size: [24, 32], ..cart_config() };
     let mut env = GymnasiumEnv::<Array3<u8>, i32>::from_config(&config, RewardSource::None).expect("an env");
-    let (picture, _) = env.reset_default();
-    assert_eq!(picture.dim(), (24, 32, 3));
-    let (low, high) = (Array1::zeros(picture.len()), Array1::from_elem(picture.len(), 255.0));
+    let (image, _) = env.reset_default();
+    assert_eq!(image.dim(), (24, 32, 3));
+    let (low, high) = (Array1::zeros(image.len()), Array1::from_elem(image.len(), 255.0));
     assert_eq!(env.observation_space(), Space::Box { low, high });
 }
 

@@ -5,8 +5,8 @@
 
 use sayso_sim::math::{Quat, Vec3};
 use sayso_sim::scene::{
-    BodyKind, BodySpec, CouplingSpec, JointKind, JointSpec, MaterialSpec, MotorSpec, PartSpec, PoseSpec,
-    SceneSpec, ShapeSpec,
+    BodySpec, CouplingSpec, JointKind, JointSpec, MaterialSpec, MotorSpec, PartSpec, PoseSpec, SceneSpec,
+    ShapeSpec,
 };
 use sayso_sim::{BodyIdx, JointIdx, SimWorld};
 
@@ -42,14 +42,8 @@ pub fn add_to(scene: &mut SceneSpec, base: Vec3) {
         MaterialSpec::plain("finger", [0.05, 0.05, 0.06]).with_roughness(0.7),
     ]);
     let pedestal = ShapeSpec::Cylinder { radius: 0.075, half_length: 0.03 };
-    scene.bodies.push(BodySpec {
-        name: "arm_base".to_owned(),
-        kind: BodyKind::Fixed,
-        pose: PoseSpec::new(base, Quat::IDENTITY),
-        parts: vec![PartSpec::new(pedestal, "arm_joint").at(PoseSpec::at(0.0, 0.0, 0.03))],
-        linear_damping: 0.0,
-        angular_damping: 0.0,
-    });
+    let pedestal = PartSpec::new(pedestal, "arm_joint").at(PoseSpec::at(0.0, 0.0, 0.03));
+    scene.bodies.push(BodySpec::fixed("arm_base", PoseSpec::new(base, Quat::IDENTITY), vec![pedestal]));
     let mut parent = "arm_base".to_owned();
     for joint_idx in 0..N_JOINTS {
         let is_bend = joint_idx % 2 == 1;
@@ -95,27 +89,14 @@ fn link(name: &str, joint_idx: usize) -> BodySpec {
             ]
         }
     };
-    BodySpec {
-        name: name.to_owned(),
-        kind: BodyKind::Dynamic,
-        pose: PoseSpec::default(),
-        parts,
-        linear_damping: 0.0,
-        angular_damping: 0.0,
-    }
+    BodySpec::dynamic(name, PoseSpec::default(), parts)
 }
 
 fn add_fingers(scene: &mut SceneSpec, hand: &str) {
     for (name, side) in [("finger_left", 1.0), ("finger_right", -1.0)] {
         let pad = ShapeSpec::Box { half_extents: [0.011, 0.007, 0.032] };
-        scene.bodies.push(BodySpec {
-            name: name.to_owned(),
-            kind: BodyKind::Dynamic,
-            pose: PoseSpec::default(),
-            parts: vec![PartSpec::new(pad, "finger").with_mass(0.05)],
-            linear_damping: 0.0,
-            angular_damping: 0.0,
-        });
+        let pad = PartSpec::new(pad, "finger").with_mass(0.05);
+        scene.bodies.push(BodySpec::dynamic(name, PoseSpec::default(), vec![pad]));
         scene.joints.push(JointSpec {
             name: format!("{name}_joint"),
             kind: JointKind::Slide { axis: [0.0, side, 0.0] },

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use rand::Rng as _;
 use sayso_sim::math::Vec3;
 use sayso_sim::scene::{
-    BodyKind, BodySpec, CameraSpec, JointKind, JointSpec, MaterialSpec, PartSpec, PhysicsSpec, PoseSpec,
-    SceneSpec, ShapeSpec, TextureSpec,
+    BodySpec, CameraSpec, JointKind, JointSpec, MaterialSpec, PartSpec, PhysicsSpec, PoseSpec, SceneSpec,
+    ShapeSpec, TextureSpec,
 };
 use sayso_sim::seed::Rng;
 use sayso_sim::{BodyIdx, CameraIdx, JointIdx, MaterialIdx, SimWorld};
@@ -21,7 +21,7 @@ use serde::Deserialize;
 use super::looks;
 use super::relations::Scale;
 use crate::Result;
-use crate::language::{Goal, Statement};
+use crate::language::{Caption, Goal};
 use crate::space::Space;
 use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskSpec};
 
@@ -48,7 +48,7 @@ const LEAN: Scale<7> = Scale {
         &["hanging below the cart at an angle", "fallen below the cart"],
         &["hanging straight down from the cart", "pointing down from the cart"],
     ],
-    marks: [0.0, 5.0, 14.0, 35.0, 80.0, 130.0, 180.0],
+    levels: [0.0, 5.0, 14.0, 35.0, 80.0, 130.0, 180.0],
 };
 
 /// Options of the task.
@@ -107,34 +107,26 @@ impl CartPole {
                 goal_prompt: GOAL_PROMPT.to_owned(),
                 baseline_prompt: BASELINE.to_owned(),
             }],
-            statements: statements(),
+            captions: captions(),
             landmark_names: ["cart", "pole tip"].map(str::to_owned).to_vec(),
             metric_names: ["pole_angle", "cart_position"].map(str::to_owned).to_vec(),
             pixel_camera: "side",
-            judge_cameras: vec!["close".to_owned()],
+            reward_cameras: vec!["close".to_owned()],
             video_camera: "side",
         };
         Self { spec, scene: Arc::new(scene()), variant: options.variant }
     }
 }
 
-fn statements() -> Vec<Statement> {
+fn captions() -> Vec<Caption> {
     let leans = LEAN.words.iter().map(|words| {
-        Statement::new(words.iter().flat_map(|word| [format!("pole {word}"), format!("the pole {word}")]))
+        Caption::new(words.iter().flat_map(|word| [format!("pole {word}"), format!("the pole {word}")]))
             .on_axis(0)
     });
-    std::iter::once(Statement::new([BASELINE, "a pole and a cart"])).chain(leans).collect()
+    std::iter::once(Caption::new([BASELINE, "a pole and a cart"])).chain(leans).collect()
 }
 
 fn scene() -> SceneSpec {
-    let body = |name: &str, kind: BodyKind, z: f32, parts: Vec<PartSpec>| BodySpec {
-        name: name.to_owned(),
-        kind,
-        pose: PoseSpec::at(0.0, 0.0, z),
-        parts,
-        linear_damping: 0.0,
-        angular_damping: 0.0,
-    };
     let unhit = |shape: ShapeSpec, material: &str| PartSpec::visual(shape, material);
     let slab = |x: f32, y: f32, z: f32| ShapeSpec::Box { half_extents: [x, y, z] };
     let rail = PoseSpec::along(Vec3::NEG_X, Vec3::X);
@@ -171,11 +163,10 @@ fn scene() -> SceneSpec {
             MaterialSpec::plain("axle", [0.55, 0.55, 0.75]).with_roughness(0.4),
         ],
         bodies: vec![
-            body("floor", BodyKind::Fixed, -1.3, vec![unhit(ShapeSpec::Plane, "floor")]),
-            body(
+            BodySpec::fixed("floor", PoseSpec::at(0.0, 0.0, -1.3), vec![unhit(ShapeSpec::Plane, "floor")]),
+            BodySpec::fixed(
                 "track",
-                BodyKind::Fixed,
-                0.0,
+                PoseSpec::default(),
                 vec![
                     unhit(ShapeSpec::Capsule { radius: 0.025, half_length: MAX_POSITION + 0.3 }, "rail")
                         .at(rail),
@@ -183,11 +174,14 @@ fn scene() -> SceneSpec {
                     unhit(slab(0.04, 0.12, 0.16), "rail").at(PoseSpec::at(MAX_POSITION + 0.35, 0.0, 0.0)),
                 ],
             ),
-            body("cart", BodyKind::Dynamic, 0.0, vec![unhit(slab(0.25, 0.14, 0.11), "cart").with_mass(1.0)]),
-            body(
+            BodySpec::dynamic(
+                "cart",
+                PoseSpec::default(),
+                vec![unhit(slab(0.25, 0.14, 0.11), "cart").with_mass(1.0)],
+            ),
+            BodySpec::dynamic(
                 "pole",
-                BodyKind::Dynamic,
-                0.0,
+                PoseSpec::default(),
                 vec![
                     pole.with_mass(0.1),
                     unhit(ShapeSpec::Sphere { radius: 0.055 }, "axle").at(PoseSpec::at(0.0, -0.05, 0.0)),
@@ -203,18 +197,9 @@ fn scene() -> SceneSpec {
             },
         ],
         cameras: vec![
-            CameraSpec {
-                name: "side".to_owned(),
-                mount: None,
-                pose: PoseSpec::looking_at(Vec3::new(0.0, -6.2, 0.7), Vec3::new(0.0, 0.0, 0.15)),
-                fov_y: 52.0_f32.to_radians(),
-            },
-            CameraSpec {
-                name: "close".to_owned(),
-                mount: Some("cart".to_owned()),
-                pose: PoseSpec::looking_at(Vec3::new(0.0, -3.0, 0.35), Vec3::new(0.0, 0.0, 0.05)),
-                fov_y: 46.0_f32.to_radians(),
-            },
+            CameraSpec::looking_at("side", Vec3::new(0.0, -6.2, 0.7), Vec3::new(0.0, 0.0, 0.15), 52.0),
+            CameraSpec::looking_at("close", Vec3::new(0.0, -3.0, 0.35), Vec3::new(0.0, 0.0, 0.05), 46.0)
+                .on_body("cart"),
         ],
         ..SceneSpec::default()
     }
@@ -310,7 +295,7 @@ impl TaskInstance for CartPoleInstance {
         out.is_terminal = self.variant == Variant::Classic && is_out;
     }
 
-    fn scatter(&mut self, world: &mut SimWorld, rng: &mut Rng) {
+    fn sample_pretraining_state(&mut self, world: &mut SimWorld, rng: &mut Rng) {
         world.reset();
         self.has_failed = false;
         // Small leans matter most: a balancing pole is judged within a few degrees.
@@ -318,21 +303,14 @@ impl TaskInstance for CartPoleInstance {
         let angle = widest * rng.random_range(-1.0..1.0_f32);
         world.set_joint_state(self.slide, rng.random_range(-MAX_POSITION..MAX_POSITION), 0.0);
         world.set_joint_state(self.hinge, angle, 0.0);
-        if rng.random_bool(0.5) {
-            looks::vary_light(world, rng);
-            for surface_idx in 0..self.surfaces.len() {
-                if rng.random_bool(0.3) {
-                    looks::vary_surface(world, self.surfaces[surface_idx], rng);
-                }
-            }
-        }
+        looks::vary_scene(world, &self.surfaces, 0.3, rng);
         for &camera in &self.cameras {
             looks::vary_camera(world, camera, rng, 0.06, 0.015);
         }
-        world.sync_drawing();
+        world.sync_render_scene();
     }
 
-    fn judge_statements(&self, world: &SimWorld, out: &mut [f32]) {
+    fn caption_truth(&self, world: &SimWorld, out: &mut [f32]) {
         out[0] = 1.0;
         out[1..].copy_from_slice(&LEAN.degrees(self.angle(world).abs().to_degrees()));
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rand::Rng as _;
 use sayso_sim::math::{Quat, Vec3};
 use sayso_sim::scene::{
-    BodyKind, BodySpec, CameraSpec, JointKind, JointSpec, MaterialSpec, MotorSpec, PartSpec, PhysicsSpec,
-    PoseSpec, SceneSpec, ShapeSpec, TextureSpec,
+    BodySpec, CameraSpec, JointKind, JointSpec, MaterialSpec, MotorSpec, PartSpec, PhysicsSpec, PoseSpec,
+    SceneSpec, ShapeSpec, TextureSpec,
 };
 use sayso_sim::seed::Rng;
 use sayso_sim::{BodyIdx, CameraIdx, JointIdx, MaterialIdx, SimWorld};
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::looks::{self, NAMED_COLOURS};
 use super::relations::{ROBOT_GAP, gap_quantity};
 use crate::Result;
-use crate::language::{Goal, Statement};
+use crate::language::{Caption, Goal};
 use crate::space::Space;
 use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskSpec};
 
@@ -69,14 +69,14 @@ impl GoTo {
             state_names,
             action_space: Space::uniform_box(2, -1.0, 1.0),
             goals: objects().map(|(colour, shape)| goal(colour, shape)).collect(),
-            statements: statements(),
+            captions: captions(),
             landmark_names: std::iter::once("robot")
                 .chain(objects().map(|(colour, _)| colour))
                 .map(str::to_owned)
                 .collect(),
             metric_names: objects().map(|(colour, shape)| format!("distance_{colour}_{shape}")).collect(),
             pixel_camera: "egocentric",
-            judge_cameras: vec!["overhead".to_owned()],
+            reward_cameras: vec!["overhead".to_owned()],
             video_camera: "corner",
         };
         Self { spec, scene: Arc::new(scene()) }
@@ -100,31 +100,23 @@ fn goal(colour: &str, shape: &str) -> Goal {
     }
 }
 
-fn statements() -> Vec<Statement> {
-    let mut statements = vec![Statement::new([BASELINE, "a robot in a furnished room"])];
+fn captions() -> Vec<Caption> {
+    let mut captions = vec![Caption::new([BASELINE, "a robot in a furnished room"])];
     for (object_idx, (colour, shape)) in objects().enumerate() {
-        statements.extend(ROBOT_GAP.words.iter().map(|words| {
+        captions.extend(ROBOT_GAP.words.iter().map(|words| {
             let phrasings = words.iter().flat_map(|word| {
                 [
                     format!("the robot {word} the {colour} {shape}"),
                     format!("a robot {word} a {colour} {shape}"),
                 ]
             });
-            Statement::new(phrasings).on_axis(object_idx)
+            Caption::new(phrasings).on_axis(object_idx)
         }));
     }
-    statements
+    captions
 }
 
 fn scene() -> SceneSpec {
-    let body = |name: &str, kind: BodyKind, position: [f32; 3], parts: Vec<PartSpec>| BodySpec {
-        name: name.to_owned(),
-        kind,
-        pose: PoseSpec { position, ..PoseSpec::default() },
-        parts,
-        linear_damping: 0.0,
-        angular_damping: 0.0,
-    };
     let slab = |x: f32, y: f32, z: f32| ShapeSpec::Box { half_extents: [x, y, z] };
     let mut scene = SceneSpec {
         physics: PhysicsSpec {
@@ -164,10 +156,9 @@ fn scene() -> SceneSpec {
         PartSpec::new(slab(half[0], half[1], half[2]), "wall").at(PoseSpec::at(x, y, half[2]))
     };
     let edge = ROOM + 0.05;
-    scene.bodies.push(body(
+    scene.bodies.push(BodySpec::fixed(
         "room",
-        BodyKind::Fixed,
-        [0.0; 3],
+        PoseSpec::default(),
         vec![
             PartSpec { friction: 1.0, ..PartSpec::new(ShapeSpec::Plane, "floor") },
             wall(edge, 0.0, [0.05, edge, 0.28]),
@@ -177,29 +168,26 @@ fn scene() -> SceneSpec {
             PartSpec::visual(slab(0.7, 0.5, 0.004), "rug").at(PoseSpec::at(0.1, -0.1, 0.004)),
         ],
     ));
-    scene.bodies.push(body(
+    scene.bodies.push(BodySpec::fixed(
         "sofa",
-        BodyKind::Fixed,
-        [-1.40, 0.0, 0.0],
+        PoseSpec::at(-1.40, 0.0, 0.0),
         vec![
             PartSpec::new(slab(0.28, 0.60, 0.16), "sofa").at(PoseSpec::at(0.0, 0.0, 0.16)),
             PartSpec::new(slab(0.08, 0.60, 0.32), "sofa").at(PoseSpec::at(-0.20, 0.0, 0.32)),
         ],
     ));
-    scene.bodies.push(body(
+    scene.bodies.push(BodySpec::fixed(
         "shelf",
-        BodyKind::Fixed,
-        [0.7, 1.52, 0.0],
+        PoseSpec::at(0.7, 1.52, 0.0),
         vec![PartSpec::new(slab(0.6, 0.16, 0.45), "wood").at(PoseSpec::at(0.0, 0.0, 0.45))],
     ));
     let leg = |x: f32, y: f32| {
         PartSpec::new(ShapeSpec::Cylinder { radius: 0.03, half_length: 0.17 }, "wood")
             .at(PoseSpec::at(x, y, 0.17))
     };
-    scene.bodies.push(body(
+    scene.bodies.push(BodySpec::fixed(
         "low_table",
-        BodyKind::Fixed,
-        [1.20, -1.25, 0.0],
+        PoseSpec::at(1.20, -1.25, 0.0),
         vec![
             PartSpec::new(slab(0.35, 0.28, 0.02), "wood").at(PoseSpec::at(0.0, 0.0, 0.36)),
             leg(0.29, 0.22),
@@ -220,34 +208,16 @@ fn scene() -> SceneSpec {
         scene.materials.push(MaterialSpec::plain(&material, rgb).with_roughness(0.5));
         let part = PartSpec::new(shape, &material).at(PoseSpec::at(0.0, 0.0, height));
         let x = object_idx as f32 - 1.5;
-        scene.bodies.push(body(
-            &format!("object{}", object_idx + 1),
-            BodyKind::Fixed,
-            [x, 0.9, 0.0],
-            vec![part],
-        ));
+        let name = format!("object{}", object_idx + 1);
+        scene.bodies.push(BodySpec::fixed(&name, PoseSpec::at(x, 0.9, 0.0), vec![part]));
     }
     add_robot(&mut scene);
     let high = Vec3::new(0.0, 0.0, 4.6);
     scene.cameras = vec![
-        CameraSpec {
-            name: "overhead".to_owned(),
-            mount: None,
-            pose: PoseSpec::looking_at(high, Vec3::ZERO),
-            fov_y: 42.0_f32.to_radians(),
-        },
-        CameraSpec {
-            name: "egocentric".to_owned(),
-            mount: Some("robot".to_owned()),
-            pose: PoseSpec::looking_at(Vec3::new(0.12, 0.0, 0.24), Vec3::new(1.12, 0.0, 0.14)),
-            fov_y: 75.0_f32.to_radians(),
-        },
-        CameraSpec {
-            name: "corner".to_owned(),
-            mount: None,
-            pose: PoseSpec::looking_at(Vec3::new(2.3, -2.6, 2.5), Vec3::new(-0.1, 0.1, 0.0)),
-            fov_y: 52.0_f32.to_radians(),
-        },
+        CameraSpec::looking_at("overhead", high, Vec3::ZERO, 42.0),
+        CameraSpec::looking_at("egocentric", Vec3::new(0.12, 0.0, 0.24), Vec3::new(1.12, 0.0, 0.14), 75.0)
+            .on_body("robot"),
+        CameraSpec::looking_at("corner", Vec3::new(2.3, -2.6, 2.5), Vec3::new(-0.1, 0.1, 0.0), 52.0),
     ];
     scene
 }
@@ -262,11 +232,10 @@ fn add_robot(scene: &mut SceneSpec) {
             0.04 - WHEEL_RADIUS + CASTER_CLEARANCE,
         ))
     };
-    scene.bodies.push(BodySpec {
-        name: "robot".to_owned(),
-        kind: BodyKind::Dynamic,
-        pose: PoseSpec::at(0.0, 0.0, WHEEL_RADIUS),
-        parts: vec![
+    scene.bodies.push(BodySpec::dynamic(
+        "robot",
+        PoseSpec::at(0.0, 0.0, WHEEL_RADIUS),
+        vec![
             PartSpec {
                 friction: 0.1,
                 ..PartSpec::new(ShapeSpec::Cylinder { radius: ROBOT_RADIUS, half_length: 0.05 }, "robot")
@@ -280,16 +249,13 @@ fn add_robot(scene: &mut SceneSpec) {
             slippery(0.14),
             slippery(-0.14),
         ],
-        linear_damping: 0.0,
-        angular_damping: 0.0,
-    });
+    ));
     for (name, side) in [("wheel_left", 1.0), ("wheel_right", -1.0)] {
         let upright = PoseSpec::new(Vec3::ZERO, Quat::from_rotation_x(FRAC_PI_2));
-        scene.bodies.push(BodySpec {
-            name: name.to_owned(),
-            kind: BodyKind::Dynamic,
-            pose: PoseSpec::at(0.0, side * HALF_TRACK, WHEEL_RADIUS),
-            parts: vec![
+        scene.bodies.push(BodySpec::dynamic(
+            name,
+            PoseSpec::at(0.0, side * HALF_TRACK, WHEEL_RADIUS),
+            vec![
                 // It rolls on a ball, which meets the floor in one point; it is seen as a disc.
                 PartSpec {
                     material: None,
@@ -300,9 +266,7 @@ fn add_robot(scene: &mut SceneSpec) {
                 PartSpec::visual(ShapeSpec::Cylinder { radius: WHEEL_RADIUS, half_length: 0.02 }, "robot")
                     .at(upright),
             ],
-            linear_damping: 0.0,
-            angular_damping: 0.0,
-        });
+        ));
         scene.joints.push(JointSpec {
             name: format!("{name}_joint"),
             kind: JointKind::Hinge { axis: [0.0, 1.0, 0.0] },
@@ -452,7 +416,7 @@ impl TaskInstance for GoToInstance {
         out.is_terminal = false;
     }
 
-    fn scatter(&mut self, world: &mut SimWorld, rng: &mut Rng) {
+    fn sample_pretraining_state(&mut self, world: &mut SimWorld, rng: &mut Rng) {
         world.reset();
         self.arrange(world, rng);
         if rng.random_bool(0.65) {
@@ -467,18 +431,11 @@ impl TaskInstance for GoToInstance {
         for (object_idx, &material) in self.object_materials.iter().enumerate() {
             looks::vary_named_colour(world, material, NAMED_COLOURS[object_idx].1, rng);
         }
-        if rng.random_bool(0.5) {
-            looks::vary_light(world, rng);
-            for surface_idx in 0..self.surfaces.len() {
-                if rng.random_bool(0.3) {
-                    looks::vary_surface(world, self.surfaces[surface_idx], rng);
-                }
-            }
-        }
+        looks::vary_scene(world, &self.surfaces, 0.3, rng);
         for &camera in &self.cameras {
             looks::vary_camera(world, camera, rng, 0.06, 0.015);
         }
-        world.sync_drawing();
+        world.sync_render_scene();
     }
 
     fn landmarks(&self, world: &SimWorld, out: &mut [Option<Vec3>]) {
@@ -488,7 +445,7 @@ impl TaskInstance for GoToInstance {
         }
     }
 
-    fn judge_statements(&self, world: &SimWorld, out: &mut [f32]) {
+    fn caption_truth(&self, world: &SimWorld, out: &mut [f32]) {
         out[0] = 1.0;
         for object_idx in 0..N_OBJECTS {
             let degrees = ROBOT_GAP.degrees(gap_quantity(self.gap(world, object_idx)));

@@ -17,6 +17,19 @@ pub const NAMED_COLOURS: [(&str, [f32; 3]); 6] = [
     ("white", [0.85, 0.85, 0.85]),
 ];
 
+/// In half of the cases varies the light, and then each of `surfaces` with the given probability.
+pub fn vary_scene(world: &mut SimWorld, surfaces: &[MaterialIdx], surface_probability: f64, rng: &mut Rng) {
+    if !rng.random_bool(0.5) {
+        return;
+    }
+    vary_light(world, rng);
+    for &surface in surfaces {
+        if rng.random_bool(surface_probability) {
+            vary_surface(world, surface, rng);
+        }
+    }
+}
+
 /// Turns the sun, and changes its strength and that of the ambient light and the sky.
 pub fn vary_light(world: &mut SimWorld, rng: &mut Rng) {
     let azimuth = rng.random_range(0.0..std::f32::consts::TAU);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use rand::Rng as _;
 use sayso_sim::math::{Quat, Vec3};
 use sayso_sim::scene::{
-    BodyKind, BodySpec, CameraSpec, MaterialSpec, PartSpec, PhysicsSpec, PoseSpec, SceneSpec, ShapeSpec,
-    TextureSpec,
+    BodySpec, CameraSpec, MaterialSpec, PartSpec, PhysicsSpec, PoseSpec, SceneSpec, ShapeSpec, TextureSpec,
 };
 use sayso_sim::seed::Rng;
 use sayso_sim::{BodyIdx, CameraIdx, MaterialIdx, SimWorld};
@@ -16,7 +15,7 @@ use super::arm::{self, Arm, N_JOINTS};
 use super::looks::{self, NAMED_COLOURS};
 use super::relations::{GRIPPER_GAP, gap_quantity};
 use crate::Result;
-use crate::language::{Goal, Statement};
+use crate::language::{Caption, Goal};
 use crate::space::Space;
 use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskSpec};
 
@@ -89,14 +88,14 @@ impl Reach {
             state_names,
             action_space: Space::uniform_box(n_actions, -1.0, 1.0),
             goals: NAMED_COLOURS[..N_BALLS].iter().map(|(colour, _)| goal(colour)).collect(),
-            statements: statements(),
+            captions: captions(),
             landmark_names: std::iter::once("gripper")
                 .chain(NAMED_COLOURS.map(|(colour, _)| colour))
                 .map(str::to_owned)
                 .collect(),
             metric_names: NAMED_COLOURS[..N_BALLS].iter().map(|(c, _)| format!("distance_{c}")).collect(),
             pixel_camera: "front",
-            judge_cameras: vec!["front".to_owned(), WRIST.to_owned()],
+            reward_cameras: vec!["front".to_owned(), WRIST.to_owned()],
             video_camera: "front",
         };
         Self { spec, scene: Arc::new(scene()), control: options.control }
@@ -117,8 +116,8 @@ fn goal(colour: &str) -> Goal {
     }
 }
 
-fn statements() -> Vec<Statement> {
-    let mut statements = vec![Statement::new([BASELINE, "a robot arm and three coloured balls"])];
+fn captions() -> Vec<Caption> {
+    let mut captions = vec![Caption::new([BASELINE, "a robot arm and three coloured balls"])];
     for (colour_idx, (colour, _)) in NAMED_COLOURS.iter().enumerate() {
         for (word_idx, words) in GRIPPER_GAP.words.iter().enumerate() {
             let phrasings = words.iter().flat_map(|word| {
@@ -129,10 +128,10 @@ fn statements() -> Vec<Statement> {
                 ]
             });
             let is_held_out = *colour == "purple" && word_idx == 0;
-            statements.push(Statement { is_held_out, ..Statement::new(phrasings).on_axis(colour_idx) });
+            captions.push(Caption { is_held_out, ..Caption::new(phrasings).on_axis(colour_idx) });
         }
     }
-    statements
+    captions
 }
 
 fn scene() -> SceneSpec {
@@ -164,21 +163,18 @@ fn scene() -> SceneSpec {
         ],
         ..SceneSpec::default()
     };
-    let fixed = |name: &str, position: [f32; 3], parts: Vec<PartSpec>| BodySpec {
-        name: name.to_owned(),
-        kind: BodyKind::Fixed,
-        pose: PoseSpec { position, ..PoseSpec::default() },
-        parts,
-        linear_damping: 0.0,
-        angular_damping: 0.0,
-    };
+    let at = PoseSpec::at;
     let slab = |x: f32, y: f32, z: f32| ShapeSpec::Box { half_extents: [x, y, z] };
-    scene.bodies.push(fixed("floor", [0.0, 0.0, -0.75], vec![PartSpec::visual(ShapeSpec::Plane, "floor")]));
+    scene.bodies.push(BodySpec::fixed(
+        "floor",
+        at(0.0, 0.0, -0.75),
+        vec![PartSpec::visual(ShapeSpec::Plane, "floor")],
+    ));
     let leg =
         |x: f32, y: f32| PartSpec::visual(slab(0.03, 0.03, 0.35), "table_leg").at(PoseSpec::at(x, y, -0.39));
-    scene.bodies.push(fixed(
+    scene.bodies.push(BodySpec::fixed(
         "table",
-        [-0.05, 0.0, -0.02],
+        at(-0.05, 0.0, -0.02),
         vec![
             PartSpec::new(slab(0.58, 0.62, 0.02), "table"),
             leg(-0.5, -0.55),
@@ -187,31 +183,26 @@ fn scene() -> SceneSpec {
             leg(0.5, 0.55),
         ],
     ));
-    scene.bodies.push(fixed("wall", [-1.6, 0.0, 0.6], vec![PartSpec::visual(slab(0.05, 4.0, 1.6), "wall")]));
+    scene.bodies.push(BodySpec::fixed(
+        "wall",
+        at(-1.6, 0.0, 0.6),
+        vec![PartSpec::visual(slab(0.05, 4.0, 1.6), "wall")],
+    ));
     for (ball, (colour, rgb)) in NAMED_COLOURS[..N_BALLS].iter().enumerate() {
         scene.materials.push(MaterialSpec::plain(&format!("ball_{colour}"), *rgb).with_roughness(0.35));
         let sphere = PartSpec::new(ShapeSpec::Sphere { radius: BALL_RADIUS }, &format!("ball_{colour}"));
-        scene.bodies.push(fixed(
-            &format!("ball{}", ball + 1),
-            [0.1, 0.2 * (ball as f32 - 1.0), BALL_RADIUS],
-            vec![sphere],
-        ));
+        let pose = at(0.1, 0.2 * (ball as f32 - 1.0), BALL_RADIUS);
+        scene.bodies.push(BodySpec::fixed(&format!("ball{}", ball + 1), pose, vec![sphere]));
     }
     arm::add_to(&mut scene, Vec3::new(-0.42, 0.0, 0.0));
-    let camera = |name: &str, eye: [f32; 3], target: [f32; 3], fov_degrees: f32| CameraSpec {
-        name: name.to_owned(),
-        mount: None,
-        pose: PoseSpec::looking_at(Vec3::from_array(eye), Vec3::from_array(target)),
-        fov_y: fov_degrees.to_radians(),
+    let camera = |name: &str, eye: [f32; 3], target: [f32; 3], fov_degrees: f32| {
+        CameraSpec::looking_at(name, Vec3::from_array(eye), Vec3::from_array(target), fov_degrees)
     };
     scene.cameras = vec![
         camera("front", [0.92, 0.0, 0.62], [0.04, 0.0, 0.13], 43.0),
         camera("side", [0.08, -0.98, 0.50], [0.04, 0.0, 0.15], 43.0),
         camera("top", [0.06, 0.0, 1.25], [0.05, 0.0, 0.0], 42.0),
-        CameraSpec {
-            mount: Some(arm::HAND.to_owned()),
-            ..camera(WRIST, [0.15, 0.0, 0.01], [0.03, 0.0, 0.16], 76.0)
-        },
+        camera(WRIST, [0.15, 0.0, 0.01], [0.03, 0.0, 0.16], 76.0).on_body(arm::HAND),
     ];
     scene
 }
@@ -285,7 +276,7 @@ impl ReachInstance {
     }
 
     /// A place for the tip, half of the time around a ball, elsewhere in the workspace otherwise.
-    fn scatter_tip(&self, world: &SimWorld, rng: &mut Rng) -> Vec3 {
+    fn sample_tip(&self, world: &SimWorld, rng: &mut Rng) -> Vec3 {
         let anywhere = Vec3::from_array(WORKSPACE.map(|[low, high]| rng.random_range(low..high)));
         if rng.random_bool(0.3) {
             return anywhere;
@@ -354,7 +345,7 @@ impl TaskInstance for ReachInstance {
         out.is_terminal = false;
     }
 
-    fn scatter(&mut self, world: &mut SimWorld, rng: &mut Rng) {
+    fn sample_pretraining_state(&mut self, world: &mut SimWorld, rng: &mut Rng) {
         world.reset();
         self.reset(world, rng);
         if rng.random_bool(0.25) {
@@ -366,24 +357,17 @@ impl TaskInstance for ReachInstance {
             let (_, colour) = NAMED_COLOURS[self.ball_colours[ball]];
             looks::vary_named_colour(world, self.ball_materials[ball], colour, rng);
         }
-        let tip = self.scatter_tip(world, rng);
+        let tip = self.sample_tip(world, rng);
         self.arm.place_tip(world, tip, rng.random_range(0.0..arm::FINGER_STROKE));
-        if rng.random_bool(0.5) {
-            looks::vary_light(world, rng);
-            for surface_idx in 0..self.surfaces.len() {
-                if rng.random_bool(0.4) {
-                    looks::vary_surface(world, self.surfaces[surface_idx], rng);
-                }
-            }
-        }
+        looks::vary_scene(world, &self.surfaces, 0.4, rng);
         for &camera in &self.cameras {
             let shift = if camera == self.wrist { 0.004 } else { 0.03 };
             looks::vary_camera(world, camera, rng, shift, 0.02);
         }
-        world.sync_drawing();
+        world.sync_render_scene();
     }
 
-    fn judge_statements(&self, world: &SimWorld, out: &mut [f32]) {
+    fn caption_truth(&self, world: &SimWorld, out: &mut [f32]) {
         out.fill(0.0);
         out[0] = 1.0;
         for ball in 0..N_BALLS {

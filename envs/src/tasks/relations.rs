@@ -1,24 +1,24 @@
 //! Words for how far apart or how tilted things are, with degrees of truth that change smoothly with the quantity.
 
-/// Words along one axis. Between two neighbouring marks the truth of one word falls from 1 to 0 while that of the next
-/// rises, so that the degrees of all words sum to 1 and the order of the quantity can be read off them.
+/// Words along one axis. Between two neighbouring levels the truth of one word falls from 1 to 0 while that of the next
+/// rises, so the degrees of truth of all words sum to 1 and preserve the order of the quantity.
 pub struct Scale<const N: usize> {
     /// The words, from the smallest quantity to the largest.
     pub words: [&'static [&'static str]; N],
-    /// Where each word is wholly true, ascending.
-    pub marks: [f32; N],
+    /// The quantity at which each word is entirely true, ascending.
+    pub levels: [f32; N],
 }
 
 impl<const N: usize> Scale<N> {
     /// Degree of truth of each word at a quantity.
     pub fn degrees(&self, quantity: f32) -> [f32; N] {
         let mut degrees = [0.0; N];
-        let above = self.marks.partition_point(|&mark| mark <= quantity);
+        let above = self.levels.partition_point(|&level| level <= quantity);
         if above == 0 || above == N {
             degrees[above.min(N - 1)] = 1.0;
             return degrees;
         }
-        let (low, high) = (self.marks[above - 1], self.marks[above]);
+        let (low, high) = (self.levels[above - 1], self.levels[above]);
         let weight = (quantity - low) / (high - low);
         (degrees[above - 1], degrees[above]) = (1.0 - weight, weight);
         degrees
@@ -34,7 +34,7 @@ pub const GRIPPER_GAP: Scale<5> = Scale {
         &["away from", "some way from"],
         &["far from", "far away from"],
     ],
-    marks: [-4.0, -3.1, -2.3, -1.55, -0.9],
+    levels: [-4.0, -3.1, -2.3, -1.55, -0.9],
 };
 
 /// Words for the gap between a mobile robot and a thing in a room, over the gap's logarithm.
@@ -46,7 +46,7 @@ pub const ROBOT_GAP: Scale<5> = Scale {
         &["away from", "some way from"],
         &["far from", "far away from"],
     ],
-    marks: [-3.0, -1.6, -0.7, 0.1, 0.8],
+    levels: [-3.0, -1.6, -0.7, 0.1, 0.8],
 };
 
 /// The logarithm of a gap in metres, blunted below 1 cm.

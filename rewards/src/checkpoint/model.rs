@@ -14,7 +14,7 @@ use crate::preprocess::{Fit, Preprocess, stack};
 use crate::tokens::{Ending, PromptTokenizer};
 use crate::towers::params::StrictTensors;
 use crate::towers::{Clip, ClipConfig, Siglip, SiglipConfig, unit_rows};
-use crate::{Embeddings, FrameReader, ImageTextModel, JudgeDevice, Result, RewardError};
+use crate::{Embeddings, FrameReader, ImageTextModel, ModelDevice, Result, RewardError};
 
 /// A CLIP or SigLIP checkpoint with its tokenizer and its preprocessing.
 #[derive(Clone, Debug)]
@@ -42,39 +42,43 @@ impl CheckpointModel {
     ///
     /// # Errors
     /// Names the file, and the tensor or key, that is missing, left over, damaged, or does not fit the others.
-    pub fn load(files: &ModelFiles, judge: &JudgeDevice) -> Result<Self> {
+    pub fn load(files: &ModelFiles, model_device: &ModelDevice) -> Result<Self> {
         let config: Option<Value> = files.json("config.json")?;
         let model_type = config.as_ref().and_then(|c| c.get("model_type")).and_then(Value::as_str);
         match (&config, model_type) {
-            (Some(config), Some("clip")) => Self::load_clip(files, config, judge),
-            (Some(config), Some("siglip")) => Self::load_siglip(files, config, judge),
+            (Some(config), Some("clip")) => Self::load_clip(files, config, model_device),
+            (Some(config), Some("siglip")) => Self::load_siglip(files, config, model_device),
             (Some(_), Some(other)) => {
                 Err(files
                     .error("config.json", format!("model_type = '{other}'; expected 'clip' or 'siglip'")))
             }
             _ => match files.json::<OpenClipConfig>("open_clip_config.json")? {
-                Some(config) => Self::load_open_clip(files, &config, judge),
+                Some(config) => Self::load_open_clip(files, &config, model_device),
                 None if config.is_some() => Err(files.error("config.json", "model_type is missing")),
                 None => Err(files.error("config.json", "no such file, nor open_clip_config.json")),
             },
         }
     }
 
-    fn load_clip(files: &ModelFiles, config: &Value, judge: &JudgeDevice) -> Result<Self> {
+    fn load_clip(files: &ModelFiles, config: &Value, model_device: &ModelDevice) -> Result<Self> {
         let config: ClipConfig =
             serde_json::from_value(config.clone()).map_err(|error| files.error("config.json", error))?;
         let preprocess = hugging_face_preprocess(files, config.vision_config.image_size)?;
-        Self::from_clip(files, &config, preprocess, weights::load(files, &HUGGING_FACE)?, judge)
+        Self::from_clip(files, &config, preprocess, weights::load(files, &HUGGING_FACE)?, model_device)
     }
 
-    fn load_open_clip(files: &ModelFiles, config: &OpenClipConfig, judge: &JudgeDevice) -> Result<Self> {
+    fn load_open_clip(
+        files: &ModelFiles,
+        config: &OpenClipConfig,
+        model_device: &ModelDevice,
+    ) -> Result<Self> {
         let clip_config = config.clip_config();
         let image_size = clip_config.vision_config.image_size;
         let preprocess = Preprocess::from_open_clip(&config.preprocess_cfg, image_size)
             .map_err(|reason| files.error("open_clip_config.json", reason))?;
         let (file, tensors) = weights::load(files, &OPEN_CLIP)?;
         let tensors = to_hugging_face(tensors).map_err(|error| files.error(&file, error))?;
-        Self::from_clip(files, &clip_config, preprocess, (file, tensors), judge)
+        Self::from_clip(files, &clip_config, preprocess, (file, tensors), model_device)
     }
 
     fn from_clip(
@@ -82,30 +86,36 @@ impl CheckpointModel {
         config: &ClipConfig,
         preprocess: Preprocess,
         (file, tensors): (String, Tensors),
-        judge: &JudgeDevice,
+        model_device: &ModelDevice,
     ) -> Result<Self> {
         let text = &config.text_config;
-        let ending = if text.eos_token_id == 2 { Ending::Highest } else { Ending::Mark(text.eos_token_id) };
+        let ending = if text.eos_token_id == 2 { Ending::Highest } else { Ending::Token(text.eos_token_id) };
         Ok(Self {
-            towers: Towers::Clip(Box::new(strict(files, &file, tensors, judge, |vb| Clip::new(config, vb))?)),
+            towers: Towers::Clip(Box::new(strict(files, &file, tensors, model_device, |vb| {
+                Clip::new(config, vb)
+            })?)),
             tokenizer: PromptTokenizer::load(files, text.vocab_size, text.max_position_embeddings, ending)?,
-            reader: FrameReader::new(preprocess.spec.clone(), config.vision_config.patch_size, judge.clone()),
+            reader: FrameReader::new(
+                preprocess.spec.clone(),
+                config.vision_config.patch_size,
+                model_device.clone(),
+            ),
             preprocess,
             embed_dim: config.projection_dim,
         })
     }
 
-    fn load_siglip(files: &ModelFiles, config: &Value, judge: &JudgeDevice) -> Result<Self> {
+    fn load_siglip(files: &ModelFiles, config: &Value, model_device: &ModelDevice) -> Result<Self> {
         let config = SiglipConfig::from_json(config).map_err(|reason| files.error("config.json", reason))?;
         let preprocess = hugging_face_preprocess(files, config.vision.image_size)?;
         let (file, tensors) = weights::load(files, &HUGGING_FACE)?;
-        let siglip = strict(files, &file, tensors, judge, |vb| Siglip::new(&config, vb))?;
+        let siglip = strict(files, &file, tensors, model_device, |vb| Siglip::new(&config, vb))?;
         let text = &config.text;
         let ending = Ending::Padding(config.pad_token_id);
         Ok(Self {
             towers: Towers::Siglip(Box::new(siglip)),
             tokenizer: PromptTokenizer::load(files, text.vocab_size, text.max_position_embeddings, ending)?,
-            reader: FrameReader::new(preprocess.spec.clone(), config.vision.patch_size, judge.clone()),
+            reader: FrameReader::new(preprocess.spec.clone(), config.vision.patch_size, model_device.clone()),
             preprocess,
             embed_dim: config.projection_size,
         })
@@ -131,14 +141,14 @@ impl CheckpointModel {
     fn embed_tokens(&self, sequences: &[Vec<u32>]) -> Result<Tensor> {
         match &self.towers {
             Towers::Clip(clip) => {
-                clip.embed_texts(&clip.token_batch(sequences, self.reader.judge().device())?)
+                clip.embed_texts(&clip.token_batch(sequences, self.reader.model_device().device())?)
             }
             Towers::Siglip(siglip) => {
                 let ids = sequences.concat();
                 siglip.embed_texts(&Tensor::from_vec(
                     ids,
                     (sequences.len(), ()),
-                    self.reader.judge().device(),
+                    self.reader.model_device().device(),
                 )?)
             }
         }
@@ -175,9 +185,8 @@ impl ImageTextModel for CheckpointModel {
         Ok(Embeddings::from_values(self.embed_dim, values))
     }
 
-    fn prepare(&self, pictures: &[RgbImage], fit: Fit) -> Frames {
-        let fitted: Vec<RgbImage> =
-            pictures.iter().map(|picture| self.preprocess.fit(picture, fit)).collect();
+    fn prepare(&self, images: &[RgbImage], fit: Fit) -> Frames {
+        let fitted: Vec<RgbImage> = images.iter().map(|image| self.preprocess.fit(image, fit)).collect();
         stack(&fitted, &self.preprocess.spec).unwrap_or_default()
     }
 }
@@ -192,11 +201,15 @@ fn strict<T>(
     files: &ModelFiles,
     file: &str,
     tensors: Tensors,
-    judge: &JudgeDevice,
+    model_device: &ModelDevice,
     build: impl FnOnce(VarBuilder) -> Result<T>,
 ) -> Result<T> {
     let tensors = StrictTensors::new(tensors);
-    let vb = VarBuilder::from_backend(Box::new(tensors.clone()), judge.dtype(), judge.device().clone());
+    let vb = VarBuilder::from_backend(
+        Box::new(tensors.clone()),
+        model_device.dtype(),
+        model_device.device().clone(),
+    );
     let towers = build(vb).map_err(|error| match error {
         RewardError::Tensor(error) => files.error(file, error),
         RewardError::OutOfRange { .. } => files.error("config.json", error),

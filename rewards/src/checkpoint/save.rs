@@ -10,8 +10,8 @@ use safetensors::tensor::serialize;
 
 use crate::preprocess::Preprocess;
 use crate::towers::ClipConfig;
-use crate::whole_file::write_whole;
 use crate::{Result, RewardError};
+use sayso_sim::atomic_write;
 
 /// Writes `config.json`, `preprocessor_config.json`, `tokenizer.json` and `model.safetensors` into `folder`, which is made if it
 /// is absent; the weights come last, as by [`save_weights`]. `tokenizer` is the content of a `tokenizer.json`.
@@ -35,7 +35,7 @@ pub fn save_clip(
     ];
     for (name, text) in texts {
         let path = folder.join(name);
-        write_whole(&path, text.as_bytes()).map_err(|error| failed(&path, &error))?;
+        atomic_write(&path, text.as_bytes()).map_err(|error| failed(&path, &error))?;
     }
     save_weights(vars, &folder.join("model.safetensors"))
 }
@@ -59,7 +59,7 @@ pub fn save_weights(vars: &VarMap, path: &Path) -> Result<()> {
     // `transformers` refuses a file that does not say this.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = serialize(tensors, Some(metadata)).map_err(|error| failed(path, &error))?;
-    write_whole(path, &bytes).map_err(|error| failed(path, &error))
+    atomic_write(path, &bytes).map_err(|error| failed(path, &error))
 }
 
 fn failed(path: &Path, reason: &dyn std::fmt::Display) -> RewardError {

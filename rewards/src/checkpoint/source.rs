@@ -2,26 +2,28 @@
 
 use std::path::Path;
 
+use sayso_sim::names;
+
 use super::model::CheckpointModel;
 use crate::files::ModelFiles;
-use crate::{JudgeDevice, Result, RewardError};
+use crate::{ModelDevice, Result, RewardError};
 
 /// Loads the model that `name` stands for: `bundled` (the first of `bundled`), the name of one of `bundled`, a folder, or a
 /// repository of the Hugging Face hub, `owner/name`. A folder that exists goes before the hub.
 ///
 /// # Errors
 /// If the name leads nowhere, which says where it was looked for and what is near it, or the checkpoint is not whole.
-pub fn load_model(name: &str, bundled: &[ModelFiles], judge: &JudgeDevice) -> Result<CheckpointModel> {
+pub fn load_model(name: &str, bundled: &[ModelFiles], model_device: &ModelDevice) -> Result<CheckpointModel> {
     let by_name = bundled.iter().find(|files| files.name() == name);
     let first = if name == "bundled" { bundled.first() } else { None };
     if let Some(files) = by_name.or(first) {
-        return CheckpointModel::load(files, judge);
+        return CheckpointModel::load(files, model_device);
     }
     if Path::new(name).is_dir() {
-        return CheckpointModel::load(&ModelFiles::folder(name), judge);
+        return CheckpointModel::load(&ModelFiles::folder(name), model_device);
     }
     if is_hub_name(name) {
-        return CheckpointModel::load(&ModelFiles::hub(name)?, judge);
+        return CheckpointModel::load(&ModelFiles::hub(name)?, model_device);
     }
     Err(RewardError::UnknownModel { name: name.into(), reason: advice(name, bundled) })
 }
@@ -37,13 +39,8 @@ fn is_hub_name(name: &str) -> bool {
 
 fn advice(name: &str, bundled: &[ModelFiles]) -> String {
     let known: Vec<&str> = std::iter::once("bundled").chain(bundled.iter().map(ModelFiles::name)).collect();
-    let nearest = known
-        .iter()
-        .map(|known| (strsim::jaro_winkler(&name.to_lowercase(), known), known))
-        .filter(|(score, _)| *score > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((_, known)) => format!("did you mean '{known}'?"),
+    match names::nearest(name, known.iter().copied()) {
+        Some(known) => format!("did you mean '{known}'?"),
         None => format!(
             "there is no such folder; expected {}, a folder with a checkpoint, or 'owner/name' of the Hugging Face hub",
             known.iter().map(|known| format!("'{known}'")).collect::<Vec<_>>().join(", ")
@@ -57,7 +54,7 @@ mod tests {
 
     fn message(name: &str) -> String {
         let bundled = [ModelFiles::embedded("tiny-clip", &[])];
-        load_model(name, &bundled, &JudgeDevice::cpu()).err().map(|e| e.to_string()).unwrap_or_default()
+        load_model(name, &bundled, &ModelDevice::cpu()).err().map(|e| e.to_string()).unwrap_or_default()
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::math::{dot, exp, max_of, sum_of};
-use super::tiles::{Panels, TILE_WIDTH, multiply, multiply_transposed};
+use super::matmul::{Matrix, PANEL_COLUMNS, Panels, multiply};
 
 /// Shape of one self-attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Heads {
 
     /// Row length of the score matrix in scratch memory.
     fn padded_tokens(&self) -> usize {
-        self.n_tokens.next_multiple_of(TILE_WIDTH)
+        self.n_tokens.next_multiple_of(PANEL_COLUMNS)
     }
 
     /// Offset and stride of the rows of query, key or value (`part` 0, 1, 2) of a head inside one sequence of `qkv`.
@@ -53,6 +53,13 @@ struct Strided {
     stride: usize,
 }
 
+impl Strided {
+    /// The head's rows in `values`.
+    fn of<'a>(&self, values: &'a [f32], heads: &Heads) -> Matrix<'a> {
+        Matrix::strided(&values[self.start..], heads.n_tokens, heads.head_dim(), self.stride)
+    }
+}
+
 /// Memory that one worker keeps from sequence to sequence.
 struct Scratch {
     keys_t: Panels,
@@ -65,8 +72,8 @@ impl Scratch {
     fn new(heads: &Heads) -> Self {
         let len = heads.n_tokens * heads.padded_tokens();
         Self {
-            keys_t: Panels::new(),
-            panels: Panels::new(),
+            keys_t: Panels::default(),
+            panels: Panels::default(),
             probs: vec![0.0; len],
             grad_probs: vec![0.0; len],
         }
@@ -76,8 +83,8 @@ impl Scratch {
     fn attend(&mut self, heads: &Heads, qkv: &[f32], head_idx: usize) {
         let (n, padded) = (heads.n_tokens, heads.padded_tokens());
         let (query, key) = (heads.part(0, head_idx), heads.part(1, head_idx));
-        self.keys_t.pack_transposed(&qkv[key.start..], key.stride, n, heads.head_dim(), heads.scale());
-        multiply(&qkv[query.start..], query.stride, n, &self.keys_t, &mut self.probs, padded, padded);
+        self.keys_t.pack(key.of(qkv, heads).transposed(), heads.scale(), None);
+        multiply(query.of(qkv, heads), &self.keys_t, &mut self.probs, padded, padded);
         for (i, row) in self.probs.chunks_exact_mut(padded).enumerate() {
             let n_seen = if heads.causal { i + 1 } else { n };
             let (seen, unseen) = row.split_at_mut(n_seen);
@@ -97,9 +104,9 @@ pub(super) fn forward(heads: &Heads, qkv: &[f32], out: &mut [f32]) {
                 scratch.attend(heads, qkv, head_idx);
                 let (value, result) = (heads.part(2, head_idx), heads.result(head_idx));
                 let (n, padded, head_dim) = (heads.n_tokens, heads.padded_tokens(), heads.head_dim());
-                scratch.panels.pack(&qkv[value.start..], value.stride, n, head_dim);
-                let out = &mut out[result.start..];
-                multiply(&scratch.probs, padded, n, &scratch.panels, out, result.stride, head_dim);
+                scratch.panels.pack(value.of(qkv, heads), 1.0, None);
+                let probs = Matrix::strided(&scratch.probs, n, n, padded);
+                multiply(probs, &scratch.panels, &mut out[result.start..], result.stride, head_dim);
             }
         },
     );
@@ -130,17 +137,18 @@ fn backward_head(
     let (n, padded, head_dim) = (heads.n_tokens, heads.padded_tokens(), heads.head_dim());
     let [query, key, value] = [0, 1, 2].map(|part| heads.part(part, head_idx));
     let result = heads.result(head_idx);
-    let grad = &grad[result.start..];
+    let grad = result.of(grad, heads);
     scratch.attend(heads, qkv, head_idx);
     let Scratch { keys_t, panels, probs, grad_probs } = scratch;
+    let square = |values| Matrix::strided(values, n, n, padded);
 
     // value: probsᵀ · grad.
-    panels.pack(grad, result.stride, n, head_dim);
-    multiply_transposed(probs, padded, n, panels, &mut grad_qkv[value.start..], value.stride, head_dim);
+    panels.pack(grad, 1.0, None);
+    multiply(square(probs).transposed(), panels, &mut grad_qkv[value.start..], value.stride, head_dim);
 
     // probabilities: grad · valueᵀ, then through the softmax to the scores.
-    keys_t.pack_transposed(&qkv[value.start..], value.stride, n, head_dim, 1.0);
-    multiply(grad, result.stride, n, keys_t, grad_probs, padded, padded);
+    keys_t.pack(value.of(qkv, heads).transposed(), 1.0, None);
+    multiply(grad, keys_t, grad_probs, padded, padded);
     for (grad_row, row) in grad_probs.chunks_exact_mut(padded).zip(probs.chunks_exact(padded)) {
         let mean = dot(grad_row, row);
         for (g, &p) in grad_row.iter_mut().zip(row) {
@@ -149,10 +157,10 @@ fn backward_head(
     }
 
     // query: scores · key; key: scoresᵀ · query.
-    panels.pack(&qkv[key.start..], key.stride, n, head_dim);
-    multiply(grad_probs, padded, n, panels, &mut grad_qkv[query.start..], query.stride, head_dim);
-    panels.pack(&qkv[query.start..], query.stride, n, head_dim);
-    multiply_transposed(grad_probs, padded, n, panels, &mut grad_qkv[key.start..], key.stride, head_dim);
+    panels.pack(key.of(qkv, heads), 1.0, None);
+    multiply(square(grad_probs), panels, &mut grad_qkv[query.start..], query.stride, head_dim);
+    panels.pack(query.of(qkv, heads), 1.0, None);
+    multiply(square(grad_probs).transposed(), panels, &mut grad_qkv[key.start..], key.stride, head_dim);
 }
 
 /// Softmax of a row in place.

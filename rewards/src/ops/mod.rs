@@ -10,9 +10,9 @@ mod first_token;
 mod layer;
 mod linear;
 pub mod math;
+mod matmul;
 mod norm;
 mod patches;
-mod tiles;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
 
@@ -20,6 +20,7 @@ pub use activation::Activation;
 pub use first_token::encoder_layer_first_token;
 pub use layer::{LayerSpec, encoder_layer, pack_layer};
 pub use linear::linear;
+pub use matmul::{Matrix, matmul};
 pub use norm::layer_norm;
 pub use patches::patchify;
 
@@ -29,8 +30,11 @@ fn rows_per_task(width: usize) -> usize {
     (32_768 / width.max(1)).max(1)
 }
 
-/// The values of a contiguous f32 tensor.
-fn f32_values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+/// The values of a contiguous f32 tensor on the CPU.
+///
+/// # Errors
+/// If the tensor has another type, is on another device or is not contiguous.
+pub fn f32_values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
         (CpuStorage::F32(_), None) => candle_core::bail!("a contiguous tensor is needed, got {layout:?}"),
@@ -39,7 +43,10 @@ fn f32_values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]>
 }
 
 /// Calls `f` with the values of a contiguous f32 tensor on the CPU, without copying them.
-fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+///
+/// # Errors
+/// As [`f32_values`], and those of `f`.
+pub fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cpu(storage) => f(f32_values(storage, layout)?),

@@ -12,9 +12,9 @@ impl SimWorld {
     /// # Errors
     /// If rapier's state cannot be written.
     pub fn snapshot(&self) -> Result<Vec<u8>> {
-        let light = self.drawing.light;
+        let light = self.render_scene.light;
         let cameras: Vec<_> = self.cameras.iter().map(|c| c.spec.clone()).collect();
-        postcard::to_stdvec(&(&self.physics, &self.drawing.materials, light, cameras))
+        postcard::to_stdvec(&(&self.physics, &self.render_scene.materials, light, cameras))
             .map_err(|e| SimError::Snapshot(e.to_string()))
     }
 
@@ -27,17 +27,17 @@ impl SimWorld {
             postcard::from_bytes(snapshot).map_err(|e| SimError::Snapshot(e.to_string()))?;
         let is_same_scene = self.bodies.iter().all(|&handle| physics.bodies.contains(handle))
             && physics.bodies.len() == self.bodies.len()
-            && materials.len() == self.drawing.materials.len()
+            && materials.len() == self.render_scene.materials.len()
             && cameras.len() == self.cameras.len();
         if !is_same_scene {
             return Err(SimError::Snapshot("it was taken of another scene".to_owned()));
         }
-        (self.physics, self.drawing.materials, self.drawing.light) = (physics, materials, light);
+        (self.physics, self.render_scene.materials, self.render_scene.light) = (physics, materials, light);
         for (camera, spec) in self.cameras.iter_mut().zip(cameras) {
             camera.spec = spec;
         }
         self.clear_fault();
-        self.sync_drawing();
+        self.sync_render_scene();
         Ok(())
     }
 

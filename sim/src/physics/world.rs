@@ -7,10 +7,10 @@ use rapier3d::dynamics::RigidBodyHandle;
 use rapier3d::pipeline::PhysicsWorld;
 
 use super::build::{self, JointLink};
-use super::drawing::{DrawnPart, MountedCamera};
+use super::render_scene::{MountedCamera, RenderedPart};
 use crate::index::{BodyIdx, CameraIdx, JointIdx, MaterialIdx};
 use crate::math::{Pose, Vec3};
-use crate::render::{Drawing, Light, Material};
+use crate::render::{Light, Material, RenderScene};
 use crate::scene::SceneSpec;
 use crate::{Result, SimError};
 
@@ -21,8 +21,8 @@ pub struct SimWorld {
     pub(super) physics: PhysicsWorld,
     pub(super) bodies: Vec<RigidBodyHandle>,
     pub(super) joints: Vec<JointLink>,
-    pub(super) drawing: Drawing,
-    pub(super) parts: Vec<DrawnPart>,
+    pub(super) render_scene: RenderScene,
+    pub(super) parts: Vec<RenderedPart>,
     pub(super) cameras: Vec<MountedCamera>,
     is_faulty: bool,
 }
@@ -36,10 +36,11 @@ impl SimWorld {
     pub fn new(spec: Arc<SceneSpec>) -> Result<Self> {
         spec.check()?;
         let (physics, bodies, joints) = build::physics(&spec)?;
-        let (drawing, parts, cameras) = super::drawing::build(&spec)?;
-        let mut world = Self { spec, physics, bodies, joints, drawing, parts, cameras, is_faulty: false };
-        world.sync_drawing();
-        world.drawing.check()?;
+        let (render_scene, parts, cameras) = super::render_scene::build(&spec)?;
+        let mut world =
+            Self { spec, physics, bodies, joints, render_scene, parts, cameras, is_faulty: false };
+        world.sync_render_scene();
+        world.render_scene.check()?;
         Ok(world)
     }
 
@@ -52,9 +53,9 @@ impl SimWorld {
         if let Ok((physics, bodies, joints)) = build::physics(&self.spec) {
             (self.physics, self.bodies, self.joints) = (physics, bodies, joints);
         }
-        super::drawing::reset_looks(&self.spec, &mut self.drawing, &mut self.cameras);
+        super::render_scene::reset_looks(&self.spec, &mut self.render_scene, &mut self.cameras);
         self.is_faulty = false;
-        self.sync_drawing();
+        self.sync_render_scene();
     }
 
     /// The scene that this world was built from.
@@ -162,19 +163,19 @@ impl SimWorld {
         })
     }
 
-    /// What there is to see, with poses as of the last [`Self::sync_drawing`].
-    pub fn drawing(&self) -> &Drawing {
-        &self.drawing
+    /// What there is to see, with poses as of the last [`Self::sync_render_scene`].
+    pub fn render_scene(&self) -> &RenderScene {
+        &self.render_scene
     }
 
     /// A surface, to read or to randomise; [`Self::reset`] restores it.
     pub fn material_mut(&mut self, material: MaterialIdx) -> &mut Material {
-        &mut self.drawing.materials[material.0]
+        &mut self.render_scene.materials[material.0]
     }
 
     /// Sun, ambient light and sky, to read or to randomise; [`Self::reset`] restores them.
     pub fn light_mut(&mut self) -> &mut Light {
-        &mut self.drawing.light
+        &mut self.render_scene.light
     }
 }
 

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CpuRenderer, DeviceChoice, Drawing, Gpu, GpuRenderer, RenderSpec, RenderTarget, View, adapters};
+use super::{
+    CpuRenderer, DeviceChoice, Gpu, GpuRenderer, RenderScene, RenderSpec, RenderTarget, View, adapters,
+};
 use crate::{Result, SimError};
 
 /// Where pictures are drawn, as a configuration says it: `auto`, `cpu`, `gpu`, `gpu:1` (the number of a device),
 /// `gpu:0000:01:00.0` (its PCI bus id) or `gpu:GPU-…` (its UUID).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum DrawOn {
+pub enum RenderDevice {
     /// The first graphics processor, if that is not software; else the CPU.
     Auto,
     /// The CPU.
@@ -23,11 +25,11 @@ pub enum DrawOn {
     Gpu(DeviceChoice),
 }
 
-impl DrawOn {
+impl RenderDevice {
     /// Replaces [`Self::Auto`] by what it stands for on this machine.
     pub fn resolve(self) -> Self {
         match self {
-            Self::Auto if may_have_card() && adapters().first().is_some_and(|it| it.kind != "software") => {
+            Self::Auto if may_have_gpu() && adapters().first().is_some_and(|it| it.kind != "software") => {
                 Self::Gpu(DeviceChoice::First)
             }
             Self::Auto => Self::Cpu,
@@ -37,12 +39,12 @@ impl DrawOn {
 }
 
 /// Whether it is worth asking the drivers: that takes time, and some of them complain where there is no display.
-fn may_have_card() -> bool {
+fn may_have_gpu() -> bool {
     let has_node = |path: &str| std::path::Path::new(path).exists();
     !cfg!(target_os = "linux") || ["/dev/dri", "/dev/nvidiactl", "/dev/dxg"].into_iter().any(has_node)
 }
 
-impl FromStr for DrawOn {
+impl FromStr for RenderDevice {
     type Err = SimError;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -65,7 +67,7 @@ impl FromStr for DrawOn {
     }
 }
 
-impl TryFrom<String> for DrawOn {
+impl TryFrom<String> for RenderDevice {
     type Error = SimError;
 
     fn try_from(text: String) -> Result<Self> {
@@ -73,13 +75,13 @@ impl TryFrom<String> for DrawOn {
     }
 }
 
-impl From<DrawOn> for String {
-    fn from(draw_on: DrawOn) -> Self {
-        draw_on.to_string()
+impl From<RenderDevice> for String {
+    fn from(render_device: RenderDevice) -> Self {
+        render_device.to_string()
     }
 }
 
-impl fmt::Display for DrawOn {
+impl fmt::Display for RenderDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
@@ -115,9 +117,9 @@ impl Backend {
     }
 
     /// Sets whether a graphics processor that is out of memory goes on in smaller groups of views, rather than fail.
-    pub fn allow_smaller_groups(&mut self, may_shrink: bool) {
+    pub fn set_shrink_on_oom(&mut self, may_shrink: bool) {
         if let Self::Gpu(renderer) = self {
-            renderer.allow_smaller_groups(may_shrink);
+            renderer.set_shrink_on_oom(may_shrink);
         }
     }
 
@@ -133,10 +135,10 @@ impl Backend {
     ///
     /// # Errors
     /// If there is no such device, or it cannot be opened.
-    pub fn open(draw_on: &DrawOn) -> Result<Self> {
-        match draw_on.clone().resolve() {
-            DrawOn::Gpu(choice) => Ok(Self::Gpu(Box::new(GpuRenderer::new(Gpu::shared(&choice)?)?))),
-            DrawOn::Cpu | DrawOn::Auto => Ok(Self::default()),
+    pub fn open(render_device: &RenderDevice) -> Result<Self> {
+        match render_device.clone().resolve() {
+            RenderDevice::Gpu(choice) => Ok(Self::Gpu(Box::new(GpuRenderer::new(Gpu::shared(&choice)?)?))),
+            RenderDevice::Cpu | RenderDevice::Auto => Ok(Self::default()),
         }
     }
 
@@ -146,20 +148,20 @@ impl Backend {
     /// If a graphics processor is lost or out of memory. The CPU does not fail.
     ///
     /// # Panics
-    /// If a view names a drawing that is not there, or a drawing does not hold together: see [`Drawing::check`].
+    /// If a view names a drawing that is not there, or a drawing does not hold together: see [`RenderScene::check`].
     pub fn render(
         &mut self,
-        drawings: &[&Drawing],
+        render_scenes: &[&RenderScene],
         views: &[View],
         spec: &RenderSpec,
         target: &mut RenderTarget,
     ) -> Result<()> {
         match self {
             Self::Cpu(renderer) => {
-                renderer.render(drawings, views, spec, target);
+                renderer.render(render_scenes, views, spec, target);
                 Ok(())
             }
-            Self::Gpu(renderer) => renderer.render(drawings, views, spec, target),
+            Self::Gpu(renderer) => renderer.render(render_scenes, views, spec, target),
         }
     }
 }

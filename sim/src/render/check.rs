@@ -1,9 +1,9 @@
 //! Whether a drawing holds together.
 
-use super::{Drawing, Pattern, Shape};
+use super::{Pattern, RenderScene, Shape};
 use crate::{Result, SimError};
 
-impl Drawing {
+impl RenderScene {
     /// Checks that every instance has a pose, that all indices point at something, and that sizes are positive.
     ///
     /// Renderers take this for granted; whoever builds a drawing checks it once.

@@ -55,13 +55,13 @@ impl Texture {
     /// If the file cannot be read or decoded, or those of [`Texture::new`].
     pub fn load(path: &Path) -> Result<Self> {
         let failed = |reason: String| SimError::File { path: path.into(), reason };
-        let picture = image::ImageReader::open(path)
+        let image = image::ImageReader::open(path)
             .and_then(|reader| reader.with_guessed_format())
             .map_err(|error| failed(error.to_string()))?
             .decode()
             .map_err(|error| failed(error.to_string()))?
             .into_rgb8();
-        Self::new(picture.width() as usize, picture.height() as usize, picture.as_raw())
+        Self::new(image.width() as usize, image.height() as usize, image.as_raw())
             .map_err(|error| failed(error.to_string()))
     }
 

@@ -117,7 +117,7 @@ impl PoseSpec {
 pub struct BodySpec {
     /// Unique name.
     pub name: String,
-    /// Who moves it.
+    /// What moves it.
     pub kind: BodyKind,
     /// Where it starts.
     #[serde(default)]
@@ -132,7 +132,26 @@ pub struct BodySpec {
     pub angular_damping: f32,
 }
 
-/// Who moves a body.
+impl BodySpec {
+    /// A fixture: it moves only when a task places it.
+    pub fn fixed(name: &str, pose: PoseSpec, parts: Vec<PartSpec>) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: BodyKind::Fixed,
+            pose,
+            parts,
+            linear_damping: 0.0,
+            angular_damping: 0.0,
+        }
+    }
+
+    /// A body that forces, contacts and joints move, without damping.
+    pub fn dynamic(name: &str, pose: PoseSpec, parts: Vec<PartSpec>) -> Self {
+        Self { kind: BodyKind::Dynamic, ..Self::fixed(name, pose, parts) }
+    }
+}
+
+/// What moves a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BodyKind {
@@ -432,4 +451,22 @@ pub struct CameraSpec {
     pub pose: PoseSpec,
     /// Vertical field of view, radians.
     pub fov_y: f32,
+}
+
+impl CameraSpec {
+    /// A camera at `eye` that looks at `target`, upright; both in metres, in the world. `fov_y_degrees` is its vertical field
+    /// of view in degrees.
+    pub fn looking_at(name: &str, eye: Vec3, target: Vec3, fov_y_degrees: f32) -> Self {
+        Self {
+            name: name.to_owned(),
+            mount: None,
+            pose: PoseSpec::looking_at(eye, target),
+            fov_y: fov_y_degrees.to_radians(),
+        }
+    }
+
+    /// The same camera on a body; its pose is then relative to that body.
+    pub fn on_body(self, body: &str) -> Self {
+        Self { mount: Some(body.to_owned()), ..self }
+    }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use sayso_sim::math::{Pose, Vec3};
 use sayso_sim::render::{
-    CpuRenderer, Drawing, Light, Outputs, Pattern, RenderSpec, RenderTarget, Samples, Shape, Texture, View,
+    CpuRenderer, Light, Outputs, Pattern, RenderScene, RenderSpec, RenderTarget, Samples, Shape, Texture,
+    View,
 };
 
 use crate::scenes::{GREY, RED, add, draw, empty, look, single, spec};
@@ -17,13 +18,13 @@ fn floor_plan(
     extent: f32,
     size: usize,
 ) -> RenderTarget {
-    let mut drawing = empty();
-    drawing.light.sun_colour = [0.0; 3];
-    drawing.light.ambient_colour = [1.0; 3];
-    drawing.textures.extend(texture.map(Arc::new));
-    add(&mut drawing, Shape::Plane, Pose::IDENTITY, base, pattern);
+    let mut render_scene = empty();
+    render_scene.light.sun_colour = [0.0; 3];
+    render_scene.light.ambient_colour = [1.0; 3];
+    render_scene.textures.extend(texture.map(Arc::new));
+    add(&mut render_scene, Shape::Plane, Pose::IDENTITY, base, pattern);
     let view = look(Vec3::new(0.0, 0.0, 100.0), Vec3::ZERO, 2.0 * (extent / 200.0).atan());
-    draw(&drawing, view, &spec(size, size))
+    draw(&render_scene, view, &spec(size, size))
 }
 
 fn red(target: &RenderTarget, row: usize, col: usize) -> u8 {
@@ -50,10 +51,10 @@ fn a_checker_alternates_and_repeats() {
 
 #[test]
 fn a_checker_on_a_box_does_not_flicker_where_a_face_lies_between_two_cells() {
-    let mut drawing = empty();
+    let mut render_scene = empty();
     let checker = Pattern::Checker { other: [0.0; 3], cell: 0.25 };
-    add(&mut drawing, Shape::Box { half_extents: Vec3::splat(0.5) }, Pose::IDENTITY, [0.7; 3], checker);
-    let target = draw(&drawing, look(Vec3::new(0.0, 0.0, 20.5), Vec3::ZERO, 0.04), &spec(80, 80));
+    add(&mut render_scene, Shape::Box { half_extents: Vec3::splat(0.5) }, Pose::IDENTITY, [0.7; 3], checker);
+    let target = draw(&render_scene, look(Vec3::new(0.0, 0.0, 20.5), Vec3::ZERO, 0.04), &spec(80, 80));
     // Centres of cells are wholly one colour or the other.
     let values = (0..9).map(|k| red(&target, 25 + 15 * (k / 3), 25 + 15 * (k % 3)));
     assert!(values.clone().any(|v| v > 150) || values.clone().all(|v| v < 100));
@@ -115,20 +116,20 @@ fn far_patterns_fade_into_their_mean() {
 #[test]
 fn the_sky_goes_from_horizon_to_zenith() {
     let light = Light { sky_zenith: [0.0, 0.0, 0.5], sky_horizon: [0.5, 0.0, 0.0], ..Light::default() };
-    let drawing = Drawing { light, ..Drawing::default() };
-    let up = draw(&drawing, look(Vec3::ZERO, Vec3::Z, 0.1), &spec(8, 8));
+    let render_scene = RenderScene { light, ..RenderScene::default() };
+    let up = draw(&render_scene, look(Vec3::ZERO, Vec3::Z, 0.1), &spec(8, 8));
     assert_eq!(up.rgb.pixels()[..3], [0, 0, 188]);
-    let down = draw(&drawing, look(Vec3::ZERO, Vec3::NEG_Z, 0.1), &spec(8, 8));
+    let down = draw(&render_scene, look(Vec3::ZERO, Vec3::NEG_Z, 0.1), &spec(8, 8));
     assert_eq!(down.rgb.pixels()[..3], [188, 0, 0]);
 }
 
 #[test]
 fn a_surface_that_faces_the_sun_is_brighter_and_a_smooth_one_shines() {
     let brightest = |roughness: f32| {
-        let mut drawing = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
-        drawing.light.sun_direction = [0.7, -0.7, 0.4];
-        drawing.materials[0].roughness = roughness;
-        let target = draw(&drawing, look(Vec3::new(2.0, -2.0, 0.5), Vec3::ZERO, 0.6), &spec(96, 96));
+        let mut render_scene = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
+        render_scene.light.sun_direction = [0.7, -0.7, 0.4];
+        render_scene.materials[0].roughness = roughness;
+        let target = draw(&render_scene, look(Vec3::new(2.0, -2.0, 0.5), Vec3::ZERO, 0.6), &spec(96, 96));
         let lit = (0..96 * 96).filter(|&k| target.segmentation[k] == 1);
         lit.map(|k| target.rgb.pixels()[3 * k + 1]).max().unwrap()
     };
@@ -137,12 +138,12 @@ fn a_surface_that_faces_the_sun_is_brighter_and_a_smooth_one_shines() {
 
 #[test]
 fn four_samples_soften_edges_and_leave_flat_areas_and_geometry_alone() {
-    let mut drawing = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
-    drawing.light.ambient_colour = [1.0; 3];
-    drawing.light.sun_colour = [0.0; 3];
+    let mut render_scene = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
+    render_scene.light.ambient_colour = [1.0; 3];
+    render_scene.light.sun_colour = [0.0; 3];
     let view = look(Vec3::new(2.0, 0.0, 0.0), Vec3::ZERO, 0.8);
-    let one = draw(&drawing, view, &spec(64, 64));
-    let four = draw(&drawing, view, &RenderSpec { samples: Samples::Four, ..spec(64, 64) });
+    let one = draw(&render_scene, view, &spec(64, 64));
+    let four = draw(&render_scene, view, &RenderSpec { samples: Samples::Four, ..spec(64, 64) });
     assert_eq!(
         (&one.depth, &one.segmentation, &one.normals),
         (&four.depth, &four.segmentation, &four.normals)
@@ -173,31 +174,36 @@ fn an_empty_drawing_is_sky_and_an_empty_batch_is_nothing() {
 
 #[test]
 fn buffers_that_were_not_asked_for_stay_empty() {
-    let drawing = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
+    let render_scene = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
     let view = look(Vec3::new(2.0, 0.0, 0.0), Vec3::ZERO, 0.8);
-    let mut target = draw(&drawing, view, &spec(16, 16));
+    let mut target = draw(&render_scene, view, &spec(16, 16));
     let rgb = target.rgb.clone();
     let mut renderer = CpuRenderer::default();
-    renderer.render(&[&drawing], &[view], &RenderSpec { outputs: Outputs::RGB, ..spec(16, 16) }, &mut target);
+    renderer.render(
+        &[&render_scene],
+        &[view],
+        &RenderSpec { outputs: Outputs::RGB, ..spec(16, 16) },
+        &mut target,
+    );
     assert_eq!(target.rgb, rgb);
     assert!(target.depth.is_empty() && target.segmentation.is_empty() && target.normals.is_empty());
     let outputs = Outputs { rgb: false, ..Outputs::ALL };
-    renderer.render(&[&drawing], &[view], &RenderSpec { outputs, ..spec(16, 16) }, &mut target);
+    renderer.render(&[&render_scene], &[view], &RenderSpec { outputs, ..spec(16, 16) }, &mut target);
     assert!(target.rgb.pixels().is_empty() && target.depth.len() == 256 && target.normals.len() == 768);
 }
 
 #[test]
 fn a_part_with_a_pose_that_is_not_finite_is_left_out() {
-    let mut drawing = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
-    add(&mut drawing, Shape::Plane, Pose::translation(0.0, 0.0, f32::NAN), GREY, Pattern::Plain);
+    let mut render_scene = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
+    add(&mut render_scene, Shape::Plane, Pose::translation(0.0, 0.0, f32::NAN), GREY, Pattern::Plain);
     add(
-        &mut drawing,
+        &mut render_scene,
         Shape::Sphere { radius: 0.5 },
         Pose::translation(f32::INFINITY, 0.0, 0.0),
         RED,
         Pattern::Plain,
     );
-    let target = draw(&drawing, look(Vec3::new(2.0, 0.0, 0.0), Vec3::ZERO, 0.8), &spec(32, 32));
+    let target = draw(&render_scene, look(Vec3::new(2.0, 0.0, 0.0), Vec3::ZERO, 0.8), &spec(32, 32));
     assert!(target.segmentation.iter().all(|&label| label <= 1));
     assert_eq!(target.segmentation[16 * 32 + 16], 1);
 }

@@ -51,28 +51,28 @@ fn a_drawing_that_does_not_hold_together_is_refused() {
     let good = single(Shape::Sphere { radius: 0.1 }, Pose::IDENTITY);
     assert!(good.check().is_ok());
     assert!(empty().check().is_ok());
-    let mut drawing = good.clone();
-    drawing.world_from_instance.clear();
-    assert!(matches!(drawing.check(), Err(SimError::WrongLength { expected: 1, got: 0, .. })));
-    let mut drawing = good.clone();
-    drawing.instances[0].material_idx = 1;
-    assert!(drawing.check().unwrap_err().to_string().contains("instances[0].material_idx"));
-    let mut drawing = good.clone();
-    drawing.instances[0].shape = Shape::Mesh { mesh_idx: 0, scale: Vec3::ONE };
-    assert!(drawing.check().unwrap_err().to_string().contains("mesh_idx"));
-    let mut drawing = good.clone();
-    drawing.materials[0].pattern = Pattern::Image { texture_idx: 2, size: 1.0 };
-    assert!(drawing.check().unwrap_err().to_string().contains("texture_idx"));
+    let mut render_scene = good.clone();
+    render_scene.world_from_instance.clear();
+    assert!(matches!(render_scene.check(), Err(SimError::WrongLength { expected: 1, got: 0, .. })));
+    let mut render_scene = good.clone();
+    render_scene.instances[0].material_idx = 1;
+    assert!(render_scene.check().unwrap_err().to_string().contains("instances[0].material_idx"));
+    let mut render_scene = good.clone();
+    render_scene.instances[0].shape = Shape::Mesh { mesh_idx: 0, scale: Vec3::ONE };
+    assert!(render_scene.check().unwrap_err().to_string().contains("mesh_idx"));
+    let mut render_scene = good.clone();
+    render_scene.materials[0].pattern = Pattern::Image { texture_idx: 2, size: 1.0 };
+    assert!(render_scene.check().unwrap_err().to_string().contains("texture_idx"));
     for (pattern, field) in [
         (Pattern::Checker { other: RED, cell: 0.0 }, "cell"),
         (Pattern::Wood { other: RED, ring: -1.0 }, "ring"),
         (Pattern::Noise { other: RED, cell: f32::NAN }, "cell"),
     ] {
-        let mut drawing = good.clone();
-        drawing.materials[0].pattern = pattern;
-        assert!(drawing.check().unwrap_err().to_string().contains(field));
+        let mut render_scene = good.clone();
+        render_scene.materials[0].pattern = pattern;
+        assert!(render_scene.check().unwrap_err().to_string().contains(field));
     }
-    let mut drawing = good;
-    add(&mut drawing, Shape::Sphere { radius: -0.5 }, Pose::IDENTITY, RED, Pattern::Plain);
-    assert!(drawing.check().unwrap_err().to_string().contains("instances[1].shape"));
+    let mut render_scene = good;
+    add(&mut render_scene, Shape::Sphere { radius: -0.5 }, Pose::IDENTITY, RED, Pattern::Plain);
+    assert!(render_scene.check().unwrap_err().to_string().contains("instances[1].shape"));
 }

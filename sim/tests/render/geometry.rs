@@ -38,12 +38,12 @@ fn march(distance: &dyn Fn([f64; 3]) -> f64, origin: Vec3, along: Vec3) -> Optio
 fn check_against_distance(shape: Shape, distance: &dyn Fn([f64; 3]) -> f64) {
     let pose =
         Pose::from_parts(Vec3::new(0.3, -0.2, 0.5), Quat::from_axis_angle(Vec3::new(0.6, 0.0, 0.8), 0.9));
-    let drawing = single(shape, pose);
+    let render_scene = single(shape, pose);
     let size = [41, 56];
     let (mut n_hits, mut n_differ) = (0, 0);
     for direction in directions(23).chain([Vec3::X, Vec3::Z, Vec3::NEG_Z]) {
         let view = look(pose.transform_point(direction * 1.1), pose.translation, 0.6);
-        let target = draw(&drawing, view, &spec(size[0], size[1]));
+        let target = draw(&render_scene, view, &spec(size[0], size[1]));
         for k in 0..size[0] * size[1] {
             let (origin, along) = pixel_ray(&view, k / size[1], k % size[1], size);
             let (origin, along) =
@@ -107,9 +107,9 @@ fn a_cone_agrees_with_its_distance_function() {
 
 #[test]
 fn a_sphere_covers_the_pixels_of_its_exact_outline() {
-    let drawing = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
+    let render_scene = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
     let view = look(Vec3::new(0.0, -3.0, 0.0), Vec3::ZERO, 0.8);
-    let target = draw(&drawing, view, &spec(96, 128));
+    let target = draw(&render_scene, view, &spec(96, 128));
     // The outline is a circle of radius r / sqrt(d² - r²) at depth one.
     let pixel = 2.0 * 0.4f32.tan() / 96.0;
     let radius = 0.5 / (9.0f32 - 0.25).sqrt() / pixel;
@@ -127,9 +127,9 @@ fn a_sphere_covers_the_pixels_of_its_exact_outline() {
 
 #[test]
 fn a_box_covers_the_pixels_of_its_face() {
-    let drawing = single(Shape::Box { half_extents: Vec3::new(0.5, 0.1, 0.25) }, Pose::IDENTITY);
+    let render_scene = single(Shape::Box { half_extents: Vec3::new(0.5, 0.1, 0.25) }, Pose::IDENTITY);
     let view = look(Vec3::new(0.0, -2.1, 0.0), Vec3::ZERO, 0.9);
-    let target = draw(&drawing, view, &spec(100, 100));
+    let target = draw(&render_scene, view, &spec(100, 100));
     let pixel = 2.0 * 0.45f32.tan() / 100.0;
     // Pixel centres, at half-integer offsets from the middle, between the edges of the near face at depth 2.
     let covered = |half: f32| 2 * (half / 2.0 / pixel + 0.5).floor() as usize;
@@ -149,22 +149,24 @@ fn depth_is_measured_along_the_optical_axis() {
 
 #[test]
 fn a_plane_is_seen_from_above_only() {
-    let drawing = single(Shape::Plane, Pose::IDENTITY);
-    let above = draw(&drawing, look(Vec3::new(0.0, 0.0, 2.0), Vec3::ZERO, 0.8), &spec(24, 24));
+    let render_scene = single(Shape::Plane, Pose::IDENTITY);
+    let above = draw(&render_scene, look(Vec3::new(0.0, 0.0, 2.0), Vec3::ZERO, 0.8), &spec(24, 24));
     assert!(above.depth.iter().all(|depth| (depth - 2.0).abs() < 1e-4));
     assert!(above.normals.chunks(3).all(|n| n == [0.0, 0.0, 1.0]));
-    let below = draw(&drawing, look(Vec3::new(0.0, 0.0, -2.0), Vec3::ZERO, 0.8), &spec(24, 24));
+    let below = draw(&render_scene, look(Vec3::new(0.0, 0.0, -2.0), Vec3::ZERO, 0.8), &spec(24, 24));
     assert!(below.depth.iter().all(|depth| *depth == f32::INFINITY));
     // At the horizon: sky above, plane below.
-    let level = draw(&drawing, look(Vec3::new(0.0, 0.0, 2.0), Vec3::new(9.0, 0.0, 2.0), 0.8), &spec(24, 24));
+    let level =
+        draw(&render_scene, look(Vec3::new(0.0, 0.0, 2.0), Vec3::new(9.0, 0.0, 2.0), 0.8), &spec(24, 24));
     assert!((0..24 * 24).all(|k| level.depth[k].is_finite() == (12 <= k / 24)));
 }
 
 #[test]
 fn a_disc_is_seen_from_both_sides() {
-    let drawing = single(Shape::Disc { radius: 0.5 }, Pose::IDENTITY);
+    let render_scene = single(Shape::Disc { radius: 0.5 }, Pose::IDENTITY);
     for side in [-1.0, 1.0] {
-        let target = draw(&drawing, look(Vec3::new(0.0, 0.0, 2.0 * side), Vec3::ZERO, 0.8), &spec(80, 80));
+        let target =
+            draw(&render_scene, look(Vec3::new(0.0, 0.0, 2.0 * side), Vec3::ZERO, 0.8), &spec(80, 80));
         let area = target.segmentation.iter().filter(|&&label| label == 1).count() as f32;
         let radius = 0.25 / (2.0 * 0.4f32.tan() / 80.0);
         assert!((area / (std::f32::consts::PI * radius * radius) - 1.0).abs() < 0.02);
@@ -174,7 +176,7 @@ fn a_disc_is_seen_from_both_sides() {
 
 #[test]
 fn a_camera_inside_of_a_closed_shape_looks_through_it() {
-    let mut drawing = empty();
+    let mut render_scene = empty();
     let shapes = [
         Shape::Box { half_extents: Vec3::splat(0.3) },
         Shape::Sphere { radius: 0.3 },
@@ -183,24 +185,36 @@ fn a_camera_inside_of_a_closed_shape_looks_through_it() {
         Shape::Cone { radius: 0.6, half_length: 0.6 },
     ];
     for shape in shapes {
-        add(&mut drawing, shape, Pose::IDENTITY, [0.5; 3], sayso_sim::render::Pattern::Plain);
+        add(&mut render_scene, shape, Pose::IDENTITY, [0.5; 3], sayso_sim::render::Pattern::Plain);
     }
     let far = Shape::Sphere { radius: 0.5 };
-    add(&mut drawing, far, Pose::translation(3.0, 0.0, 0.0), [0.5; 3], sayso_sim::render::Pattern::Plain);
-    let target = draw(&drawing, look(Vec3::ZERO, Vec3::X, 0.8), &spec(32, 32));
+    add(
+        &mut render_scene,
+        far,
+        Pose::translation(3.0, 0.0, 0.0),
+        [0.5; 3],
+        sayso_sim::render::Pattern::Plain,
+    );
+    let target = draw(&render_scene, look(Vec3::ZERO, Vec3::X, 0.8), &spec(32, 32));
     assert!(target.segmentation.iter().all(|&label| label == 0 || label == 6));
     assert_eq!(target.segmentation[16 * 32 + 16], 6);
 }
 
 #[test]
 fn the_nearest_instance_wins_and_gives_its_label() {
-    let mut drawing = empty();
+    let mut render_scene = empty();
     for (k, x) in [5.0, 2.0, 3.0, 4.0].into_iter().enumerate() {
         let shape = Shape::Sphere { radius: 0.2 * x };
-        add(&mut drawing, shape, Pose::translation(x, 0.0, 0.0), [0.5; 3], sayso_sim::render::Pattern::Plain);
-        drawing.instances[k].object_id = 10 * (k as u32 + 1);
+        add(
+            &mut render_scene,
+            shape,
+            Pose::translation(x, 0.0, 0.0),
+            [0.5; 3],
+            sayso_sim::render::Pattern::Plain,
+        );
+        render_scene.instances[k].object_id = 10 * (k as u32 + 1);
     }
-    let target = draw(&drawing, look(Vec3::ZERO, Vec3::X, 0.8), &spec(48, 48));
+    let target = draw(&render_scene, look(Vec3::ZERO, Vec3::X, 0.8), &spec(48, 48));
     assert_eq!(target.segmentation[24 * 48 + 24], 20);
     assert_eq!(target.segmentation[0], 0);
     assert_eq!(target.depth[0], f32::INFINITY);
@@ -209,16 +223,16 @@ fn the_nearest_instance_wins_and_gives_its_label() {
 
 #[test]
 fn small_far_shapes_keep_their_size() {
-    let mut drawing = empty();
+    let mut render_scene = empty();
     let capsule = Shape::Capsule { radius: 0.1, half_length: 0.1 };
     add(
-        &mut drawing,
+        &mut render_scene,
         capsule,
         Pose::translation(100.0, 0.0, 0.0),
         [0.5; 3],
         sayso_sim::render::Pattern::Plain,
     );
-    let target = draw(&drawing, look(Vec3::ZERO, Vec3::X, 0.005), &spec(100, 100));
+    let target = draw(&render_scene, look(Vec3::ZERO, Vec3::X, 0.005), &spec(100, 100));
     let area = target.segmentation.iter().filter(|&&label| label == 1).count() as f32;
     let expected = (0.1 * 0.1 * std::f32::consts::PI + 0.2 * 0.2) / (0.5f32 / 100.0).powi(2);
     assert!((area / expected - 1.0).abs() < 0.02, "{area} pixels, expected {expected}");

@@ -1,24 +1,24 @@
 //! The same pictures, bit for bit, whatever the number of threads and however views are batched.
 
 use sayso_sim::math::Vec3;
-use sayso_sim::render::{CpuRenderer, Drawing, RenderSpec, RenderTarget, Samples, View};
+use sayso_sim::render::{CpuRenderer, RenderScene, RenderSpec, RenderTarget, Samples, View};
 
 use crate::scenes::{assorted, directions, draw, look, spec};
 
-fn batch() -> (Vec<Drawing>, Vec<View>) {
-    let drawings = (0..3).map(assorted).collect();
+fn batch() -> (Vec<RenderScene>, Vec<View>) {
+    let render_scenes = (0..3).map(assorted).collect();
     let eyes = directions(40).filter(|d| 0.05 < d.z).take(17);
     let views = eyes.enumerate().map(|(k, direction)| View {
-        drawing_idx: k % 3,
+        scene_idx: k % 3,
         ..look(direction * 1.4, Vec3::new(0.0, 0.0, 0.1), 0.5 + 0.02 * k as f32)
     });
-    (drawings, views.collect())
+    (render_scenes, views.collect())
 }
 
 fn render(renderer: &mut CpuRenderer, views: &[View], spec: &RenderSpec) -> RenderTarget {
-    let (drawings, _) = batch();
+    let (render_scenes, _) = batch();
     let mut target = RenderTarget::default();
-    renderer.render(&drawings.iter().collect::<Vec<_>>(), views, spec, &mut target);
+    renderer.render(&render_scenes.iter().collect::<Vec<_>>(), views, spec, &mut target);
     target
 }
 
@@ -59,11 +59,11 @@ fn splitting_the_batch_and_reusing_the_renderer_change_nothing() {
 #[test]
 fn any_size_shows_a_crop_of_the_same_picture() {
     // With the pixel size kept, a picture that is two pixels smaller all around shows the same middle.
-    let drawing = assorted(7);
+    let render_scene = assorted(7);
     let eye = Vec3::new(1.0, -0.8, 0.9);
     let of = |height: usize, width: usize| {
         let fov_y = 2.0 * (0.01 * height as f32 / 2.0).atan();
-        draw(&drawing, look(eye, Vec3::ZERO, fov_y), &spec(height, width))
+        draw(&render_scene, look(eye, Vec3::ZERO, fov_y), &spec(height, width))
     };
     let (large, small) = (of(76, 92), of(72, 88));
     let mut n_differ = 0;
@@ -83,18 +83,18 @@ fn any_size_shows_a_crop_of_the_same_picture() {
 fn hundreds_of_instances_are_all_seen() {
     use sayso_sim::math::Pose;
     use sayso_sim::render::{Pattern, Shape};
-    let mut drawing = crate::scenes::empty();
+    let mut render_scene = crate::scenes::empty();
     for k in 0..400 {
         let at = Vec3::new((k % 20) as f32 - 9.5, (k / 20) as f32 - 9.5, 0.0);
         crate::scenes::add(
-            &mut drawing,
+            &mut render_scene,
             Shape::Sphere { radius: 0.4 },
             Pose::from_translation(at),
             [0.5; 3],
             Pattern::Plain,
         );
     }
-    let target = draw(&drawing, look(Vec3::new(0.0, 0.0, 40.0), Vec3::ZERO, 0.6), &spec(160, 160));
+    let target = draw(&render_scene, look(Vec3::new(0.0, 0.0, 40.0), Vec3::ZERO, 0.6), &spec(160, 160));
     let mut seen = vec![false; 401];
     target.segmentation.iter().for_each(|&label| seen[label as usize] = true);
     assert!(seen.iter().all(|&is_seen| is_seen));

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use sayso_sim::math::{Pose, Quat, Vec3};
-use sayso_sim::render::{Drawing, Mesh, Pattern, RenderTarget, Shape};
+use sayso_sim::render::{Mesh, Pattern, RenderScene, RenderTarget, Shape};
 
 use crate::scenes::{GREY, RED, add, cube, directions, draw, empty, look, single, spec, sphere};
 
-fn with_mesh(mesh: Mesh, scale: Vec3, pose: Pose) -> Drawing {
-    let mut drawing = single(Shape::Mesh { mesh_idx: 0, scale }, pose);
-    drawing.meshes.push(Arc::new(mesh));
-    drawing
+fn with_mesh(mesh: Mesh, scale: Vec3, pose: Pose) -> RenderScene {
+    let mut render_scene = single(Shape::Mesh { mesh_idx: 0, scale }, pose);
+    render_scene.meshes.push(Arc::new(mesh));
+    render_scene
 }
 
 fn pose() -> Pose {
@@ -68,17 +68,23 @@ fn a_mirrored_mesh_keeps_its_outward_normals() {
 #[test]
 fn meshes_cast_and_receive_shadows() {
     let scene = |is_mesh: bool| {
-        let mut drawing = empty();
-        drawing.light.sun_direction = [0.5, 0.3, 0.8];
-        drawing.meshes.push(Arc::new(cube()));
+        let mut render_scene = empty();
+        render_scene.light.sun_direction = [0.5, 0.3, 0.8];
+        render_scene.meshes.push(Arc::new(cube()));
         let shape = |half_extents: Vec3| match is_mesh {
             true => Shape::Mesh { mesh_idx: 0, scale: half_extents },
             false => Shape::Box { half_extents },
         };
         let floor = shape(Vec3::new(2.0, 2.0, 0.1));
-        add(&mut drawing, floor, Pose::translation(0.0, 0.0, -0.1), GREY, Pattern::Plain);
-        add(&mut drawing, shape(Vec3::splat(0.2)), Pose::translation(0.0, 0.0, 0.5), RED, Pattern::Plain);
-        drawing
+        add(&mut render_scene, floor, Pose::translation(0.0, 0.0, -0.1), GREY, Pattern::Plain);
+        add(
+            &mut render_scene,
+            shape(Vec3::splat(0.2)),
+            Pose::translation(0.0, 0.0, 0.5),
+            RED,
+            Pattern::Plain,
+        );
+        render_scene
     };
     let view = look(Vec3::new(1.0, -2.0, 2.0), Vec3::ZERO, 0.8);
     let (a, b) = (draw(&scene(false), view, &spec(90, 90)), draw(&scene(true), view, &spec(90, 90)));

@@ -2,7 +2,7 @@
 
 use sayso_sim::math::{Mat3, Pose, Quat, Vec3};
 use sayso_sim::render::{
-    CpuRenderer, Drawing, Instance, Light, Material, Mesh, Outputs, Pattern, RenderSpec, RenderTarget,
+    CpuRenderer, Instance, Light, Material, Mesh, Outputs, Pattern, RenderScene, RenderSpec, RenderTarget,
     Samples, Shape, View,
 };
 
@@ -15,24 +15,24 @@ pub fn spec(height: usize, width: usize) -> RenderSpec {
 }
 
 /// An empty drawing with the sun straight above.
-pub fn empty() -> Drawing {
+pub fn empty() -> RenderScene {
     let light = Light { sun_direction: [0.0, 0.0, 1.0], ..Light::default() };
-    Drawing { light, ..Drawing::default() }
+    RenderScene { light, ..RenderScene::default() }
 }
 
 /// Adds a matt instance; its label is its number in the drawing, from 1.
-pub fn add(drawing: &mut Drawing, shape: Shape, pose: Pose, colour: [f32; 3], pattern: Pattern) {
-    let idx = drawing.instances.len() as u32;
-    drawing.materials.push(Material { colour, roughness: 1.0, pattern });
-    drawing.instances.push(Instance { shape, material_idx: idx, object_id: idx + 1 });
-    drawing.world_from_instance.push(pose);
+pub fn add(render_scene: &mut RenderScene, shape: Shape, pose: Pose, colour: [f32; 3], pattern: Pattern) {
+    let idx = render_scene.instances.len() as u32;
+    render_scene.materials.push(Material { colour, roughness: 1.0, pattern });
+    render_scene.instances.push(Instance { shape, material_idx: idx, object_id: idx + 1 });
+    render_scene.world_from_instance.push(pose);
 }
 
 /// One plain red instance.
-pub fn single(shape: Shape, pose: Pose) -> Drawing {
-    let mut drawing = empty();
-    add(&mut drawing, shape, pose, RED, Pattern::Plain);
-    drawing
+pub fn single(shape: Shape, pose: Pose) -> RenderScene {
+    let mut render_scene = empty();
+    add(&mut render_scene, shape, pose, RED, Pattern::Plain);
+    render_scene
 }
 
 /// A camera at `eye` that looks at `target`; the picture's up is the world's, or +y when it looks up or down.
@@ -41,12 +41,12 @@ pub fn look(eye: Vec3, target: Vec3, fov_y: f32) -> View {
     let up = if back.z.abs() < 0.999 { Vec3::Z } else { Vec3::Y };
     let right = up.cross(back).normalize();
     let rotation = Quat::from_mat3(&Mat3::from_cols(right, back.cross(right), back));
-    View { drawing_idx: 0, world_from_camera: Pose::from_parts(eye, rotation), fov_y }
+    View { scene_idx: 0, world_from_camera: Pose::from_parts(eye, rotation), fov_y }
 }
 
-pub fn draw(drawing: &Drawing, view: View, spec: &RenderSpec) -> RenderTarget {
+pub fn draw(render_scene: &RenderScene, view: View, spec: &RenderSpec) -> RenderTarget {
     let mut target = RenderTarget::default();
-    CpuRenderer::new().render(&[drawing], &[view], spec, &mut target);
+    CpuRenderer::new().render(&[render_scene], &[view], spec, &mut target);
     target
 }
 
@@ -62,18 +62,18 @@ pub fn directions(n: usize) -> impl Iterator<Item = Vec3> {
 }
 
 /// A table scene with every analytic shape, several patterns, and things outside of the picture.
-pub fn assorted(seed: u32) -> Drawing {
-    let mut drawing = Drawing::default();
+pub fn assorted(seed: u32) -> RenderScene {
+    let mut render_scene = RenderScene::default();
     let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
     let mut random = move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as f32 / (1 << 24) as f32
     };
     let checker = Pattern::Checker { other: [0.1, 0.1, 0.1], cell: 0.3 };
-    add(&mut drawing, Shape::Plane, Pose::translation(0.0, 0.0, -0.3), GREY, checker);
+    add(&mut render_scene, Shape::Plane, Pose::translation(0.0, 0.0, -0.3), GREY, checker);
     let table = Shape::Box { half_extents: Vec3::new(0.6, 0.6, 0.03) };
     let wood = Pattern::Wood { other: [0.2, 0.1, 0.04], ring: 0.04 };
-    add(&mut drawing, table, Pose::translation(0.0, 0.0, -0.03), [0.6, 0.4, 0.2], wood);
+    add(&mut render_scene, table, Pose::translation(0.0, 0.0, -0.03), [0.6, 0.4, 0.2], wood);
     for k in 0..24 {
         let at = Vec3::new(random() - 0.5, random() - 0.5, 0.05 + 0.3 * random());
         let axis = Vec3::new(random() - 0.5, random() - 0.5, random() + 0.1).normalize();
@@ -92,12 +92,12 @@ pub fn assorted(seed: u32) -> Drawing {
             1 => Pattern::Grid { line: [0.9, 0.9, 0.9], cell: 0.03, width: 0.005 },
             _ => Pattern::Plain,
         };
-        add(&mut drawing, shape, pose, [random(), random(), random()], pattern);
-        if let Some(material) = drawing.materials.last_mut() {
+        add(&mut render_scene, shape, pose, [random(), random(), random()], pattern);
+        if let Some(material) = render_scene.materials.last_mut() {
             material.roughness = random();
         }
     }
-    drawing
+    render_scene
 }
 
 /// The cube from -1 to 1, two triangles a face.

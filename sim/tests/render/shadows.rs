@@ -1,20 +1,24 @@
 //! Hard shadows: where they must be, and nowhere else.
 
 use sayso_sim::math::{Pose, Quat, Vec3};
-use sayso_sim::render::{Drawing, Light, Pattern, RenderSpec, RenderTarget, Shape};
+use sayso_sim::render::{Light, Pattern, RenderScene, RenderSpec, RenderTarget, Shape};
 
 use crate::scenes::{GREY, RED, add, draw, empty, look, spec};
 
-fn floor() -> Drawing {
-    let mut drawing = empty();
-    add(&mut drawing, Shape::Plane, Pose::IDENTITY, GREY, Pattern::Plain);
-    drawing
+fn floor() -> RenderScene {
+    let mut render_scene = empty();
+    add(&mut render_scene, Shape::Plane, Pose::IDENTITY, GREY, Pattern::Plain);
+    render_scene
 }
 
 /// Compares with the same picture without shadows: which pixels of label 1 are darker.
-fn shaded(drawing: &Drawing, view: sayso_sim::render::View, spec: &RenderSpec) -> (RenderTarget, Vec<bool>) {
-    let lit = draw(drawing, view, &RenderSpec { shadows: false, ..*spec });
-    let target = draw(drawing, view, spec);
+fn shaded(
+    render_scene: &RenderScene,
+    view: sayso_sim::render::View,
+    spec: &RenderSpec,
+) -> (RenderTarget, Vec<bool>) {
+    let lit = draw(render_scene, view, &RenderSpec { shadows: false, ..*spec });
+    let target = draw(render_scene, view, spec);
     let is_dark = |k: usize| target.rgb.pixels()[3 * k] + 20 < lit.rgb.pixels()[3 * k];
     let dark = (0..spec.height * spec.width).map(|k| target.segmentation[k] == 1 && is_dark(k)).collect();
     (target, dark)
@@ -29,10 +33,10 @@ fn floor_point(view: &sayso_sim::render::View, spec: &RenderSpec, k: usize, dept
 }
 
 /// Draws a caster above the floor and compares the shadow with the floor points that `is_dark` says are in it.
-fn check_shadow(drawing: &Drawing, is_dark: impl Fn(Vec3) -> bool) {
+fn check_shadow(render_scene: &RenderScene, is_dark: impl Fn(Vec3) -> bool) {
     let view = look(Vec3::new(1.5, -4.0, 3.0), Vec3::new(0.3, 0.0, 0.0), 0.7);
     let spec = spec(120, 150);
-    let (target, dark) = shaded(drawing, view, &spec);
+    let (target, dark) = shaded(render_scene, view, &spec);
     let (mut n_dark, mut n_differ) = (0, 0);
     for k in (0..dark.len()).filter(|&k| target.segmentation[k] == 1) {
         let expected = is_dark(floor_point(&view, &spec, k, target.depth[k]));
@@ -45,51 +49,69 @@ fn check_shadow(drawing: &Drawing, is_dark: impl Fn(Vec3) -> bool) {
 
 #[test]
 fn a_sphere_casts_an_ellipse() {
-    let mut drawing = floor();
+    let mut render_scene = floor();
     let sun = Vec3::new(-0.5, 0.2, 0.9).normalize();
-    drawing.light.sun_direction = sun.to_array();
+    render_scene.light.sun_direction = sun.to_array();
     let centre = Vec3::new(0.2, 0.1, 1.0);
-    add(&mut drawing, Shape::Sphere { radius: 0.3 }, Pose::from_translation(centre), RED, Pattern::Plain);
-    check_shadow(&drawing, |p| (centre - p).cross(sun).length() < 0.3);
+    add(
+        &mut render_scene,
+        Shape::Sphere { radius: 0.3 },
+        Pose::from_translation(centre),
+        RED,
+        Pattern::Plain,
+    );
+    check_shadow(&render_scene, |p| (centre - p).cross(sun).length() < 0.3);
 }
 
 #[test]
 fn a_box_straight_under_the_sun_casts_its_base() {
-    let mut drawing = floor();
+    let mut render_scene = floor();
     let half_extents = Vec3::new(0.5, 0.3, 0.1);
-    add(&mut drawing, Shape::Box { half_extents }, Pose::translation(0.0, 0.0, 0.8), RED, Pattern::Plain);
-    check_shadow(&drawing, |p| p.x.abs() < 0.5 && p.y.abs() < 0.3);
+    add(
+        &mut render_scene,
+        Shape::Box { half_extents },
+        Pose::translation(0.0, 0.0, 0.8),
+        RED,
+        Pattern::Plain,
+    );
+    check_shadow(&render_scene, |p| p.x.abs() < 0.5 && p.y.abs() < 0.3);
 }
 
 #[test]
 fn a_turned_cylinder_and_a_capsule_cast_their_outlines() {
     let along_x = Quat::from_rotation_y(std::f32::consts::FRAC_PI_2);
     let pose = Pose::from_parts(Vec3::new(0.0, 0.0, 0.9), along_x);
-    let mut drawing = floor();
-    add(&mut drawing, Shape::Cylinder { radius: 0.2, half_length: 0.5 }, pose, RED, Pattern::Plain);
-    check_shadow(&drawing, |p| p.x.abs() < 0.5 && p.y.abs() < 0.2);
-    let mut drawing = floor();
-    add(&mut drawing, Shape::Capsule { radius: 0.2, half_length: 0.5 }, pose, RED, Pattern::Plain);
-    check_shadow(&drawing, |p| (p.x.abs() - 0.5).max(0.0).hypot(p.y) < 0.2);
+    let mut render_scene = floor();
+    add(&mut render_scene, Shape::Cylinder { radius: 0.2, half_length: 0.5 }, pose, RED, Pattern::Plain);
+    check_shadow(&render_scene, |p| p.x.abs() < 0.5 && p.y.abs() < 0.2);
+    let mut render_scene = floor();
+    add(&mut render_scene, Shape::Capsule { radius: 0.2, half_length: 0.5 }, pose, RED, Pattern::Plain);
+    check_shadow(&render_scene, |p| (p.x.abs() - 0.5).max(0.0).hypot(p.y) < 0.2);
 }
 
 #[test]
 fn a_lying_cone_and_a_disc_cast_their_outlines() {
     let along_x = Quat::from_rotation_y(std::f32::consts::FRAC_PI_2);
-    let mut drawing = floor();
+    let mut render_scene = floor();
     let cone = Shape::Cone { radius: 0.4, half_length: 0.5 };
-    add(&mut drawing, cone, Pose::from_parts(Vec3::new(0.0, 0.0, 0.9), along_x), RED, Pattern::Plain);
-    check_shadow(&drawing, |p| p.x.abs() < 0.5 && p.y.abs() < 0.4 * (0.5 - p.x));
-    let mut drawing = floor();
-    add(&mut drawing, Shape::Disc { radius: 0.4 }, Pose::translation(0.0, 0.0, 0.9), RED, Pattern::Plain);
-    check_shadow(&drawing, |p| p.x.hypot(p.y) < 0.4);
+    add(&mut render_scene, cone, Pose::from_parts(Vec3::new(0.0, 0.0, 0.9), along_x), RED, Pattern::Plain);
+    check_shadow(&render_scene, |p| p.x.abs() < 0.5 && p.y.abs() < 0.4 * (0.5 - p.x));
+    let mut render_scene = floor();
+    add(
+        &mut render_scene,
+        Shape::Disc { radius: 0.4 },
+        Pose::translation(0.0, 0.0, 0.9),
+        RED,
+        Pattern::Plain,
+    );
+    check_shadow(&render_scene, |p| p.x.hypot(p.y) < 0.4);
 }
 
 #[test]
 fn nothing_is_dark_without_a_caster() {
-    let mut drawing = floor();
-    drawing.light = Light::default();
-    let (_, dark) = shaded(&drawing, look(Vec3::new(1.0, -2.0, 1.0), Vec3::ZERO, 0.8), &spec(64, 64));
+    let mut render_scene = floor();
+    render_scene.light = Light::default();
+    let (_, dark) = shaded(&render_scene, look(Vec3::new(1.0, -2.0, 1.0), Vec3::ZERO, 0.8), &spec(64, 64));
     assert!(dark.iter().all(|&is_dark| !is_dark));
 }
 
@@ -103,10 +125,10 @@ fn convex_shapes_on_their_own_do_not_darken_themselves() {
         Shape::Cone { radius: 0.3, half_length: 0.3 },
         Shape::Disc { radius: 0.3 },
     ] {
-        let mut drawing = empty();
-        drawing.light = Light::default();
-        add(&mut drawing, shape, Pose::IDENTITY, GREY, Pattern::Plain);
-        let (_, dark) = shaded(&drawing, look(Vec3::new(1.0, 0.5, 1.0), Vec3::ZERO, 0.7), &spec(80, 80));
+        let mut render_scene = empty();
+        render_scene.light = Light::default();
+        add(&mut render_scene, shape, Pose::IDENTITY, GREY, Pattern::Plain);
+        let (_, dark) = shaded(&render_scene, look(Vec3::new(1.0, 0.5, 1.0), Vec3::ZERO, 0.7), &spec(80, 80));
         assert!(dark.iter().all(|&is_dark| !is_dark), "{shape:?}");
     }
 }
@@ -114,17 +136,29 @@ fn convex_shapes_on_their_own_do_not_darken_themselves() {
 #[test]
 fn a_far_and_a_huge_caster_reach_the_floor_too() {
     // Many small things near the origin make the grid fine; the two others lie far outside of it.
-    let mut drawing = floor();
+    let mut render_scene = floor();
     for k in 0..40 {
         let at = Vec3::new((k % 8) as f32 * 0.05, (k / 8) as f32 * 0.05, 0.02);
-        add(&mut drawing, Shape::Sphere { radius: 0.02 }, Pose::from_translation(at), RED, Pattern::Plain);
+        add(
+            &mut render_scene,
+            Shape::Sphere { radius: 0.02 },
+            Pose::from_translation(at),
+            RED,
+            Pattern::Plain,
+        );
     }
     let slab = Shape::Box { half_extents: Vec3::new(30.0, 30.0, 0.5) };
-    add(&mut drawing, slab, Pose::translation(-100.0, 0.0, 20.0), RED, Pattern::Plain);
-    add(&mut drawing, Shape::Sphere { radius: 0.1 }, Pose::translation(60.0, 5.0, 7.0), RED, Pattern::Plain);
+    add(&mut render_scene, slab, Pose::translation(-100.0, 0.0, 20.0), RED, Pattern::Plain);
+    add(
+        &mut render_scene,
+        Shape::Sphere { radius: 0.1 },
+        Pose::translation(60.0, 5.0, 7.0),
+        RED,
+        Pattern::Plain,
+    );
     let at = |x: f32, y: f32| {
         let view = look(Vec3::new(x, y - 0.2, 4.0), Vec3::new(x, y, 0.0), 0.03);
-        shaded(&drawing, view, &spec(9, 9)).1[4 * 9 + 4]
+        shaded(&render_scene, view, &spec(9, 9)).1[4 * 9 + 4]
     };
     assert!(at(-100.0, 0.0) && at(-71.0, 29.0) && at(60.0, 5.0));
     assert!(!at(-69.0, 0.0) && !at(60.2, 5.0) && !at(20.0, 0.0) && !at(0.025, 0.025));
@@ -132,8 +166,14 @@ fn a_far_and_a_huge_caster_reach_the_floor_too() {
 
 #[test]
 fn a_caster_under_the_floor_darkens_nothing() {
-    let mut drawing = floor();
-    add(&mut drawing, Shape::Sphere { radius: 0.3 }, Pose::translation(0.0, 0.0, -0.5), RED, Pattern::Plain);
-    let (_, dark) = shaded(&drawing, look(Vec3::new(0.0, -1.0, 2.0), Vec3::ZERO, 0.8), &spec(40, 40));
+    let mut render_scene = floor();
+    add(
+        &mut render_scene,
+        Shape::Sphere { radius: 0.3 },
+        Pose::translation(0.0, 0.0, -0.5),
+        RED,
+        Pattern::Plain,
+    );
+    let (_, dark) = shaded(&render_scene, look(Vec3::new(0.0, -1.0, 2.0), Vec3::ZERO, 0.8), &spec(40, 40));
     assert!(dark.iter().all(|&is_dark| !is_dark));
 }

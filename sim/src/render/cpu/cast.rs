@@ -7,12 +7,12 @@ use super::camera::TileRays;
 use super::cull::{ViewPart, VisibleParts};
 use super::mesh_trace;
 use super::packet::{TILE, Vec3x8};
-use super::prepare::Scene;
+use super::prepare::PreparedScene;
 use super::primitives::{
     MISS, hit_box, hit_capsule, hit_cone, hit_cylinder, hit_disc, hit_plane, hit_sphere,
 };
 use crate::math::Vec3;
-use crate::render::{Drawing, Shape};
+use crate::render::{RenderScene, Shape};
 
 /// What the rays of a tile meet, row by row.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +27,8 @@ pub(super) struct TileHits {
 
 /// Sweeps the parts of the tile over its rays, front to back.
 pub(super) fn cast_tile(
-    drawing: &Drawing,
-    scene: &Scene,
+    render_scene: &RenderScene,
+    prepared: &PreparedScene,
     visible: &VisibleParts,
     tile_idx: usize,
     rays: &TileRays,
@@ -43,7 +43,7 @@ pub(super) fn cast_tile(
                 continue;
             }
             let sweep = Sweep { part, rank: f32x8::splat(rank as f32), rays };
-            sweep_shape(drawing, &scene.parts[part.part_idx].shape, &sweep, &mut hits);
+            sweep_shape(render_scene, &prepared.parts[part.part_idx].shape, &sweep, &mut hits);
         }
     }
     hits
@@ -58,7 +58,7 @@ struct Sweep<'a> {
 
 /// The branch on the shape is taken once per tile, not once per packet.
 #[inline(always)]
-fn sweep_shape(drawing: &Drawing, shape: &Shape, sweep: &Sweep, hits: &mut TileHits) {
+fn sweep_shape(render_scene: &RenderScene, shape: &Shape, sweep: &Sweep, hits: &mut TileHits) {
     match *shape {
         Shape::Plane => sweep.run(hits, hit_plane),
         Shape::Box { half_extents } => sweep.run(hits, |o, d| hit_box(half_extents, o, d)),
@@ -72,7 +72,7 @@ fn sweep_shape(drawing: &Drawing, shape: &Shape, sweep: &Sweep, hits: &mut TileH
         Shape::Cone { radius, half_length } => sweep.run(hits, |o, d| hit_cone(radius, half_length, o, d)),
         Shape::Disc { radius } => sweep.run(hits, |o, d| hit_disc(radius, o, d)),
         Shape::Mesh { mesh_idx, .. } => {
-            let mesh = &drawing.meshes[mesh_idx as usize];
+            let mesh = &render_scene.meshes[mesh_idx as usize];
             for row in sweep.rows() {
                 let d = sweep.part.direction(sweep.rays, row);
                 let (t, triangle) = (&mut hits.t[row], &mut hits.triangle[row]);

@@ -8,7 +8,8 @@ use std::ops::Range;
 use super::bit_grid::BitGrid;
 use super::camera::Camera;
 use super::packet::TILE;
-use super::prepare::{Bound, Scene};
+use super::parts::Bound;
+use super::prepare::PreparedScene;
 use super::primitives::NEAR;
 use crate::math::Vec3;
 
@@ -45,9 +46,9 @@ struct Extent {
 }
 
 impl VisibleParts {
-    pub fn project(&mut self, scene: &Scene, camera: &Camera) {
+    pub fn project(&mut self, prepared: &PreparedScene, camera: &Camera) {
         self.parts.clear();
-        for (part_idx, part) in scene.parts.iter().enumerate() {
+        for (part_idx, part) in prepared.parts.iter().enumerate() {
             let Some(extent) = extent(&part.bound, camera) else { continue };
             let Some(cols) = pixels(extent.x, camera.n_cols, |x| camera.col_of(x)) else { continue };
             let Some(rows) = pixels(extent.y, camera.n_rows, |y| camera.row_of(y)) else { continue };
@@ -189,7 +190,7 @@ mod tests {
             shadows: false,
             outputs: Outputs::RGB,
         };
-        let view = View { drawing_idx: 0, world_from_camera: Pose::IDENTITY, fov_y: 1.0 };
+        let view = View { scene_idx: 0, world_from_camera: Pose::IDENTITY, fov_y: 1.0 };
         let camera = Camera::new(&view, &spec);
         let (mut n_seen, mut n_cut, mut n_narrow) = (0, 0, 0);
         for round in 0..2000 {

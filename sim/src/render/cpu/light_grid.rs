@@ -10,9 +10,9 @@ use wide::f32x8;
 use super::bit_grid::{BitGrid, bits};
 use super::occlusion::{SunRay, blocks};
 use super::packet::Vec3x8;
-use super::prepare::{Bound, Part};
+use super::parts::{Bound, Part};
 use crate::math::Vec3;
-use crate::render::{Drawing, Light};
+use crate::render::{Light, RenderScene};
 
 /// Cells along the longer side of the grid, without the border.
 const N_CELLS: usize = 32;
@@ -92,7 +92,7 @@ impl LightGrid {
     #[inline(always)]
     pub fn occluded(
         &self,
-        drawing: &Drawing,
+        render_scene: &RenderScene,
         parts: &[Part],
         point: Vec3x8,
         wanted: f32x8,
@@ -115,7 +115,7 @@ impl LightGrid {
                 let caster = &self.casters[part_idx];
                 let open = wanted & !blocked & caster.above(u, v, height);
                 if open.any() {
-                    blocked |= open & blocks(drawing, part, &caster.ray, point, open);
+                    blocked |= open & blocks(render_scene, part, &caster.ray, point, open);
                     if blocked.to_bitmask() == wanted_bits {
                         return blocked;
                     }

@@ -6,16 +6,17 @@ mod bit_grid;
 mod camera;
 mod cast;
 mod cull;
-mod draw;
 mod encode;
 mod light_grid;
 mod mesh_trace;
 mod noise;
 mod occlusion;
 mod packet;
+mod parts;
 mod pattern;
 mod prepare;
 mod primitives;
+mod render_view;
 mod shade;
 
 use std::sync::{Mutex, PoisonError};
@@ -23,10 +24,10 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use self::cull::VisibleParts;
-use self::draw::{Pictures, draw_view};
 use self::encode::Encoder;
-use self::prepare::Scene;
-use super::{Drawing, RenderSpec, RenderTarget, View};
+use self::prepare::PreparedScene;
+use self::render_view::{Images, render_view};
+use super::{RenderScene, RenderSpec, RenderTarget, View};
 
 /// Draws whole batches of views on the CPU, in parallel over views and eight rays at a time.
 ///
@@ -36,7 +37,7 @@ use super::{Drawing, RenderSpec, RenderTarget, View};
 pub struct CpuRenderer {
     encoder: Encoder,
     /// One per drawing.
-    scenes: Vec<Scene>,
+    prepared: Vec<PreparedScene>,
     is_seen: Vec<bool>,
     /// One per thread; only that thread ever locks it.
     scratch: Vec<Mutex<VisibleParts>>,
@@ -51,16 +52,16 @@ impl Default for CpuRenderer {
 impl CpuRenderer {
     /// A renderer with empty buffers.
     pub fn new() -> Self {
-        Self { encoder: Encoder::new(), scenes: Vec::new(), is_seen: Vec::new(), scratch: Vec::new() }
+        Self { encoder: Encoder::new(), prepared: Vec::new(), is_seen: Vec::new(), scratch: Vec::new() }
     }
 
     /// Draws every view into `target`, which is resized as needed.
     ///
     /// # Panics
-    /// If a view names a drawing that is not there, or a drawing does not hold together: see [`Drawing::check`].
+    /// If a view names a drawing that is not there, or a drawing does not hold together: see [`RenderScene::check`].
     pub fn render(
         &mut self,
-        drawings: &[&Drawing],
+        render_scenes: &[&RenderScene],
         views: &[View],
         spec: &RenderSpec,
         target: &mut RenderTarget,
@@ -69,34 +70,34 @@ impl CpuRenderer {
         if n_pixels == 0 {
             return;
         }
-        self.prepare(drawings, views, spec);
-        let pictures = Pictures {
+        self.prepare(render_scenes, views, spec);
+        let images = Images {
             rgb: target.rgb.pixels_mut(),
             depth: &mut target.depth,
             segmentation: &mut target.segmentation,
             normals: &mut target.normals,
         };
-        Batch { renderer: self, drawings, spec }.draw(views, pictures);
+        Batch { renderer: self, render_scenes, spec }.render(views, images);
     }
 
-    fn prepare(&mut self, drawings: &[&Drawing], views: &[View], spec: &RenderSpec) {
+    fn prepare(&mut self, render_scenes: &[&RenderScene], views: &[View], spec: &RenderSpec) {
         self.is_seen.clear();
-        self.is_seen.resize(drawings.len(), false);
+        self.is_seen.resize(render_scenes.len(), false);
         for view in views {
-            self.is_seen[view.drawing_idx] = true;
+            self.is_seen[view.scene_idx] = true;
         }
-        if self.scenes.len() < drawings.len() {
-            self.scenes.resize_with(drawings.len(), Scene::default);
+        if self.prepared.len() < render_scenes.len() {
+            self.prepared.resize_with(render_scenes.len(), PreparedScene::default);
         }
         let n_threads = rayon::current_num_threads();
         if self.scratch.len() < n_threads {
             self.scratch.resize_with(n_threads, Mutex::default);
         }
         let shadows = spec.shadows && spec.outputs.rgb;
-        self.scenes.par_iter_mut().zip(drawings).zip(&self.is_seen).with_min_len(4).for_each(
-            |((scene, drawing), is_seen)| {
+        self.prepared.par_iter_mut().zip(render_scenes).zip(&self.is_seen).with_min_len(4).for_each(
+            |((prepared, render_scene), is_seen)| {
                 if *is_seen {
-                    scene.prepare(drawing, shadows);
+                    prepared.prepare(render_scene, shadows);
                 }
             },
         );
@@ -106,24 +107,25 @@ impl CpuRenderer {
 /// What all views of a call share.
 struct Batch<'a> {
     renderer: &'a CpuRenderer,
-    drawings: &'a [&'a Drawing],
+    render_scenes: &'a [&'a RenderScene],
     spec: &'a RenderSpec,
 }
 
 impl Batch<'_> {
     /// Halves the views until one is left; idle threads take halves.
-    fn draw(&self, views: &[View], mut pictures: Pictures) {
+    fn render(&self, views: &[View], mut images: Images) {
         if let [view] = views {
             let thread_idx = rayon::current_thread_index().unwrap_or(0);
             let scratch = &self.renderer.scratch[thread_idx];
             let mut visible = scratch.lock().unwrap_or_else(PoisonError::into_inner);
-            let (drawing, scene) = (self.drawings[view.drawing_idx], &self.renderer.scenes[view.drawing_idx]);
+            let (render_scene, prepared) =
+                (self.render_scenes[view.scene_idx], &self.renderer.prepared[view.scene_idx]);
             let encoder = &self.renderer.encoder;
-            draw_view(drawing, scene, view, self.spec, encoder, &mut visible, &mut pictures);
+            render_view(render_scene, prepared, view, self.spec, encoder, &mut visible, &mut images);
             return;
         }
         let middle = views.len() / 2;
-        let (first, second) = pictures.split_at(middle, views.len());
-        rayon::join(|| self.draw(&views[..middle], first), || self.draw(&views[middle..], second));
+        let (first, second) = images.split_at(middle, views.len());
+        rayon::join(|| self.render(&views[..middle], first), || self.render(&views[middle..], second));
     }
 }

@@ -7,9 +7,9 @@ use wide::f32x8;
 
 use super::mesh_trace;
 use super::packet::Vec3x8;
-use super::prepare::Part;
+use super::parts::Part;
 use crate::math::Vec3;
-use crate::render::{Drawing, Shape};
+use crate::render::{RenderScene, Shape};
 
 /// The direction to the sun in a part's frame, and what of the tests depends on it alone.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,13 @@ impl SunRay {
 
 /// Which rays from `point` (world) to the sun meet `part`; lanes that are not `open` may say anything.
 #[inline(always)]
-pub(super) fn blocks(drawing: &Drawing, part: &Part, ray: &SunRay, point: Vec3x8, open: f32x8) -> f32x8 {
+pub(super) fn blocks(
+    render_scene: &RenderScene,
+    part: &Part,
+    ray: &SunRay,
+    point: Vec3x8,
+    open: f32x8,
+) -> f32x8 {
     let o = part.local_from_world.point(point);
     match part.shape {
         Shape::Plane => f32x8::ZERO,
@@ -48,9 +54,13 @@ pub(super) fn blocks(drawing: &Drawing, part: &Part, ray: &SunRay, point: Vec3x8
             let t = -o.z * f32x8::splat(ray.inv_direction.z);
             t.simd_gt(0.0) & across_squared(o, ray, t).simd_le(radius * radius)
         }
-        Shape::Mesh { mesh_idx, .. } => {
-            mesh_trace::blocks(&drawing.meshes[mesh_idx as usize], o, ray.direction, ray.inv_direction, open)
-        }
+        Shape::Mesh { mesh_idx, .. } => mesh_trace::blocks(
+            &render_scene.meshes[mesh_idx as usize],
+            o,
+            ray.direction,
+            ray.inv_direction,
+            open,
+        ),
     }
 }
 

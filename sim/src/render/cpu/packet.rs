@@ -140,6 +140,11 @@ impl Mul<f32x8> for Vec3x8 {
 pub(super) struct Rows(pub [[f32; 4]; 3]);
 
 impl Rows {
+    /// Whether no entry is NaN or infinite.
+    pub fn is_finite(&self) -> bool {
+        self.0.iter().flatten().all(|v| v.is_finite())
+    }
+
     #[inline(always)]
     pub fn point(&self, p: Vec3x8) -> Vec3x8 {
         let row = |r: &[f32; 4]| {

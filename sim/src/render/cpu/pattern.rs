@@ -10,7 +10,7 @@ use super::noise::value_noise;
 use super::packet::Vec3x8;
 use crate::math::Vec3;
 use crate::render::texture::{Level, Texture};
-use crate::render::{Drawing, Material, Pattern};
+use crate::render::{Material, Pattern, RenderScene};
 
 /// A packet of surface points.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Site {
 
 /// The colour of the surface, linear RGB; lanes outside of `wanted` may be anything.
 #[inline(always)]
-pub(super) fn albedo(drawing: &Drawing, material: &Material, site: &Site, wanted: u32) -> Vec3x8 {
+pub(super) fn albedo(render_scene: &RenderScene, material: &Material, site: &Site, wanted: u32) -> Vec3x8 {
     let base = Vec3x8::splat(Vec3::from_array(material.colour));
     let mix = |other: [f32; 3], amount: f32x8| {
         let change = Vec3::from_array(other) - Vec3::from_array(material.colour);
@@ -38,7 +38,7 @@ pub(super) fn albedo(drawing: &Drawing, material: &Material, site: &Site, wanted
         Pattern::Wood { other, ring } => mix(other, wood(site, ring)),
         Pattern::Noise { other, cell } => mix(other, blobs(site, cell)),
         Pattern::Image { texture_idx, size } => {
-            base.scale(image(&drawing.textures[texture_idx as usize], site, size, wanted))
+            base.scale(image(&render_scene.textures[texture_idx as usize], site, size, wanted))
         }
     }
 }

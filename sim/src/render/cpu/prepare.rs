@@ -1,134 +1,35 @@
-//! Kernel 0, once per drawing: instances become parts, ready for the kernels that follow.
+//! Kernel 0, once per scene: instances become parts, and the parts get their light grid.
 
 use super::light_grid::LightGrid;
-use super::packet::Rows;
-use crate::math::{Mat3, Pose, Vec3};
-use crate::render::{Drawing, Material, Pattern, Shape};
+use super::parts::Part;
+use crate::render::RenderScene;
 
-/// A drawing, prepared: what all of its views share.
+/// What all views of a scene share.
 #[derive(Debug, Default)]
-pub(super) struct Scene {
-    /// The instances that can be seen; those with a pose or a size that is not finite are left out.
+pub(super) struct PreparedScene {
+    /// The visible instances; those with a pose or a size that is not finite are left out.
     pub parts: Vec<Part>,
-    /// Where the sun's rays end.
+    /// Which parts may keep the sun from which points.
     pub light_grid: LightGrid,
 }
 
-/// An instance, prepared.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
-    /// Into the frame of the shape; a mesh's own scale is undone too.
-    pub local_from_world: Rows,
-    pub shape: Shape,
-    pub material: Material,
-    pub object_id: u32,
-    pub bound: Bound,
-}
-
-/// A volume of the world around a part.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Bound {
-    /// No bound: a plane.
-    Everywhere,
-    /// All points within `radius` of a segment.
-    Capsule { ends: [Vec3; 2], radius: f32 },
-    /// A box, turned.
-    Box { centre: Vec3, half_axes: [Vec3; 3] },
-}
-
-impl Scene {
-    /// Replaces the contents by those of `drawing`; the buffers are reused.
-    pub fn prepare(&mut self, drawing: &Drawing, shadows: bool) {
-        assert_eq!(drawing.instances.len(), drawing.world_from_instance.len(), "one pose per instance");
+impl PreparedScene {
+    /// Replaces the contents by those of `render_scene`; the buffers are reused.
+    pub fn prepare(&mut self, render_scene: &RenderScene, shadows: bool) {
+        assert_eq!(
+            render_scene.instances.len(),
+            render_scene.world_from_instance.len(),
+            "one pose per instance"
+        );
         self.parts.clear();
-        for (instance, world_from_instance) in drawing.instances.iter().zip(&drawing.world_from_instance) {
-            let (scale, bound) = frame(&instance.shape, world_from_instance, drawing);
-            let local_from_world = local_from_world(world_from_instance, scale);
-            if local_from_world.0.iter().flatten().all(|v| v.is_finite()) {
-                self.parts.push(Part {
-                    local_from_world,
-                    shape: instance.shape,
-                    material: drawing.materials[instance.material_idx as usize],
-                    object_id: instance.object_id,
-                    bound,
-                });
+        for (instance, world_from_instance) in
+            render_scene.instances.iter().zip(&render_scene.world_from_instance)
+        {
+            let part = Part::new(instance, world_from_instance, render_scene);
+            if part.local_from_world.is_finite() {
+                self.parts.push(part);
             }
         }
-        self.light_grid.build(&self.parts, &drawing.light, shadows);
+        self.light_grid.build(&self.parts, &render_scene.light, shadows);
     }
-}
-
-impl Part {
-    /// Whether the colour is the same all over.
-    pub fn is_plain(&self) -> bool {
-        self.material.pattern == Pattern::Plain
-    }
-
-    /// Whether a lit point of it can not be in its own shadow.
-    pub fn is_convex(&self) -> bool {
-        !matches!(self.shape, Shape::Mesh { .. })
-    }
-
-    /// The scale of its frame: 1 but for meshes.
-    pub fn scale(&self) -> Vec3 {
-        match self.shape {
-            Shape::Mesh { scale, .. } => scale,
-            _ => Vec3::ONE,
-        }
-    }
-}
-
-impl Bound {
-    /// The range of `p · direction` over all points of the bound, for a unit `direction`.
-    pub fn range(&self, direction: Vec3) -> [f32; 2] {
-        match *self {
-            Bound::Everywhere => [f32::NEG_INFINITY, f32::INFINITY],
-            Bound::Capsule { ends: [a, b], radius } => {
-                let (a, b) = (a.dot(direction), b.dot(direction));
-                [a.min(b) - radius, a.max(b) + radius]
-            }
-            Bound::Box { centre, half_axes } => {
-                let reach: f32 = half_axes.iter().map(|axis| axis.dot(direction).abs()).sum();
-                [centre.dot(direction) - reach, centre.dot(direction) + reach]
-            }
-        }
-    }
-}
-
-fn local_from_world(world_from_instance: &Pose, scale: Vec3) -> Rows {
-    let columns = Mat3::from_quat(world_from_instance.rotation).to_cols_array_2d();
-    let row = |k: usize| {
-        let axis = Vec3::from_array(columns[k]) / scale[k];
-        [axis.x, axis.y, axis.z, -axis.dot(world_from_instance.translation)]
-    };
-    Rows([row(0), row(1), row(2)])
-}
-
-/// The scale of the shape's frame, and the bound of the shape in the world.
-fn frame(shape: &Shape, world_from_instance: &Pose, drawing: &Drawing) -> (Vec3, Bound) {
-    let capsule = |radius: f32, half_length: f32| {
-        let end = Vec3::new(0.0, 0.0, half_length);
-        let ends = [end, -end].map(|p| world_from_instance.transform_point(p));
-        Bound::Capsule { ends, radius }
-    };
-    let turned_box = |centre: Vec3, half: Vec3| Bound::Box {
-        centre: world_from_instance.transform_point(centre),
-        half_axes: [Vec3::X * half.x, Vec3::Y * half.y, Vec3::Z * half.z]
-            .map(|axis| world_from_instance.transform_vector(axis)),
-    };
-    let bound = match *shape {
-        Shape::Plane => Bound::Everywhere,
-        Shape::Box { half_extents } => turned_box(Vec3::ZERO, half_extents),
-        Shape::Sphere { radius } => capsule(radius, 0.0),
-        Shape::Capsule { radius, half_length } => capsule(radius, half_length),
-        Shape::Cylinder { radius, half_length } | Shape::Cone { radius, half_length } => {
-            turned_box(Vec3::ZERO, Vec3::new(radius, radius, half_length))
-        }
-        Shape::Disc { radius } => turned_box(Vec3::ZERO, Vec3::new(radius, radius, 0.0)),
-        Shape::Mesh { mesh_idx, scale } => {
-            let [min, max] = drawing.meshes[mesh_idx as usize].bounds();
-            return (scale, turned_box((min + max) * 0.5 * scale, (max - min) * 0.5 * scale.abs()));
-        }
-    };
-    (Vec3::ONE, bound)
 }

@@ -11,13 +11,14 @@ use super::cast::TileHits;
 use super::cull::{ViewPart, VisibleParts};
 use super::mesh_trace;
 use super::packet::Vec3x8;
+use super::parts::Part;
 use super::pattern::{Site, albedo};
-use super::prepare::{Part, Scene};
+use super::prepare::PreparedScene;
 use super::primitives::{
     normal_box, normal_capsule, normal_cone, normal_cylinder, normal_sphere, up_or_down,
 };
 use crate::math::Vec3;
-use crate::render::{Drawing, Light, Shape};
+use crate::render::{Light, RenderScene, Shape};
 
 /// Reflectance of a dielectric at normal incidence.
 const F0: f32 = 0.04;
@@ -28,8 +29,8 @@ const FROM_BELOW: f32 = 0.55;
 /// Everything that shading a view needs.
 #[derive(Clone, Copy)]
 pub(super) struct Shader<'a> {
-    pub drawing: &'a Drawing,
-    pub scene: &'a Scene,
+    pub render_scene: &'a RenderScene,
+    pub prepared: &'a PreparedScene,
     pub visible: &'a VisibleParts,
     pub camera: &'a Camera,
 }
@@ -43,15 +44,15 @@ impl Shader<'_> {
         let hit = hits.any(row);
         let mut colour = Vec3x8::ZERO;
         if !hit.all() {
-            colour = sky(&self.drawing.light, view.z);
+            colour = sky(&self.render_scene.light, view.z);
         }
         let point = along.mul_add(hits.t[row], Vec3x8::splat(self.camera.eye));
         let spread = length * hits.t[row] * f32x8::splat(self.camera.pixel_size);
         self.for_each_part(hits, row, |view_part, mask| {
-            let part = &self.scene.parts[view_part.part_idx];
+            let part = &self.prepared.parts[view_part.part_idx];
             let d = view_part.direction(rays, row);
             let local = d.mul_add(hits.t[row], Vec3x8::splat(view_part.origin));
-            let normal = local_normal(self.drawing, part, view_part, local, hits.triangle[row], mask);
+            let normal = local_normal(self.render_scene, part, view_part, local, hits.triangle[row], mask);
             let (local_normal, normal) = to_world(part, normal, view);
             let surface = Surface { point, normal, local, local_normal, view, depth: hits.t[row], spread };
             let albedo = self.albedo(part, &surface, mask);
@@ -66,9 +67,9 @@ impl Shader<'_> {
         let view = self.direction(rays, row);
         let mut normals = Vec3x8::ZERO;
         self.for_each_part(hits, row, |view_part, mask| {
-            let part = &self.scene.parts[view_part.part_idx];
+            let part = &self.prepared.parts[view_part.part_idx];
             let local = view_part.direction(rays, row).mul_add(hits.t[row], Vec3x8::splat(view_part.origin));
-            let normal = local_normal(self.drawing, part, view_part, local, hits.triangle[row], mask);
+            let normal = local_normal(self.render_scene, part, view_part, local, hits.triangle[row], mask);
             normals = Vec3x8::select(mask, to_world(part, normal, view).1, normals);
         });
         normals
@@ -105,21 +106,28 @@ impl Shader<'_> {
             normal: surface.local_normal,
             footprint: surface.spread / facing,
         };
-        albedo(self.drawing, &part.material, &site, mask.to_bitmask())
+        albedo(self.render_scene, &part.material, &site, mask.to_bitmask())
     }
 
     #[inline(always)]
     fn light(&self, part: &Part, part_idx: usize, surface: &Surface, albedo: Vec3x8, mask: f32x8) -> Vec3x8 {
-        let light = &self.drawing.light;
+        let light = &self.render_scene.light;
         let n = surface.normal;
-        let sun = self.scene.light_grid.sun;
+        let sun = self.prepared.light_grid.sun;
         let facing = n.dot(Vec3x8::splat(sun));
         let mut lit = mask & facing.simd_gt(0.0);
-        if lit.any() && self.scene.light_grid.is_active() {
+        if lit.any() && self.prepared.light_grid.is_active() {
             // Off the surface by a little more than the rounding of its depth.
             let lift = surface.depth.mul_add(f32x8::splat(1e-4), f32x8::splat(1e-4));
             let from = n.mul_add(lift, surface.point);
-            lit = lit & !self.scene.light_grid.occluded(self.drawing, &self.scene.parts, from, lit, part_idx);
+            lit = lit
+                & !self.prepared.light_grid.occluded(
+                    self.render_scene,
+                    &self.prepared.parts,
+                    from,
+                    lit,
+                    part_idx,
+                );
         }
         let facing = lit & facing;
         let from_above =
@@ -190,7 +198,7 @@ fn highlight(roughness: f32, n_s: f32x8, n_e: f32x8, s_e: f32x8) -> f32x8 {
 /// The outward normal in the frame of the part.
 #[inline(always)]
 fn local_normal(
-    drawing: &Drawing,
+    render_scene: &RenderScene,
     part: &Part,
     view_part: &ViewPart,
     p: Vec3x8,
@@ -206,7 +214,7 @@ fn local_normal(
         Shape::Cylinder { radius, half_length } => normal_cylinder(radius, half_length, p),
         Shape::Cone { radius, half_length } => normal_cone(radius, half_length, p),
         Shape::Mesh { mesh_idx, .. } => {
-            mesh_trace::normals(&drawing.meshes[mesh_idx as usize], triangle, p, mask.to_bitmask())
+            mesh_trace::normals(&render_scene.meshes[mesh_idx as usize], triangle, p, mask.to_bitmask())
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{Result, SimError};
 /// Which graphics processor draws.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first of [`adapters`]: a card before a processor's own graphics before software.
+    /// The first of [`adapters`]: a gpu before a processor's own graphics before software.
     #[default]
     First,
     /// By its place in [`adapters`].
@@ -67,7 +67,7 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// Where a card sits on the PCI bus.
+/// Where a gpu sits on the PCI bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PciBusId {
     /// Usually 0.
@@ -133,7 +133,7 @@ impl fmt::Display for DeviceUuid {
 pub struct Adapter {
     /// As its driver calls it.
     pub name: String,
-    /// `card`, `integrated`, `virtual`, `software` or `other`.
+    /// `gpu`, `integrated`, `virtual`, `software` or `other`.
     pub kind: &'static str,
     /// The interface and the driver.
     pub driver: String,
@@ -149,7 +149,7 @@ impl Adapter {
     /// NVIDIA's number on the PCI bus.
     const NVIDIA: u32 = 0x10de;
 
-    /// Whether it is a card of NVIDIA's, which CUDA should know.
+    /// Whether it is a gpu of NVIDIA's, which CUDA should know.
     pub fn is_nvidia(&self) -> bool {
         self.vendor == Self::NVIDIA
     }
@@ -157,7 +157,7 @@ impl Adapter {
     pub(super) fn new(adapter: &wgpu::Adapter) -> Self {
         let info = adapter.get_info();
         let kind = match info.device_type {
-            wgpu::DeviceType::DiscreteGpu => "card",
+            wgpu::DeviceType::DiscreteGpu => "gpu",
             wgpu::DeviceType::IntegratedGpu => "integrated",
             wgpu::DeviceType::VirtualGpu => "virtual",
             wgpu::DeviceType::Cpu => "software",
@@ -180,7 +180,7 @@ impl fmt::Display for Adapter {
     }
 }
 
-/// The graphics processors that this process may use, in the order that [`DeviceChoice::Index`] counts in. Of NVIDIA's cards
+/// The graphics processors that this process may use, in the order that [`DeviceChoice::Index`] counts in. Of NVIDIA's gpus
 /// those that `CUDA_VISIBLE_DEVICES` names, in its order, so that both interfaces count alike.
 pub fn adapters() -> Vec<Adapter> {
     found().iter().map(Adapter::new).collect()
@@ -221,35 +221,35 @@ fn visible_devices() -> Option<String> {
     std::env::var("CUDA_VISIBLE_DEVICES").ok()
 }
 
-/// Leaves out NVIDIA's cards that are not named, and puts the others in the order of their names.
+/// Leaves out NVIDIA's gpus that are not named, and puts the others in the order of their names.
 fn only_visible(adapters: Vec<wgpu::Adapter>, names: &str) -> Vec<wgpu::Adapter> {
-    let (cards, others): (Vec<_>, Vec<_>) =
+    let (gpus, others): (Vec<_>, Vec<_>) =
         adapters.into_iter().partition(|adapter| adapter.get_info().vendor == Adapter::NVIDIA);
-    let uuids: Vec<Option<DeviceUuid>> = cards.iter().map(bridge::uuid).collect();
-    let mut cards: Vec<Option<wgpu::Adapter>> = cards.into_iter().map(Some).collect();
+    let uuids: Vec<Option<DeviceUuid>> = gpus.iter().map(bridge::uuid).collect();
+    let mut gpus: Vec<Option<wgpu::Adapter>> = gpus.into_iter().map(Some).collect();
     let mut visible: Vec<wgpu::Adapter> =
-        named(names, &uuids).into_iter().filter_map(|k| cards[k].take()).collect();
+        named(names, &uuids).into_iter().filter_map(|k| gpus[k].take()).collect();
     visible.extend(others);
     visible
 }
 
-/// Which cards a value of `CUDA_VISIBLE_DEVICES` names: numbers or beginnings of UUIDs, up to the first that is no card (CUDA
-/// C++ Programming Guide, "CUDA Environment Variables"). Numbers count along the bus, as CUDA counts equal cards and, with
+/// Which gpus a value of `CUDA_VISIBLE_DEVICES` names: numbers or beginnings of UUIDs, up to the first that is no gpu (CUDA
+/// C++ Programming Guide, "CUDA Environment Variables"). Numbers count along the bus, as CUDA counts equal gpus and, with
 /// `CUDA_DEVICE_ORDER=PCI_BUS_ID`, all.
-fn named(names: &str, cards: &[Option<DeviceUuid>]) -> Vec<usize> {
-    let card = |name: &str| -> Option<usize> {
+fn named(names: &str, gpus: &[Option<DeviceUuid>]) -> Vec<usize> {
+    let gpu = |name: &str| -> Option<usize> {
         if let Ok(index) = name.parse::<usize>() {
-            return (index < cards.len()).then_some(index);
+            return (index < gpus.len()).then_some(index);
         }
         let start = name.strip_prefix("GPU-").filter(|start| !start.is_empty())?.to_ascii_lowercase();
         let has_start =
-            |card: &Option<DeviceUuid>| card.is_some_and(|uuid| uuid.to_string()[4..].starts_with(&start));
-        let mut matches = cards.iter().enumerate().filter(|(_, card)| has_start(card)).map(|(k, _)| k);
-        // A beginning that two cards share names neither.
+            |gpu: &Option<DeviceUuid>| gpu.is_some_and(|uuid| uuid.to_string()[4..].starts_with(&start));
+        let mut matches = gpus.iter().enumerate().filter(|(_, gpu)| has_start(gpu)).map(|(k, _)| k);
+        // A beginning that two gpus share names neither.
         matches.next().filter(|_| matches.next().is_none())
     };
     let mut visible = Vec::new();
-    for found in names.split(',').map(|name| card(name.trim())) {
+    for found in names.split(',').map(|name| gpu(name.trim())) {
         match found {
             Some(k) if !visible.contains(&k) => visible.push(k),
             _ => break,
@@ -285,7 +285,7 @@ mod tests {
         }
         assert_eq!(id.to_string(), "0000:0a:00.1");
         assert_eq!("2".parse::<DeviceChoice>().ok(), Some(DeviceChoice::Index(2)));
-        for text in [":00.1", "0a:00", "0a.1", "card", "-1", ""] {
+        for text in [":00.1", "0a:00", "0a.1", "gpu", "-1", ""] {
             assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
         }
     }
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn visible_devices_are_read_as_cuda_reads_them() {
         let uuid = |first: u8| Some(DeviceUuid(std::array::from_fn(|i| if i == 0 { first } else { 7 })));
-        let cards = [uuid(0xab), uuid(0xac), uuid(0x12)];
+        let gpus = [uuid(0xab), uuid(0xac), uuid(0x12)];
         let cases: [(&str, &[usize]); 10] = [
             ("0,1,2", &[0, 1, 2]),
             ("2, 0", &[2, 0]),
@@ -321,7 +321,7 @@ mod tests {
             ("GPU-", &[]),
         ];
         for (names, expected) in cases {
-            assert_eq!(named(names, &cards), expected, "CUDA_VISIBLE_DEVICES={names}");
+            assert_eq!(named(names, &gpus), expected, "CUDA_VISIBLE_DEVICES={names}");
         }
     }
 }

@@ -10,7 +10,7 @@ use super::model_input::ModelInput;
 use super::read_back::ReadBack;
 use crate::Result;
 
-/// A batch of views as a model reads them, on the device that drew them. While it lives its buffer is not drawn into again;
+/// A batch of views as a model reads them, on the device that drew them. While it lives its buffer is not rendered into again;
 /// buffers go round.
 #[derive(Debug)]
 pub struct DeviceFrames {
@@ -18,7 +18,7 @@ pub struct DeviceFrames {
     gpu: Arc<Gpu>,
     input: ModelInput,
     n_views: usize,
-    drawn: wgpu::SubmissionIndex,
+    rendered: wgpu::SubmissionIndex,
 }
 
 impl DeviceFrames {
@@ -27,9 +27,9 @@ impl DeviceFrames {
         gpu: Arc<Gpu>,
         input: ModelInput,
         n_views: usize,
-        drawn: wgpu::SubmissionIndex,
+        rendered: wgpu::SubmissionIndex,
     ) -> Self {
-        Self { slot, gpu, input, n_views, drawn }
+        Self { slot, gpu, input, n_views, rendered }
     }
 
     /// Number of views.
@@ -47,12 +47,12 @@ impl DeviceFrames {
         &self.gpu
     }
 
-    /// Returns when they are drawn.
+    /// Returns when they are rendered.
     ///
     /// # Errors
     /// If the device is lost.
     pub fn wait(&self) -> Result<()> {
-        self.gpu.wait(self.drawn.clone())
+        self.gpu.wait(self.rendered.clone())
     }
 
     /// The values as bytes in the machine's order, copied to the host: for models that do not live on the device.

@@ -35,12 +35,12 @@ pub(super) const CULL: Source = Source {
     first_written: 4,
 };
 
-pub(super) const DRAW: Source = Source {
-    entry: "draw",
+pub(super) const RENDER: Source = Source {
+    entry: "render",
     files: &[
         ROWS,
         LIGHT_GRID,
-        include_str!("shaders/draw.wgsl"),
+        include_str!("shaders/render.wgsl"),
         include_str!("shaders/cast.wgsl"),
         include_str!("shaders/mesh.wgsl"),
         include_str!("shaders/occlusion.wgsl"),
@@ -51,17 +51,17 @@ pub(super) const DRAW: Source = Source {
 };
 
 /// The same for scenes without meshes, whose traversal costs every lane the room for its stacks.
-pub(super) const DRAW_SHAPES: Source = Source {
+pub(super) const RENDER_SHAPES: Source = Source {
     files: &[
         ROWS,
         LIGHT_GRID,
-        include_str!("shaders/draw.wgsl"),
+        include_str!("shaders/render.wgsl"),
         include_str!("shaders/cast.wgsl"),
         include_str!("shaders/no_mesh.wgsl"),
         include_str!("shaders/occlusion.wgsl"),
         include_str!("shaders/pattern.wgsl"),
     ],
-    ..DRAW
+    ..RENDER
 };
 
 /// A compiled kernel.
@@ -134,14 +134,14 @@ pub(super) struct Kernels {
     pub prepare: Kernel,
     pub light: Kernel,
     pub cull: Kernel,
-    pub draw: Kernel,
-    pub draw_shapes: Kernel,
+    pub render: Kernel,
+    pub render_shapes: Kernel,
 }
 
 impl Kernels {
     pub fn new(device: &wgpu::Device) -> Self {
-        let [prepare, light, cull, draw, draw_shapes] =
-            [PREPARE, LIGHT, CULL, DRAW, DRAW_SHAPES].map(|source| Kernel::new(device, &source));
-        Self { prepare, light, cull, draw, draw_shapes }
+        let [prepare, light, cull, render, render_shapes] =
+            [PREPARE, LIGHT, CULL, RENDER, RENDER_SHAPES].map(|source| Kernel::new(device, &source));
+        Self { prepare, light, cull, render, render_shapes }
     }
 }

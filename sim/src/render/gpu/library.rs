@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::column::Column;
 use super::rows::{NodeRow, TriangleRow};
-use crate::render::{Drawing, Mesh, Texture, codes};
+use crate::render::{Mesh, RenderScene, Texture, codes};
 
 /// Meshes and textures on the device, each once.
 #[derive(Debug)]
@@ -33,11 +33,11 @@ pub(super) struct Shelf {
 
 impl Shelf {
     /// Whether the drawing still refers to the same meshes and textures.
-    pub fn is_of(&self, drawing: &Drawing) -> bool {
-        let same_meshes = self.meshes.len() == drawing.meshes.len()
-            && self.meshes.iter().zip(&drawing.meshes).all(|(a, b)| Arc::ptr_eq(a, b));
-        let same_textures = self.textures.len() == drawing.textures.len()
-            && self.textures.iter().zip(&drawing.textures).all(|(a, b)| Arc::ptr_eq(a, b));
+    pub fn is_of(&self, render_scene: &RenderScene) -> bool {
+        let same_meshes = self.meshes.len() == render_scene.meshes.len()
+            && self.meshes.iter().zip(&render_scene.meshes).all(|(a, b)| Arc::ptr_eq(a, b));
+        let same_textures = self.textures.len() == render_scene.textures.len()
+            && self.textures.iter().zip(&render_scene.textures).all(|(a, b)| Arc::ptr_eq(a, b));
         same_meshes && same_textures
     }
 }
@@ -55,7 +55,7 @@ impl Library {
     }
 
     /// Replaces everything by what the drawings refer to. Equal meshes and textures of different envs are stored once.
-    pub fn fill(&mut self, drawings: &[&Drawing]) -> Vec<Shelf> {
+    pub fn fill(&mut self, render_scenes: &[&RenderScene]) -> Vec<Shelf> {
         let table = codes::table();
         let mut tables: Vec<u32> = table
             .chunks_exact(4)
@@ -64,8 +64,8 @@ impl Library {
         let (mut nodes, mut triangles, mut texels) = (Vec::new(), Vec::new(), Vec::new());
         self.meshes.clear();
         self.textures.clear();
-        let mut shelves = Vec::with_capacity(drawings.len());
-        for drawing in drawings {
+        let mut shelves = Vec::with_capacity(render_scenes.len());
+        for render_scene in render_scenes {
             let mesh_row = |mesh: &Arc<Mesh>| {
                 find_or_add(&mut self.meshes, mesh, || {
                     let (root, first_triangle) = (nodes.len(), triangles.len());
@@ -74,7 +74,7 @@ impl Library {
                     root as u32
                 })
             };
-            let roots = drawing.meshes.iter().map(mesh_row).collect();
+            let roots = render_scene.meshes.iter().map(mesh_row).collect();
             let texture_row = |texture: &Arc<Texture>| {
                 find_or_add(&mut self.textures, texture, || {
                     let row = tables.len() as u32;
@@ -86,8 +86,8 @@ impl Library {
                     row
                 })
             };
-            let texture_rows = drawing.textures.iter().map(texture_row).collect();
-            let (meshes, textures) = (drawing.meshes.clone(), drawing.textures.clone());
+            let texture_rows = render_scene.textures.iter().map(texture_row).collect();
+            let (meshes, textures) = (render_scene.meshes.clone(), render_scene.textures.clone());
             shelves.push(Shelf { meshes, textures, roots, texture_rows });
         }
         self.nodes.replace(nodes.into_iter());

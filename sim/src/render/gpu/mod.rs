@@ -33,7 +33,7 @@ use self::device_frames::{Ring, Slot};
 use self::read_back::{Layout, ReadBack};
 use self::rows::{ParamsRow, VIEW_PART_SIZE};
 use self::stage::Stage;
-use super::{Drawing, Outputs, RenderSpec, RenderTarget, Samples, View};
+use super::{Outputs, RenderScene, RenderSpec, RenderTarget, Samples, View};
 use crate::math::{Pose, Quat};
 use crate::{Result, SimError};
 
@@ -61,7 +61,7 @@ pub struct GpuRenderer {
     sort_keys: Store,
     view_parts: Store,
     n_view_parts: Store,
-    pictures: Store,
+    images: Store,
     pixel_values: Column<u32>,
     model_inputs: Ring,
     /// Stands where no model's input is written.
@@ -88,7 +88,7 @@ impl GpuRenderer {
             sort_keys: Store::new("sort keys", written),
             view_parts: Store::new("parts of views", written),
             n_view_parts: Store::new("numbers of parts of views", written),
-            pictures: Store::new("pictures", wgpu::BufferUsages::COPY_SRC),
+            images: Store::new("pictures", wgpu::BufferUsages::COPY_SRC),
             pixel_values: Column::new("values of a model's input"),
             model_inputs: Ring::default(),
             no_model_input: Store::new("no model's input", written),
@@ -110,29 +110,29 @@ impl GpuRenderer {
     }
 
     /// Sets whether [`Self::render`] goes on in smaller groups when the device is out of memory, rather than fail.
-    pub fn allow_smaller_groups(&mut self, may_shrink: bool) {
+    pub fn set_shrink_on_oom(&mut self, may_shrink: bool) {
         self.may_shrink = may_shrink;
     }
 
     /// Bytes that it holds on the device.
     pub fn device_bytes(&self) -> u64 {
         let scratch = self.sort_keys.size() + self.view_parts.size() + self.n_view_parts.size();
-        let written = self.pictures.size() + self.model_inputs.size() + self.pixel_values.size();
+        let written = self.images.size() + self.model_inputs.size() + self.pixel_values.size();
         self.stage.size() + scratch + written
     }
 
     /// Draws every view and reads the pictures back into `target`, which is resized as needed. A batch that is larger
-    /// than the device's buffers is drawn in several submits.
+    /// than the device's buffers is rendered in several submits.
     ///
     /// # Errors
     /// If the device is lost or out of memory, or one view is larger than its buffers. The renderer may be used again
     /// unless the device is lost.
     ///
     /// # Panics
-    /// If a view names a drawing that is not there, or a drawing does not hold together: see [`Drawing::check`].
+    /// If a view names a drawing that is not there, or a drawing does not hold together: see [`RenderScene::check`].
     pub fn render(
         &mut self,
-        drawings: &[&Drawing],
+        render_scenes: &[&RenderScene],
         views: &[View],
         spec: &RenderSpec,
         target: &mut RenderTarget,
@@ -142,22 +142,22 @@ impl GpuRenderer {
             return Ok(());
         }
         loop {
-            let drawn = self.render_groups(drawings, views, spec, target);
-            let error = match self.forget_failed(drawn) {
+            let rendered = self.render_groups(render_scenes, views, spec, target);
+            let error = match self.forget_failed(rendered) {
                 Err(error @ SimError::GpuMemory { .. }) => error,
-                drawn => return drawn,
+                rendered => return rendered,
             };
             let bytes_per_view = (Layout::new(1, spec).n_words as u64 * 4).max(1);
             let group = (self.max_group_bytes / bytes_per_view).clamp(1, views.len() as u64);
             if !self.may_shrink || group == 1 {
-                return Err(self.tell_what_fits(error, group as usize, bytes_per_view));
+                return Err(self.add_what_fits(error, group as usize, bytes_per_view));
             }
             self.max_group_bytes = group / 2 * bytes_per_view;
         }
     }
 
     /// Adds to an error about memory how many views would have been few enough.
-    fn tell_what_fits(&self, error: SimError, n_views: usize, bytes_per_view: u64) -> SimError {
+    fn add_what_fits(&self, error: SimError, n_views: usize, bytes_per_view: u64) -> SimError {
         let SimError::GpuMemory { device, what, need, .. } = error else { return error };
         let halves = std::iter::successors(Some(n_views / 2), |n| Some(n / 2)).take_while(|&n| 0 < n);
         let mut fitting = halves.filter(|&n| {
@@ -168,25 +168,25 @@ impl GpuRenderer {
     }
 
     /// After a failure, some of what was noted as sent may never have arrived.
-    fn forget_failed<T>(&mut self, drawn: Result<T>) -> Result<T> {
-        drawn.inspect_err(|_| self.stage.forget())
+    fn forget_failed<T>(&mut self, rendered: Result<T>) -> Result<T> {
+        rendered.inspect_err(|_| self.stage.forget())
     }
 
     fn render_groups(
         &mut self,
-        drawings: &[&Drawing],
+        render_scenes: &[&RenderScene],
         views: &[View],
         spec: &RenderSpec,
         target: &mut RenderTarget,
     ) -> Result<()> {
         self.gpu.check()?;
-        self.stage.update(drawings, views, spec);
+        self.stage.update(render_scenes, views, spec);
         let max_views = self.views_per_group(spec, self.max_group_bytes.min(self.gpu.max_buffer()))?;
         target.reshape(views.len(), spec);
         for first in (0..views.len()).step_by(max_views) {
             let n_views = max_views.min(views.len() - first);
-            let (pictures, _) = self.submit(first, n_views, spec, None)?;
-            self.read_back.read(&self.gpu, &pictures, first, n_views, spec, target)?;
+            let (images, _) = self.submit(first, n_views, spec, None)?;
+            self.read_back.read(&self.gpu, &images, first, n_views, spec, target)?;
         }
         Ok(())
     }
@@ -195,19 +195,24 @@ impl GpuRenderer {
     ///
     /// # Errors
     /// Those of [`Self::render`]; also if the batch is larger than the device's buffers.
-    pub fn draw(&mut self, drawings: &[&Drawing], views: &[View], spec: &RenderSpec) -> Result<()> {
-        let drawn = self.draw_whole(drawings, views, spec, None)?;
-        self.gpu.wait(drawn)
+    pub fn render_on_device(
+        &mut self,
+        render_scenes: &[&RenderScene],
+        views: &[View],
+        spec: &RenderSpec,
+    ) -> Result<()> {
+        let rendered = self.render_whole(render_scenes, views, spec, None)?;
+        self.gpu.wait(rendered)
     }
 
     /// Begins to draw every view at the size that a model reads, normalised and in its order; the pictures stay on the
     /// device. Does not wait for them. `samples` and `shadows` are as in [`RenderSpec`].
     ///
     /// # Errors
-    /// Those of [`Self::draw`]; also if the input has a shape that the kernel cannot write.
-    pub fn draw_for_model(
+    /// Those of [`Self::render_on_device`]; also if the input has a shape that the kernel cannot write.
+    pub fn render_for_model(
         &mut self,
-        drawings: &[&Drawing],
+        render_scenes: &[&RenderScene],
         views: &[View],
         input: &ModelInput,
         samples: Samples,
@@ -219,26 +224,26 @@ impl GpuRenderer {
         let spec = RenderSpec { height, width, samples, shadows, outputs };
         let bytes_per_view = input.n_bytes();
         let slot = self.model_inputs.take(&self.gpu, (views.len() * bytes_per_view) as u64);
-        let slot = slot.map_err(|error| self.tell_what_fits(error, views.len(), bytes_per_view as u64))?;
-        let drawn = self.draw_whole(drawings, views, &spec, Some((input, &slot)))?;
-        Ok(DeviceFrames::new(slot, self.gpu.clone(), input.clone(), views.len(), drawn))
+        let slot = slot.map_err(|error| self.add_what_fits(error, views.len(), bytes_per_view as u64))?;
+        let rendered = self.render_whole(render_scenes, views, &spec, Some((input, &slot)))?;
+        Ok(DeviceFrames::new(slot, self.gpu.clone(), input.clone(), views.len(), rendered))
     }
 
     /// Begins to draw an empty sky from its horizon up: for whoever wants to try whether they can read what this device draws.
     ///
     /// # Errors
-    /// Those of [`Self::draw_for_model`].
-    pub fn draw_sky(&mut self, input: &ModelInput) -> Result<DeviceFrames> {
+    /// Those of [`Self::render_for_model`].
+    pub fn render_sky(&mut self, input: &ModelInput) -> Result<DeviceFrames> {
         let upright = Quat::from_rotation_x(std::f32::consts::FRAC_PI_2);
         let world_from_camera = Pose { rotation: upright, ..Pose::IDENTITY };
-        let view = View { drawing_idx: 0, world_from_camera, fov_y: 1.0 };
-        self.draw_for_model(&[&Drawing::default()], &[view], input, Samples::One, false)
+        let view = View { scene_idx: 0, world_from_camera, fov_y: 1.0 };
+        self.render_for_model(&[&RenderScene::default()], &[view], input, Samples::One, false)
     }
 
     /// Begins to draw a whole batch in one submit.
-    fn draw_whole(
+    fn render_whole(
         &mut self,
-        drawings: &[&Drawing],
+        render_scenes: &[&RenderScene],
         views: &[View],
         spec: &RenderSpec,
         model: Option<(&ModelInput, &Slot)>,
@@ -247,16 +252,16 @@ impl GpuRenderer {
         if views.is_empty() || spec.height * spec.width == 0 {
             return Ok(self.gpu.submit(None, None));
         }
-        self.stage.update(drawings, views, spec);
+        self.stage.update(render_scenes, views, spec);
         let n_views = views.len();
-        let drawn = self.views_per_group(spec, self.gpu.max_buffer()).and_then(|max_views| {
+        let rendered = self.views_per_group(spec, self.gpu.max_buffer()).and_then(|max_views| {
             if n_views <= max_views {
                 return self.submit(0, n_views, spec, model);
             }
             let hint = "use fewer envs, or more groups of them (env.n_groups)";
             Err(self.limit("views of one batch", n_views as u64, max_views as u64, hint))
         });
-        Ok(self.forget_failed(drawn)?.1)
+        Ok(self.forget_failed(rendered)?.1)
     }
 
     fn limit(&self, what: &str, need: u64, limit: u64, hint: &str) -> SimError {
@@ -272,10 +277,10 @@ impl GpuRenderer {
                 return Err(SimError::OutOfRange { field: field.into(), got: side.to_string(), expected });
             }
         }
-        let picture = (Layout::new(1, spec).n_words as u64 * 4).max(1);
-        if self.gpu.max_buffer() < picture {
+        let image = (Layout::new(1, spec).n_words as u64 * 4).max(1);
+        if self.gpu.max_buffer() < image {
             let hint = "draw smaller pictures or fewer outputs";
-            return Err(self.limit("bytes of one picture", picture, self.gpu.max_buffer(), hint));
+            return Err(self.limit("bytes of one picture", image, self.gpu.max_buffer(), hint));
         }
         let parts = VIEW_PART_SIZE * self.stage.max_parts.max(1) as u64;
         let by_parts = self.gpu.max_buffer() / parts;
@@ -284,8 +289,8 @@ impl GpuRenderer {
             return Err(self.limit("bytes of one view's parts", parts, self.gpu.max_buffer(), hint));
         }
         // A wish for small groups never forbids one view.
-        let by_pictures = (max_bytes / picture).max(1);
-        Ok(by_pictures.min(by_parts).min(MAX_GROUPS as u64) as usize)
+        let by_images = (max_bytes / image).max(1);
+        Ok(by_images.min(by_parts).min(MAX_GROUPS as u64) as usize)
     }
 
     /// Sends what changed and dispatches the kernels for some of the views.
@@ -329,13 +334,13 @@ impl GpuRenderer {
             self.sort_keys.reserve(gpu, n_slots * 4)?;
             self.view_parts.reserve(gpu, n_slots * VIEW_PART_SIZE)?;
             self.n_view_parts.reserve(gpu, n_views as u64 * 4)?;
-            self.pictures.reserve(gpu, layout.n_words as u64 * 4)?;
+            self.images.reserve(gpu, layout.n_words as u64 * 4)?;
             if let Some(input) = model {
                 self.pixel_values.replace(input.table());
             }
 
             let params = &self.params;
-            let (drawings, shapes) = (&stage.drawings.upload(gpu)?, &stage.shapes.upload(gpu)?);
+            let (render_scenes, shapes) = (&stage.render_scenes.upload(gpu)?, &stage.shapes.upload(gpu)?);
             let (materials, views) = (&stage.materials.upload(gpu)?, &stage.views.upload(gpu)?);
             let (moved, dirty) = (&stage.moved.upload(gpu)?, &stage.dirty.upload(gpu)?);
             let (nodes, triangles) =
@@ -344,7 +349,7 @@ impl GpuRenderer {
             let (parts, casters) = (&stage.parts.get(gpu)?, &stage.casters.get(gpu)?);
             let grids = &stage.grids.get(gpu)?;
             let (sort_keys, view_parts) = (&self.sort_keys.get(gpu)?, &self.view_parts.get(gpu)?);
-            let (n_view_parts, pictures) = (&self.n_view_parts.get(gpu)?, &self.pictures.get(gpu)?);
+            let (n_view_parts, images) = (&self.n_view_parts.get(gpu)?, &self.images.get(gpu)?);
             let pixel_values = &self.pixel_values.upload(gpu)?;
             let no_model_input = &self.no_model_input.get(gpu)?;
             let model_input = slot.map_or(no_model_input, |slot| &slot.buffer);
@@ -362,14 +367,14 @@ impl GpuRenderer {
                     );
                 }
                 if 0 < n_dirty {
-                    let buffers = [params, drawings, parts, dirty, casters, grids];
+                    let buffers = [params, render_scenes, parts, dirty, casters, grids];
                     kernels.light.dispatch(&gpu.device, pass, &buffers, line_of_groups(n_dirty));
                 }
-                let buffers = [params, drawings, parts, views, sort_keys, view_parts, n_view_parts];
+                let buffers = [params, render_scenes, parts, views, sort_keys, view_parts, n_view_parts];
                 kernels.cull.dispatch(&gpu.device, pass, &buffers, line_of_groups(n_views));
                 let buffers = [
                     params,
-                    drawings,
+                    render_scenes,
                     shapes,
                     parts,
                     materials,
@@ -383,17 +388,18 @@ impl GpuRenderer {
                     texels,
                     tables,
                     pixel_values,
-                    pictures,
+                    images,
                     model_input,
                 ];
-                let draw = if stage.library.has_meshes() { &kernels.draw } else { &kernels.draw_shapes };
+                let render =
+                    if stage.library.has_meshes() { &kernels.render } else { &kernels.render_shapes };
                 let tiles = [spec.width, spec.height].map(|side| side.div_ceil(TILE) as u32);
-                draw.dispatch(&gpu.device, pass, &buffers, [tiles[0], tiles[1], n_views as u32]);
+                render.dispatch(&gpu.device, pass, &buffers, [tiles[0], tiles[1], n_views as u32]);
             }
-            let drawn = gpu.submit(Some(encoder.finish()), slot.and_then(|slot| slot.link.as_ref()));
+            let rendered = gpu.submit(Some(encoder.finish()), slot.and_then(|slot| slot.link.as_ref()));
             // The following groups of the same call find the parts where they are.
             stage.moved.replace(std::iter::empty());
-            Ok((pictures.clone(), drawn))
+            Ok((images.clone(), rendered))
         })
     }
 }

@@ -43,14 +43,14 @@ impl ReadBack {
     pub fn read(
         &mut self,
         gpu: &Gpu,
-        pictures: &wgpu::Buffer,
+        images: &wgpu::Buffer,
         first: usize,
         n_views: usize,
         spec: &RenderSpec,
         target: &mut RenderTarget,
     ) -> Result<()> {
         let layout = Layout::new(n_views, spec);
-        self.bytes(gpu, pictures, layout.n_words as u64 * 4, |bytes| {
+        self.bytes(gpu, images, layout.n_words as u64 * 4, |bytes| {
             unpack(bytemuck::cast_slice(bytes), &layout, first, n_views, spec, target);
         })
     }

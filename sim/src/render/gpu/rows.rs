@@ -92,7 +92,7 @@ pub(super) const CASTER_SIZE: u64 = 32;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
-pub(super) struct DrawingRow {
+pub(super) struct SceneRow {
     sun: [f32; 3],
     first_part: u32,
     across_u: [f32; 3],
@@ -104,7 +104,7 @@ pub(super) struct DrawingRow {
     horizon: [f32; 4],
 }
 
-impl DrawingRow {
+impl SceneRow {
     pub fn new(light: &Light, first_part: usize, n_parts: usize) -> Self {
         let sun = Vec3::from_array(light.sun_direction).normalize_or_zero();
         let (u, v) = if sun == Vec3::ZERO { (Vec3::X, Vec3::Y) } else { sun.any_orthonormal_pair() };
@@ -156,7 +156,7 @@ impl MaterialRow {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 pub(super) struct ViewRow {
     eye: [f32; 3],
-    drawing: u32,
+    render_scene: u32,
     right: [f32; 3],
     pixel_size: f32,
     up: [f32; 4],
@@ -169,7 +169,7 @@ impl ViewRow {
         let padded = |v: Vec3| [v.x, v.y, v.z, 0.0];
         Self {
             eye: view.world_from_camera.translation.to_array(),
-            drawing: view.drawing_idx as u32,
+            render_scene: view.scene_idx as u32,
             right: axes.x_axis.to_array(),
             pixel_size: view.pixel_size(spec),
             up: padded(axes.y_axis),

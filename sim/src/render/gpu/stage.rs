@@ -5,10 +5,10 @@ use std::ops::Range;
 use super::column::{Column, Store};
 use super::device::Gpu;
 use super::library::{Library, Shelf};
-use super::rows::{CASTER_SIZE, DrawingRow, MaterialRow, MovedRow, PART_SIZE, ShapeRow, ViewRow};
+use super::rows::{CASTER_SIZE, MaterialRow, MovedRow, PART_SIZE, SceneRow, ShapeRow, ViewRow};
 use crate::Result;
 use crate::math::Pose;
-use crate::render::{Drawing, RenderSpec, View};
+use crate::render::{RenderScene, RenderSpec, View};
 
 /// Words of a light grid before its sets, and cells along its sides: those of `shaders/light_grid.wgsl`.
 pub(super) const GRID_HEAD: usize = 4;
@@ -21,7 +21,7 @@ pub(super) struct Stage {
     pub library: Library,
     pub shapes: Column<ShapeRow>,
     pub materials: Column<MaterialRow>,
-    pub drawings: Column<DrawingRow>,
+    pub render_scenes: Column<SceneRow>,
     pub views: Column<ViewRow>,
     /// The parts that moved since the last call.
     pub moved: Column<MovedRow>,
@@ -49,10 +49,10 @@ struct Layout {
 }
 
 impl Layout {
-    fn is_of(&self, drawing: &Drawing) -> bool {
-        self.parts.len() == drawing.instances.len()
-            && self.materials.len() == drawing.materials.len()
-            && self.shelf.is_of(drawing)
+    fn is_of(&self, render_scene: &RenderScene) -> bool {
+        self.parts.len() == render_scene.instances.len()
+            && self.materials.len() == render_scene.materials.len()
+            && self.shelf.is_of(render_scene)
     }
 }
 
@@ -63,7 +63,7 @@ impl Stage {
             library: Library::new(),
             shapes: Column::new("instances"),
             materials: Column::new("materials"),
-            drawings: Column::new("drawings"),
+            render_scenes: Column::new("drawings"),
             views: Column::new("views"),
             moved: Column::new("new poses"),
             dirty: Column::new("changed drawings"),
@@ -80,25 +80,29 @@ impl Stage {
     }
 
     /// Brings the host's copy of the columns up to date, and notes what changed.
-    pub fn update(&mut self, drawings: &[&Drawing], views: &[View], spec: &RenderSpec) {
-        for drawing in drawings {
-            assert_eq!(drawing.instances.len(), drawing.world_from_instance.len(), "one pose per instance");
+    pub fn update(&mut self, render_scenes: &[&RenderScene], views: &[View], spec: &RenderSpec) {
+        for render_scene in render_scenes {
+            assert_eq!(
+                render_scene.instances.len(),
+                render_scene.world_from_instance.len(),
+                "one pose per instance"
+            );
         }
-        let is_same_batch = self.layout.len() == drawings.len()
-            && self.layout.iter().zip(drawings).all(|(layout, drawing)| layout.is_of(drawing));
+        let is_same_batch = self.layout.len() == render_scenes.len()
+            && self.layout.iter().zip(render_scenes).all(|(layout, render_scene)| layout.is_of(render_scene));
         if !is_same_batch {
-            self.lay_out(drawings);
+            self.lay_out(render_scenes);
         }
         self.is_seen.clear();
-        self.is_seen.resize(drawings.len(), false);
+        self.is_seen.resize(render_scenes.len(), false);
         for view in views {
-            self.is_seen[view.drawing_idx] = true;
+            self.is_seen[view.scene_idx] = true;
         }
         let mut moved = std::mem::take(&mut self.newly_moved);
         moved.clear();
-        for (drawing_idx, drawing) in drawings.iter().enumerate() {
-            if self.is_seen[drawing_idx] {
-                self.update_drawing(drawing_idx, drawing, &mut moved);
+        for (scene_idx, render_scene) in render_scenes.iter().enumerate() {
+            if self.is_seen[scene_idx] {
+                self.update_scene(scene_idx, render_scene, &mut moved);
             }
         }
         self.moved.replace(moved.iter().copied());
@@ -130,17 +134,18 @@ impl Stage {
     /// Makes room for what the kernels write. What was there is lost when the parts' room grows, which
     /// only a new layout can cause: then all parts have moved.
     pub fn reserve(&mut self, gpu: &Gpu) -> Result<()> {
-        let (n_parts, n_drawings) = (self.shapes.len() as u64, self.drawings.len() as u64);
+        let (n_parts, n_scenes) = (self.shapes.len() as u64, self.render_scenes.len() as u64);
         let grid = (GRID_HEAD + N_GRID_SETS * self.set_words()) as u64 * 4;
         self.parts.reserve(gpu, n_parts * PART_SIZE)?;
         self.casters.reserve(gpu, n_parts * CASTER_SIZE)?;
-        self.grids.reserve(gpu, n_drawings * grid)?;
+        self.grids.reserve(gpu, n_scenes * grid)?;
         Ok(())
     }
 
     /// Bytes on the device.
     pub fn size(&self) -> u64 {
-        let columns = self.shapes.size() + self.materials.size() + self.drawings.size() + self.views.size();
+        let columns =
+            self.shapes.size() + self.materials.size() + self.render_scenes.size() + self.views.size();
         let moving = self.moved.size() + self.dirty.size();
         let written = self.parts.size() + self.casters.size() + self.grids.size();
         self.library.size() + columns + moving + written
@@ -151,13 +156,13 @@ impl Stage {
         self.layout.clear();
     }
 
-    fn lay_out(&mut self, drawings: &[&Drawing]) {
-        let shelves = self.library.fill(drawings);
+    fn lay_out(&mut self, render_scenes: &[&RenderScene]) {
+        let shelves = self.library.fill(render_scenes);
         self.layout.clear();
         let (mut n_parts, mut n_materials) = (0, 0);
-        for (drawing, shelf) in drawings.iter().zip(shelves) {
-            let parts = n_parts..n_parts + drawing.instances.len();
-            let materials = n_materials..n_materials + drawing.materials.len();
+        for (render_scene, shelf) in render_scenes.iter().zip(shelves) {
+            let parts = n_parts..n_parts + render_scene.instances.len();
+            let materials = n_materials..n_materials + render_scene.materials.len();
             (n_parts, n_materials) = (parts.end, materials.end);
             self.layout.push(Layout { parts, materials, shelf });
         }
@@ -168,16 +173,16 @@ impl Stage {
         self.poses.resize(n_parts, nowhere);
         self.shapes.replace(std::iter::repeat_n(ShapeRow::default(), n_parts));
         self.materials.replace(std::iter::repeat_n(MaterialRow::default(), n_materials));
-        self.drawings.replace(std::iter::repeat_n(DrawingRow::default(), drawings.len()));
+        self.render_scenes.replace(std::iter::repeat_n(SceneRow::default(), render_scenes.len()));
         self.is_dirty.clear();
-        self.is_dirty.resize(drawings.len(), true);
+        self.is_dirty.resize(render_scenes.len(), true);
     }
 
-    fn update_drawing(&mut self, drawing_idx: usize, drawing: &Drawing, moved: &mut Vec<MovedRow>) {
-        let Layout { parts, materials, shelf } = &self.layout[drawing_idx];
+    fn update_scene(&mut self, scene_idx: usize, render_scene: &RenderScene, moved: &mut Vec<MovedRow>) {
+        let Layout { parts, materials, shelf } = &self.layout[scene_idx];
         let mut is_changed = false;
         for (part_idx, (instance, pose)) in
-            parts.clone().zip(drawing.instances.iter().zip(&drawing.world_from_instance))
+            parts.clone().zip(render_scene.instances.iter().zip(&render_scene.world_from_instance))
         {
             assert!((instance.material_idx as usize) < materials.len(), "a material of the drawing's own");
             let shape = ShapeRow::new(instance, materials.start, &shelf.roots);
@@ -188,11 +193,11 @@ impl Stage {
                 is_changed = true;
             }
         }
-        for (idx, material) in materials.clone().zip(&drawing.materials) {
+        for (idx, material) in materials.clone().zip(&render_scene.materials) {
             self.materials.set(idx, MaterialRow::new(material, &shelf.texture_rows));
         }
-        let row = DrawingRow::new(&drawing.light, parts.start, parts.len());
-        is_changed |= self.drawings.set(drawing_idx, row);
-        self.is_dirty[drawing_idx] |= is_changed;
+        let row = SceneRow::new(&render_scene.light, parts.start, parts.len());
+        is_changed |= self.render_scenes.set(scene_idx, row);
+        self.is_dirty[scene_idx] |= is_changed;
     }
 }

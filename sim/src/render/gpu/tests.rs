@@ -1,10 +1,10 @@
 //! What can be checked without a device: that the kernels are valid, and that their rows are ours.
 
-use super::kernel::{CULL, DRAW, DRAW_SHAPES, LIGHT, PREPARE};
+use super::kernel::{CULL, LIGHT, PREPARE, RENDER, RENDER_SHAPES};
 
 #[test]
 fn every_kernel_is_valid() {
-    for source in [PREPARE, LIGHT, CULL, DRAW, DRAW_SHAPES] {
+    for source in [PREPARE, LIGHT, CULL, RENDER, RENDER_SHAPES] {
         let (name, source) = (source.entry, source.files.concat());
         let module = naga::front::wgsl::parse_str(&source)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&source)));
@@ -32,7 +32,7 @@ fn rows_have_the_size_that_the_kernels_expect() {
         ("Shape", size_of::<ShapeRow>() as u64),
         ("Moved", size_of::<MovedRow>() as u64),
         ("Part", PART_SIZE),
-        ("Drawing", size_of::<DrawingRow>() as u64),
+        ("RenderScene", size_of::<SceneRow>() as u64),
         ("Material", size_of::<MaterialRow>() as u64),
         ("View", size_of::<ViewRow>() as u64),
         ("ViewPart", VIEW_PART_SIZE),
@@ -63,7 +63,7 @@ fn numbers_that_stand_twice_are_the_same() {
     let grid = include_str!("shaders/light_grid.wgsl");
     assert_eq!(constant_in_wgsl(grid, "N_CELLS"), N_CELLS as f64);
     assert_eq!(constant_in_wgsl(grid, "GRID_HEAD"), GRID_HEAD as f64);
-    let draw = DRAW.files.concat();
-    assert_eq!(constant_in_wgsl(&draw, "N_CODES"), codes::LEN as f64);
-    assert_eq!(constant_in_wgsl(&draw, "CODES_PER_UNIT"), codes::PER_UNIT as f64);
+    let render = RENDER.files.concat();
+    assert_eq!(constant_in_wgsl(&render, "N_CODES"), codes::LEN as f64);
+    assert_eq!(constant_in_wgsl(&render, "CODES_PER_UNIT"), codes::PER_UNIT as f64);
 }

@@ -8,13 +8,13 @@ use cudarc::driver::{DriverError, result, sys};
 use super::platform::cuda::{driver_version, has_library};
 use crate::render::gpu::choice::DeviceUuid;
 
-/// The driver of this machine, and the cards that it shows to this process.
+/// The driver of this machine, and the devices that it shows to this process.
 #[derive(Clone, Debug)]
 pub struct CudaDriver {
     /// What it understands.
     pub version: CudaVersion,
-    /// The cards, in CUDA's order.
-    pub cards: Vec<DeviceUuid>,
+    /// The devices, in CUDA's order.
+    pub devices: Vec<DeviceUuid>,
 }
 
 /// A version of CUDA, as `1000 * major + 10 * minor`.
@@ -62,11 +62,11 @@ impl CudaDriver {
             ));
         }
         let uuid = |i| result::device::get_uuid(result::device::get(i)?);
-        let cards = || -> Result<Vec<DeviceUuid>, DriverError> {
+        let devices = || -> Result<Vec<DeviceUuid>, DriverError> {
             result::init()?;
-            let n_cards = result::device::get_count()?;
-            (0..n_cards).map(|i| Ok(DeviceUuid(uuid(i)?.bytes.map(|byte| byte as u8)))).collect()
+            let n_devices = result::device::get_count()?;
+            (0..n_devices).map(|i| Ok(DeviceUuid(uuid(i)?.bytes.map(|byte| byte as u8)))).collect()
         };
-        Ok(Self { version, cards: cards().map_err(|error| error.to_string())? })
+        Ok(Self { version, devices: devices().map_err(|error| error.to_string())? })
     }
 }

@@ -80,7 +80,7 @@ pub fn shares_memory(device: &wgpu::Device) -> bool {
 
 /// A buffer's memory as others can map it, and whose turn with it is next.
 ///
-/// Those who use the buffer take turns: each waits on the card for the turn before and ends its own. Drawing and reading
+/// Those who use the buffer take turns: each waits on the card for the turn before and ends its own. RenderScene and reading
 /// are both turns.
 #[derive(Debug)]
 pub struct Link {
@@ -426,7 +426,7 @@ pub(in crate::render::gpu) mod cuda {
         }
 
         /// Copies the first `n_values` halves on the card, as the stream's next work. The host waits for nothing, unless the
-        /// driver exports no semaphores: then for `drawn`, and for the copy.
+        /// driver exports no semaphores: then for `rendered`, and for the copy.
         ///
         /// # Errors
         /// If the card is out of memory, or the driver refuses.
@@ -435,10 +435,10 @@ pub(in crate::render::gpu) mod cuda {
             gpu: &Gpu,
             n_values: usize,
             stream: &Arc<CudaStream>,
-            drawn: impl FnOnce() -> Result<()>,
+            rendered: impl FnOnce() -> Result<()>,
         ) -> Result<CudaSlice<f16>> {
             if self.semaphore_handle().is_none() {
-                drawn()?;
+                rendered()?;
             }
             assert!(n_values as u64 * 2 <= self.size, "more values than the memory holds");
             self.take_turn(n_values, stream).map_err(|error| super::super::cuda_failure(gpu, n_values, error))

@@ -1,7 +1,7 @@
 // Kernel 2, once per view: which parts it may show, front to back, and where. The twin of `cpu/cull.rs`.
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> drawings: array<Drawing>;
+@group(0) @binding(1) var<storage, read> render_scenes: array<RenderScene>;
 @group(0) @binding(2) var<storage, read> parts: array<Part>;
 @group(0) @binding(3) var<storage, read> views: array<View>;
 @group(0) @binding(4) var<storage, read_write> sort_keys: array<f32>;
@@ -135,10 +135,10 @@ fn rows_of(extent: Extent, view: View) -> vec2f {
 @compute @workgroup_size(LANES)
 fn cull(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let view = views[params.first_view + group.x];
-    let drawing = drawings[view.drawing];
+    let render_scene = render_scenes[view.render_scene];
     let base = group.x * params.max_parts;
-    for (var k = lane; k < drawing.n_parts; k += LANES) {
-        let extent = extent_of(parts[drawing.first_part + k], view);
+    for (var k = lane; k < render_scene.n_parts; k += LANES) {
+        let extent = extent_of(parts[render_scene.first_part + k], view);
         let cols = cols_of(extent, view);
         let rows = rows_of(extent, view);
         let is_seen = extent.sort_key < UNSEEN && cols.x < cols.y && rows.x < rows.y;
@@ -149,17 +149,17 @@ fn cull(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     storageBarrier();
     workgroupBarrier();
-    for (var k = lane; k < drawing.n_parts; k += LANES) {
+    for (var k = lane; k < render_scene.n_parts; k += LANES) {
         let key = sort_keys[base + k];
         if (UNSEEN <= key) {
             continue;
         }
         var rank = 0u;
-        for (var other = 0u; other < drawing.n_parts; other++) {
+        for (var other = 0u; other < render_scene.n_parts; other++) {
             let its = sort_keys[base + other];
             rank += select(0u, 1u, its < key || (its == key && other < k));
         }
-        let part_idx = drawing.first_part + k;
+        let part_idx = render_scene.first_part + k;
         let part = parts[part_idx];
         let extent = extent_of(part, view);
         let cols = vec2u(cols_of(extent, view));

@@ -3,7 +3,7 @@
 // The twin of `cpu/light_grid.rs`; the cells differ, what they lead to does not.
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> drawings: array<Drawing>;
+@group(0) @binding(1) var<storage, read> render_scenes: array<RenderScene>;
 @group(0) @binding(2) var<storage, read> parts: array<Part>;
 @group(0) @binding(3) var<storage, read> dirty: array<u32>;
 @group(0) @binding(4) var<storage, read_write> casters: array<Caster>;
@@ -55,17 +55,17 @@ fn light(
     if (params.n_dirty <= row) {
         return;
     }
-    let drawing_idx = dirty[row];
-    let drawing = drawings[drawing_idx];
-    let first = drawing.first_part;
-    let n_parts = drawing.n_parts;
+    let scene_idx = dirty[row];
+    let render_scene = render_scenes[scene_idx];
+    let first = render_scene.first_part;
+    let n_parts = render_scene.n_parts;
     for (var k = lane; k < n_parts; k += LANES) {
         let part = parts[first + k];
         var caster: Caster;
-        caster.u = range(part, drawing.across_u);
-        caster.v = range(part, drawing.across_v);
-        caster.direction = local_vector(part, drawing.sun);
-        caster.top = range(part, drawing.sun).y;
+        caster.u = range(part, render_scene.across_u);
+        caster.v = range(part, render_scene.across_v);
+        caster.direction = local_vector(part, render_scene.sun);
+        caster.top = range(part, render_scene.sun).y;
         casters[first + k] = caster;
         if (casts(part.bound)) {
             atomicAdd(&n_casters, 1u);
@@ -111,7 +111,7 @@ fn light(
     }
     let scale = f32(N_CELLS) / max(lane_high - lane_low, vec2f(1e-6));
 
-    let grid = drawing_idx * grid_stride(params.set_words);
+    let grid = scene_idx * grid_stride(params.set_words);
     if (lane == 0u) {
         grids[grid] = bitcast<u32>(lane_low.x);
         grids[grid + 1u] = bitcast<u32>(lane_low.y);

@@ -74,12 +74,12 @@ fn blocks(part_idx: u32, point: vec3f) -> bool {
 }
 
 // Whether the sun does not reach `point`. The part `own` does not shade itself, unless it is a mesh.
-fn is_occluded(drawing_idx: u32, point: vec3f, own: u32) -> bool {
-    let drawing = drawings[drawing_idx];
-    let u = dot(point, drawing.across_u);
-    let v = dot(point, drawing.across_v);
-    let height = dot(point, drawing.sun);
-    let grid = drawing_idx * grid_stride(params.set_words);
+fn is_occluded(scene_idx: u32, point: vec3f, own: u32) -> bool {
+    let render_scene = render_scenes[scene_idx];
+    let u = dot(point, render_scene.across_u);
+    let v = dot(point, render_scene.across_v);
+    let height = dot(point, render_scene.sun);
+    let grid = scene_idx * grid_stride(params.set_words);
     let origin = vec2f(bitcast<f32>(grids[grid]), bitcast<f32>(grids[grid + 1u]));
     let scale = vec2f(bitcast<f32>(grids[grid + 2u]), bitcast<f32>(grids[grid + 3u]));
     let cell = (vec2f(u, v) - origin) * scale;
@@ -89,7 +89,7 @@ fn is_occluded(drawing_idx: u32, point: vec3f, own: u32) -> bool {
     for (var word = 0u; word < params.set_words; word++) {
         var open = grids[grid + GRID_HEAD + word] | select(0u, grids[cell_at + word], is_inside);
         while (open != 0u) {
-            let part_idx = drawing.first_part + word * 32u + countTrailingZeros(open);
+            let part_idx = render_scene.first_part + word * 32u + countTrailingZeros(open);
             open &= open - 1u;
             if (part_idx == own && shapes[part_idx].kind != MESH) {
                 continue;

@@ -82,7 +82,7 @@ struct Part {
     unused_1: u32,
 }
 
-struct Drawing {
+struct RenderScene {
     // Towards the sun, unit length; zero when there is none.
     sun: vec3f,
     first_part: u32,
@@ -123,7 +123,7 @@ struct Material {
 
 struct View {
     eye: vec3f,
-    drawing: u32,
+    render_scene: u32,
     right: vec3f,
     // Edge of a pixel at depth one.
     pixel_size: f32,

@@ -1,0 +1,272 @@
+//! The actor-critic: what a policy is made of and how it acts.
+//!
+//! Actor and critic are separate perceptrons, started orthogonally with Stable-Baselines3's gains. Pictures pass through
+//! a small convolutional encoder that both share. Continuous actions follow a diagonal Gaussian whose deviation does
+//! not depend on the state; discrete ones a categorical distribution.
+
+use candle_core::{Device, Tensor, Var};
+use rand::Rng;
+use rand_pcg::Pcg64;
+use sayso_envs::{Actions, Space};
+
+use sayso_rewards::nn::{Activation, Linear, Parameters};
+use sayso_rewards::ops::with_values;
+
+use super::{ActionDistribution, ActionSpec, PolicySpec, encoder::PixelEncoder};
+use crate::Result;
+use crate::error::AgentError;
+
+/// Gains of the orthogonal start, as in Stable-Baselines3.
+const HIDDEN_GAIN: f64 = std::f64::consts::SQRT_2;
+const ACTION_GAIN: f64 = 0.01;
+const VALUE_GAIN: f64 = 1.0;
+
+/// A policy and its value function.
+#[derive(Debug)]
+pub struct ActorCritic {
+    spec: PolicySpec,
+    device: Device,
+    parameters: Parameters,
+    encoder: Option<PixelEncoder>,
+    actor: Vec<Linear>,
+    critic: Vec<Linear>,
+    /// `[action_dim]`; only of a Gaussian.
+    log_std: Option<Var>,
+}
+
+/// Observations as tensors, [`ActorCritic::inputs`].
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    state: Option<Tensor>,
+    pixels: Option<Tensor>,
+}
+
+/// What the networks say about a batch of observations.
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    /// `[n_rows, n]`: means of the Gaussian, or logits of the categorical distribution.
+    pub head: Tensor,
+    /// `[n_rows, 1]`.
+    pub values: Tensor,
+}
+
+/// Actions drawn from the policy.
+#[derive(Clone, Debug)]
+pub struct Sampled {
+    /// What the env receives: continuous actions are clipped to the box.
+    pub env_actions: Actions,
+    /// What was drawn; `log_probs` is of these.
+    pub actions: Actions,
+    /// `[n_rows]`.
+    pub log_probs: Vec<f32>,
+    /// `[n_rows]`.
+    pub values: Vec<f32>,
+}
+
+impl ActorCritic {
+    /// A freshly started policy; `rng` decides every parameter.
+    ///
+    /// # Errors
+    /// If the spec is out of range, or if candle cannot allocate.
+    pub fn new<R: Rng>(spec: PolicySpec, rng: &mut R, device: &Device) -> Result<Self> {
+        spec.validate()?;
+        let network = &spec.network;
+        let mut parameters = Parameters::default();
+        let encoder = match spec.image {
+            Some(image) => {
+                Some(PixelEncoder::new(&mut parameters, image, network.pixel_features, rng, device)?)
+            }
+            None => None,
+        };
+        let n_features = spec.state_dim + if encoder.is_some() { network.pixel_features } else { 0 };
+        let input_is_data = encoder.is_none();
+        let mut perceptron = |name: &str, n_out: usize, out_gain: f64| -> Result<Vec<Linear>> {
+            let mut widths = vec![n_features];
+            widths.extend(&network.hidden_sizes);
+            widths.push(n_out);
+            let mut layers = Vec::with_capacity(widths.len() - 1);
+            for (layer_idx, sizes) in widths.windows(2).enumerate() {
+                let is_last = layer_idx + 2 == widths.len();
+                let (activation, gain) = if is_last {
+                    (Activation::Identity, out_gain)
+                } else {
+                    (network.activation, HIDDEN_GAIN)
+                };
+                let name = format!("{name}.{layer_idx}");
+                let is_data = input_is_data && layer_idx == 0;
+                let sizes = (sizes[0], sizes[1]);
+                layers.push(Linear::new(
+                    &mut parameters,
+                    &name,
+                    sizes,
+                    activation,
+                    gain,
+                    is_data,
+                    rng,
+                    device,
+                )?);
+            }
+            Ok(layers)
+        };
+        let actor = perceptron("actor", spec.actions.head_dim(), ACTION_GAIN)?;
+        let critic = perceptron("critic", 1, VALUE_GAIN)?;
+        let log_std = match &spec.actions {
+            ActionSpec::Continuous { low, .. } => {
+                let start = vec![network.log_std_init as f32; low.len()];
+                Some(parameters.add("actor.log_std", Var::from_vec(start, low.len(), device)?))
+            }
+            ActionSpec::Discrete { .. } => None,
+        };
+        Ok(Self { spec, device: device.clone(), parameters, encoder, actor, critic, log_std })
+    }
+
+    /// What the policy reads and how it acts.
+    pub fn spec(&self) -> &PolicySpec {
+        &self.spec
+    }
+
+    /// Every trainable tensor.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Where the tensors live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// `[action_dim]`: logarithm of the Gaussian's deviation; `None` for discrete actions.
+    pub fn log_std(&self) -> Option<&Var> {
+        self.log_std.as_ref()
+    }
+
+    /// Checks that the policy was made for these spaces.
+    ///
+    /// # Errors
+    /// Names the space that differs.
+    pub fn check_fits(&self, observation_space: &Space, action_space: &Space) -> Result<()> {
+        let other = PolicySpec::new(self.spec.network.clone(), observation_space, action_space)?;
+        let mismatch = |what, expected: String, got: String| AgentError::Mismatch { what, expected, got };
+        let observed = |spec: &PolicySpec| format!("{} state values, image {:?}", spec.state_dim, spec.image);
+        if (self.spec.state_dim, self.spec.image) != (other.state_dim, other.image) {
+            return Err(mismatch("the policy's observations", observed(&self.spec), observed(&other)));
+        }
+        if self.spec.actions != other.actions {
+            let actions = |spec: &PolicySpec| format!("{:?}", spec.actions);
+            return Err(mismatch("the policy's actions", actions(&self.spec), actions(&other)));
+        }
+        Ok(())
+    }
+
+    /// Puts `n_rows` observations on the device: `state` is `[n_rows, state_dim]` f32, already normalised; `pixels` is
+    /// `[n_rows, height, width, 3]` u8. Parts that the policy does not read are ignored.
+    ///
+    /// # Errors
+    /// If a part has another size.
+    pub fn inputs(&self, state: &[f32], pixels: &[u8], n_rows: usize) -> Result<Inputs> {
+        let wrong_size = |what, expected: usize, got: usize| AgentError::Mismatch {
+            what,
+            expected: format!("{expected} values for {n_rows} rows"),
+            got: format!("{got}"),
+        };
+        let dim = self.spec.state_dim;
+        if 0 < dim && state.len() != n_rows * dim {
+            return Err(wrong_size("state observations", n_rows * dim, state.len()));
+        }
+        let state_tensor =
+            if 0 < dim { Some(Tensor::from_slice(state, (n_rows, dim), &self.device)?) } else { None };
+        let pixel_tensor = match self.spec.image {
+            Some([height, width]) => {
+                let expected = n_rows * height * width * 3;
+                if pixels.len() != expected {
+                    return Err(wrong_size("pixel observations", expected, pixels.len()));
+                }
+                let scaled: Vec<f32> = pixels.iter().map(|&value| f32::from(value) / 255.0).collect();
+                Some(Tensor::from_vec(scaled, (n_rows, height, width, 3), &self.device)?)
+            }
+            None => None,
+        };
+        Ok(Inputs { state: state_tensor, pixels: pixel_tensor })
+    }
+
+    /// Runs actor and critic, with gradients.
+    ///
+    /// # Errors
+    /// If candle fails.
+    pub fn forward(&self, inputs: &Inputs) -> Result<Outputs> {
+        let features = self.features(inputs)?;
+        Ok(Outputs { head: run(&self.actor, &features)?, values: run(&self.critic, &features)? })
+    }
+
+    /// Values of observations, `[n_rows]`.
+    ///
+    /// # Errors
+    /// As [`Self::inputs`].
+    pub fn values(&self, state: &[f32], pixels: &[u8], n_rows: usize) -> Result<Vec<f32>> {
+        let features = self.features(&self.inputs(state, pixels, n_rows)?)?;
+        to_host(&run(&self.critic, &features)?)
+    }
+
+    /// The distribution of actions for each of `n_rows` observations.
+    ///
+    /// # Errors
+    /// As [`Self::inputs`].
+    pub fn distribution(&self, state: &[f32], pixels: &[u8], n_rows: usize) -> Result<ActionDistribution> {
+        let features = self.features(&self.inputs(state, pixels, n_rows)?)?;
+        self.distribution_of(&run(&self.actor, &features)?)
+    }
+
+    /// Draws an action for each of `n_rows` observations, and values them.
+    ///
+    /// # Errors
+    /// As [`Self::inputs`].
+    pub fn sample(&self, state: &[f32], pixels: &[u8], n_rows: usize, rng: &mut Pcg64) -> Result<Sampled> {
+        let outputs = self.forward(&self.inputs(state, pixels, n_rows)?)?;
+        let distribution = self.distribution_of(&outputs.head)?;
+        let actions = distribution.sample(rng);
+        let log_probs = distribution.log_probs(&actions)?;
+        let env_actions = self.spec.actions.clip(&actions);
+        Ok(Sampled { env_actions, actions, log_probs, values: to_host(&outputs.values)? })
+    }
+
+    fn distribution_of(&self, head: &Tensor) -> Result<ActionDistribution> {
+        let values = to_host(head)?;
+        Ok(match &self.log_std {
+            Some(log_std) => ActionDistribution::Gaussian { means: values, log_std: to_host(log_std)? },
+            None => ActionDistribution::Categorical { logits: values, n: self.spec.actions.head_dim() },
+        })
+    }
+
+    fn features(&self, inputs: &Inputs) -> Result<Tensor> {
+        let encoded = match (&self.encoder, &inputs.pixels) {
+            (Some(encoder), Some(pixels)) => Some(encoder.forward(pixels)?),
+            _ => None,
+        };
+        match (&inputs.state, encoded) {
+            (Some(state), Some(encoded)) => Ok(Tensor::cat(&[state, &encoded], 1)?),
+            (Some(state), None) => Ok(state.clone()),
+            (None, Some(encoded)) => Ok(encoded),
+            (None, None) => Err(AgentError::Mismatch {
+                what: "observations",
+                expected: "a state or pixels".to_owned(),
+                got: "neither".to_owned(),
+            }),
+        }
+    }
+}
+
+fn run(layers: &[Linear], features: &Tensor) -> Result<Tensor> {
+    let mut x = features.clone();
+    for layer in layers {
+        x = layer.forward(&x)?;
+    }
+    Ok(x)
+}
+
+/// All values of an f32 tensor, row-major.
+fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
+    if tensor.device().is_cpu() && tensor.is_contiguous() {
+        return Ok(with_values(tensor, |values| Ok(values.to_vec()))?);
+    }
+    Ok(tensor.flatten_all()?.to_vec1()?)
+}

@@ -1,0 +1,117 @@
+//! Everything that the tasks can say, in one list, and the closed vocabulary that it needs.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use sayso_envs::TaskSpec;
+use sayso_envs::language::Caption;
+use serde_json::{Value, json};
+
+/// Special tokens of the tokenizer, in the order of their ids.
+const SPECIAL_TOKENS: [&str; 4] = ["[UNK]", "<|startoftext|>", "<|pad|>", "<|endoftext|>"];
+
+/// The captions of all tasks, their axes, and their words.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// All captions; those of one task side by side.
+    pub captions: Vec<Caption>,
+    /// Where each task's captions stand.
+    pub tasks: Vec<Range<usize>>,
+    /// Where each task's landmarks stand among those of all tasks.
+    pub landmarks: Vec<Range<usize>>,
+    /// Where each axis's captions stand, in the order of the scale.
+    pub axes: Vec<Range<usize>>,
+    words: Vec<String>,
+}
+
+impl Catalogue {
+    /// Id of the mark that every sentence starts with.
+    pub const START: u32 = 1;
+    /// Id of the mark that every sentence ends with.
+    pub const END: u32 = 3;
+
+    /// Gathers what the tasks say.
+    pub fn new(tasks: &[&TaskSpec]) -> Self {
+        let mut catalogue = Self::default();
+        let mut words = BTreeSet::new();
+        for task in tasks {
+            let first = catalogue.captions.len();
+            for (caption_idx, caption) in task.captions.iter().enumerate() {
+                let idx = first + caption_idx;
+                let continues = caption_idx > 0 && task.captions[caption_idx - 1].axis == caption.axis;
+                match catalogue.axes.last_mut() {
+                    Some(axis) if continues && caption.axis.is_some() => axis.end = idx + 1,
+                    _ if caption.axis.is_some() => catalogue.axes.push(idx..idx + 1),
+                    _ => {}
+                }
+                let sentences = caption.phrasings.iter();
+                words.extend(sentences.flat_map(|s| s.split_whitespace()).map(str::to_lowercase));
+                catalogue.captions.push(caption.clone());
+            }
+            catalogue.tasks.push(first..catalogue.captions.len());
+            let first_landmark = catalogue.n_landmarks();
+            catalogue.landmarks.push(first_landmark..first_landmark + task.landmark_names.len());
+        }
+        catalogue.words = words.into_iter().collect();
+        catalogue
+    }
+
+    /// Number of tokens, marks included.
+    pub fn vocab_size(&self) -> usize {
+        SPECIAL_TOKENS.len() + self.words.len()
+    }
+
+    /// Number of landmarks of all tasks.
+    pub fn n_landmarks(&self) -> usize {
+        self.landmarks.last().map_or(0, |range| range.end)
+    }
+
+    /// Longest sentence in tokens, marks included.
+    pub fn max_tokens(&self) -> usize {
+        let sentences = self.captions.iter().flat_map(|s| &s.phrasings);
+        sentences.map(|s| s.split_whitespace().count() + 2).max().unwrap_or(2)
+    }
+
+    /// Tokens of a sentence of the catalogue, marks included; other words become `[UNK]`.
+    pub fn encode(&self, sentence: &str) -> Vec<u32> {
+        let id = |word: &str| {
+            let found = self.words.binary_search(&word.to_lowercase());
+            found.map_or(0, |word_idx| (SPECIAL_TOKENS.len() + word_idx) as u32)
+        };
+        std::iter::once(Self::START).chain(sentence.split_whitespace().map(id)).chain([Self::END]).collect()
+    }
+
+    /// `tokenizer.json`: lower case, punctuation dropped, one token a word.
+    pub fn tokenizer_json(&self) -> Value {
+        let tokens = SPECIAL_TOKENS.iter().copied().chain(self.words.iter().map(String::as_str));
+        let vocab: serde_json::Map<String, Value> =
+            tokens.enumerate().map(|(id, token)| (token.to_owned(), json!(id))).collect();
+        let added_token = |id: usize| {
+            json!({"id": id, "content": SPECIAL_TOKENS[id], "single_word": false, "lstrip": false, "rstrip": false,
+                   "normalized": false, "special": true})
+        };
+        let special =
+            |id: usize| json!({"id": SPECIAL_TOKENS[id], "ids": [id], "tokens": [SPECIAL_TOKENS[id]]});
+        let at = |id: usize| json!({"SpecialToken": {"id": SPECIAL_TOKENS[id], "type_id": 0}});
+        let sentence = |id: &str| json!({"Sequence": {"id": id, "type_id": 0}});
+        json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": (0..SPECIAL_TOKENS.len()).map(added_token).collect::<Vec<_>>(),
+            "normalizer": {"type": "Sequence", "normalizers": [
+                {"type": "Lowercase"},
+                {"type": "Replace", "pattern": {"Regex": "[.,;:!?\"]"}, "content": " "},
+            ]},
+            "pre_tokenizer": {"type": "WhitespaceSplit"},
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [at(1), sentence("A"), at(3)],
+                "pair": [at(1), sentence("A"), at(3), sentence("B"), at(3)],
+                "special_tokens": {SPECIAL_TOKENS[1]: special(1), SPECIAL_TOKENS[3]: special(3)},
+            },
+            "decoder": null,
+            "model": {"type": "WordLevel", "vocab": vocab, "unk_token": SPECIAL_TOKENS[0]},
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! Layers, parameters and the optimiser of small networks: policies, and the heads that pretraining trains.
+//!
+//! These layers are tiny, and composed from general tensor operations they would spend their time on bookkeeping. So a
+//! layer is one operation here, forward and backward (ADR 0013); on other devices it is composed from candle's own
+//! operations, and the tests compare the two.
+
+mod adam;
+mod conv;
+pub mod init;
+mod linear;
+
+pub use adam::Adam;
+pub use conv::Conv2d;
+pub use linear::{Activation, Linear};
+
+use candle_core::Var;
+
+/// The trainable tensors of a network in a fixed order, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Parameters {
+    named: Vec<(String, Var)>,
+}
+
+impl Parameters {
+    /// Adds a tensor and returns it.
+    pub fn add(&mut self, name: impl Into<String>, var: Var) -> Var {
+        self.named.push((name.into(), var.clone()));
+        var
+    }
+
+    /// Names and tensors, in the order in which they were added.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Var)> {
+        self.named.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// Trainable values in all.
+    pub fn n_values(&self) -> usize {
+        self.named.iter().map(|(_, var)| var.elem_count()).sum()
+    }
+}
