@@ -1,6 +1,7 @@
-//! Our side of the comparison with peers: one figure a line, `name rate`, each over a fixed time after a warm-up.
+//! Sayso's side of the comparison with peers: one figure per line, `name rate`, each measured over a fixed time after a
+//! warm-up.
 //!
-//! `benches/peers/run.sh` runs it in turn with the peers and makes the table of ratios.
+//! `benches/peers/run.sh` runs it in turn with the peers and prints the table of ratios.
 
 use std::time::{Duration, Instant};
 
@@ -22,23 +23,23 @@ const SIZE: usize = 64;
 type Bench = fn() -> anyhow::Result<f64>;
 
 fn main() -> anyhow::Result<()> {
-    let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let requested: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let benches: [(&str, Bench); 5] = [
-        ("ours.draw", draw),
+        ("ours.render", render),
         ("ours.step_with_pixels", step_with_pixels),
         ("ours.step", step),
         ("ours.ppo_steps", ppo_steps),
         ("ours.clip_b32_images", clip_images),
     ];
     for (name, bench) in benches {
-        if asked.is_empty() || asked.iter().any(|a| a == name) {
+        if requested.is_empty() || requested.iter().any(|a| a == name) {
             println!("{name} {:.1}", bench()?);
         }
     }
     Ok(())
 }
 
-/// Calls a second, times what a call does.
+/// Calls per second times `per_call`.
 fn rate(per_call: usize, mut call: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
     for _ in 0..3 {
         call()?;
@@ -52,7 +53,7 @@ fn rate(per_call: usize, mut call: impl FnMut() -> anyhow::Result<()>) -> anyhow
     Ok((n_calls * per_call) as f64 / start.elapsed().as_secs_f64())
 }
 
-fn draw() -> anyhow::Result<f64> {
+fn render() -> anyhow::Result<f64> {
     let task = sayso_envs::registry::task("Reach-v0", &toml::Table::new())?;
     let mut worlds = Vec::with_capacity(N_ENVS);
     for env_idx in 0..N_ENVS {
@@ -120,7 +121,7 @@ fn ppo_steps() -> anyhow::Result<f64> {
     Ok(N_STEPS as f64 / start.elapsed().as_secs_f64())
 }
 
-/// From pixels to embeddings; the weights are fixed, as in a reward model.
+/// From pixels to embeddings, with fixed weights, as in a reward model.
 fn clip_images() -> anyhow::Result<f64> {
     const BATCH: usize = 32;
     let device = Device::Cpu;

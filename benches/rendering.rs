@@ -7,9 +7,9 @@ use sayso_envs::registry;
 use sayso_sim::render::{CpuRenderer, Outputs, RenderScene, RenderSpec, RenderTarget, Samples, View};
 use sayso_sim::{SimWorld, seed};
 
-fn render_scene(criterion: &mut Criterion) {
+fn rendering(criterion: &mut Criterion) {
     let task = registry::task("Reach-v0", &toml::Table::new()).expect("a registered environment");
-    let mut group = criterion.benchmark_group("drawing");
+    let mut group = criterion.benchmark_group("rendering");
     group.sample_size(20);
     for (size, n_views) in [(64, 1), (64, 64), (64, 256), (128, 64), (224, 32)] {
         let worlds: Vec<SimWorld> = (0..n_views)
@@ -45,5 +45,5 @@ fn render_scene(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, render_scene);
+criterion_group!(benches, rendering);
 criterion_main!(benches);

@@ -1,4 +1,4 @@
-//! Env steps per second: physics alone, with pixels, and with a reward model; and images per second of the bundled model.
+//! Env steps per second: physics alone, with pixels, and with a reward model; images per second of the bundled model.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn stepping(criterion: &mut Criterion) {
     };
     let model: Arc<dyn FrameReward> =
         Arc::new(models::language_reward(&config, &ModelDevice::cpu()).expect("the bundled model"));
-    let language = RewardSource::Language(model, config.scoring());
+    let language = RewardSource::Model(model, config.scoring());
     let cases = [
         ("Reach-v0", "state", ObservationMode::State, RewardSource::GroundTruth),
         ("Reach-v0", "pixels", ObservationMode::Pixels, RewardSource::GroundTruth),

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The system packages that a fresh Debian 12 needs beside Rust; `.ci/run` calls this too.
+# Installs the system packages that a fresh Debian 12 needs beside Rust; `.ci/run` calls it too.
 #
-#   scripts/install-debian.sh                   what building, training and testing need
-#   scripts/install-debian.sh vulkan            also a Vulkan device in software, so that the GPU caster is tested without a GPU
+#   scripts/install-debian.sh                   packages for building, training and testing
+#   scripts/install-debian.sh vulkan            also a software Vulkan device, to test the GPU backend without a GPU
 #   scripts/install-debian.sh vulkan opengl     also OpenGL without a display, for MuJoCo in the Python package's examples
 #
-#   g++                   C and C++ for the video encoder (openh264), TLS of the model download (ring) and the tokenizer's
-#                         suffix arrays
-#   mesa-vulkan-drivers   lavapipe, and the Vulkan loader with it
+#   g++                   C and C++ for the video encoder (openh264), the TLS of the model download (ring) and the suffix
+#                         arrays of the tokenizer
+#   mesa-vulkan-drivers   lavapipe, and the Vulkan loader
 #   libegl1, libgl1-mesa-dri   EGL, and llvmpipe behind it
 set -euo pipefail
 

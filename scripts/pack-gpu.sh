@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Packs what a machine with a graphics processor but without Rust needs to run `sayso`: the program, the Vulkan loader, and a
-# script that finds the drivers. Under 64 MiB. With --cuda the program judges on NVIDIA cards (scripts/cuda/build.sh); that
-# machine then has CUDA 13's own libraries: libcublas, libcublasLt, libcurand and libnvrtc.
+# Packs `sayso` for a machine with a GPU but without Rust: the program, the Vulkan loader, and a script that finds the
+# drivers. At most 64 MiB. With --cuda, reward models run on NVIDIA GPUs (scripts/cuda/build.sh); the target machine must then
+# have the libraries of CUDA 13: libcublas, libcublasLt, libcurand and libnvrtc.
 #
 #   scripts/pack-gpu.sh [--cuda] [sayso-gpu.tar.gz]
 #
-# There:  tar xzf sayso-gpu.tar.gz && sayso-gpu/run doctor && sayso-gpu/run bench gpu --out bench.json
+# On the target machine:  tar xzf sayso-gpu.tar.gz && sayso-gpu/run doctor && sayso-gpu/run bench gpu --out bench.json
 set -euo pipefail
 with_cuda=
 if [ "${1:-}" = --cuda ]; then
@@ -32,7 +32,7 @@ strip "$folder/sayso"
 
 loader=$(ldconfig -p | awk '/libvulkan\.so\.1 .*x86-64/ { print $NF; exit }')
 if [ -z "$loader" ]; then
-  echo "no Vulkan loader here to pack: scripts/install-debian.sh vulkan" >&2
+  echo "no Vulkan loader found to pack: run scripts/install-debian.sh vulkan" >&2
   exit 2
 fi
 cp -L "$loader" "$folder/libvulkan.so.1"
@@ -48,11 +48,11 @@ if [ -z "${VK_DRIVER_FILES:-}" ]; then
   done
 fi
 if [ -z "${VK_DRIVER_FILES:-}" ] && ldconfig -p | grep -q libGLX_nvidia.so.0; then
-  # The driver is there and nothing says so to the loader.
+  # The driver is installed without a manifest for the loader.
   printf '{"file_format_version":"1.0.0","ICD":{"library_path":"libGLX_nvidia.so.0","api_version":"1.3.0"}}\n' >"$here/nvidia_icd.json"
   export VK_DRIVER_FILES=$here/nvidia_icd.json
 fi
-# CUDA's libraries as Python's wheels bring them, where the system has none of its own.
+# CUDA libraries from Python wheels, if the system has none.
 if ! ldconfig -p | grep -q libcublas.so.13; then
   wheels=$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0])' 2>/dev/null || true)
   for folder in "$wheels/cu13/lib" /usr/local/cuda-13*/lib64 /usr/local/cuda/lib64; do
@@ -67,6 +67,6 @@ size=$(stat -c %s "$out")
 unpacked=$(du -sb "$folder" | cut -f1)
 echo "$out: $size bytes packed, $unpacked unpacked"
 if [ "$size" -gt "$most" ]; then
-  echo "more than 64 MiB" >&2
+  echo "the archive is larger than 64 MiB" >&2
   exit 1
 fi

@@ -12,7 +12,7 @@ use sayso_sim::SimError;
 /// Result of a fallible call into the façade.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of the façade; the message says what was wrong and where, [`Error::hint`] what to do.
+/// An error of the façade; the message names the cause and its location, [`Error::hint`] a remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -23,21 +23,21 @@ pub enum Error {
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A run folder is to be created where something already is.
+    /// The folder of a new run is not empty.
     #[error("{} already exists and is not empty", path.display())]
     RunExists {
         /// The folder.
         path: PathBuf,
     },
-    /// A folder is not one that a run wrote.
+    /// A folder is not a run folder.
     #[error("{} is not a run folder: {reason}", path.display())]
     NotARun {
         /// The folder.
         path: PathBuf,
-        /// What is missing or wrong.
+        /// The cause.
         reason: String,
     },
     /// A configuration file is not TOML.
@@ -53,21 +53,21 @@ pub enum Error {
     ConfigKey {
         /// Dotted path of the table or the field.
         field: String,
-        /// What is wrong, and what was expected.
+        /// The cause, and what was expected.
         reason: String,
-        /// The most similar key that exists.
+        /// The most similar known key.
         nearest: Option<String>,
     },
-    /// A name that leads nowhere.
+    /// A name is unknown.
     #[error("unknown {what} '{name}'; known: {}", known.join(", "))]
     UnknownName {
-        /// Kind of thing.
+        /// Kind of the named item, such as `preset`.
         what: &'static str,
-        /// The name that was asked for.
+        /// The unknown name.
         name: String,
-        /// The most similar name that exists.
+        /// The most similar known name.
         nearest: Option<String>,
-        /// Every name that exists.
+        /// All known names.
         known: Vec<String>,
     },
     /// A goal prompt that names no goal of the task needs a baseline prompt.
@@ -76,12 +76,12 @@ pub enum Error {
         /// The goal prompt.
         prompt: String,
     },
-    /// Frames were copied to the host where they should have stayed on the GPU.
+    /// Frames were copied to the host, and should have stayed on the GPU.
     #[error("{what}: frames were read back {n} times, and should have stayed on the GPU")]
     ReadBack {
-        /// What was measured.
+        /// The measurement.
         what: String,
-        /// How often.
+        /// Number of read-backs.
         n: u64,
     },
     /// A field of a configuration is out of its range.
@@ -89,9 +89,9 @@ pub enum Error {
     OutOfRange {
         /// Dotted path of the field.
         field: String,
-        /// What stands there.
+        /// The value.
         got: String,
-        /// What may stand there.
+        /// The allowed values.
         expected: String,
     },
     /// An image cannot be decoded.
@@ -99,7 +99,7 @@ pub enum Error {
     Image {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The error of the decoder.
         reason: String,
     },
     /// A video cannot be encoded.
@@ -126,7 +126,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the user can do about it, if there is something.
+    /// A remedy for the user, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::File { action: "read", .. } => None,
@@ -149,7 +149,7 @@ impl Error {
             Self::NoBaseline { .. } => {
                 Some("describe the scene without the goal with --baseline-prompt, or use --alpha 0".into())
             }
-            Self::Image { .. } => Some("PNG and JPEG files can be read".into()),
+            Self::Image { .. } => Some("use a PNG or JPEG file".into()),
             _ => self
                 .reward_error()
                 .and_then(hint_of_reward)

@@ -1,7 +1,7 @@
-//! Sayso: a headless, batched robot simulator whose rewards come from a sentence.
+//! Sayso: a headless, batched robot simulator with rewards from vision-language models.
 //!
-//! This crate is the façade: the crates below under short names, and the files of a run: its configuration, logs, videos
-//! and report. The command line is the binary of the same name.
+//! This crate is the façade: it re-exports the other crates under short names, and reads and writes the files of a run:
+//! configuration, logs, videos and report. The command line is the binary of the same name.
 
 pub use sayso_agents as agents;
 pub use sayso_envs as envs;

@@ -1,4 +1,4 @@
-//! What this machine is: for reports, and for `sayso doctor`.
+//! Facts about this machine, for reports and `sayso doctor`.
 
 use std::fs;
 
@@ -18,13 +18,13 @@ pub fn facts() -> Vec<Fact> {
     ]
 }
 
-/// Threads that the program may use: what the system grants, or `RAYON_NUM_THREADS`.
+/// Number of threads: `RAYON_NUM_THREADS`, or else the available parallelism of the system.
 pub fn n_threads() -> usize {
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// SIMD extensions that the program knows how to use, as far as this processor has them.
+/// SIMD extensions that the program uses and this processor supports.
 pub fn simd_features() -> Vec<&'static str> {
     let mut features = Vec::new();
     #[cfg(target_arch = "x86_64")]

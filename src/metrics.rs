@@ -1,4 +1,4 @@
-//! The metrics log: one JSON object a line, with `step`, `time/elapsed_secs` and a key for each tag.
+//! The metrics log: one JSON object per line, with `step`, `time/elapsed_secs` and a key for each tag.
 
 use std::fs;
 use std::path::Path;
@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 const STEP: &str = "step";
 const ELAPSED: &str = "time/elapsed_secs";
 
-/// What one update measured. Tags follow the usual ones: `rollout/…`, `train/…`, `time/…`.
+/// Metrics of one update. Tags have the prefixes of Stable-Baselines3: `rollout/…`, `train/…`, `time/…`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetricsRow {
     /// Environment steps so far, over all envs.
     pub step: u64,
-    /// Wall time of training so far, seconds, those of earlier sessions included.
+    /// Wall time of training so far in seconds, earlier sessions included.
     pub elapsed_secs: f64,
     /// Tag and value; a log that is read back has them in alphabetical order.
     pub values: Vec<(String, f64)>,
@@ -51,11 +51,10 @@ impl MetricsRow {
     }
 }
 
-/// Reads a metrics log. A last line that was cut off by a full disk is left out; there is no log at all before the
-/// first row.
+/// Reads a metrics log. A truncated last line, as a full disk leaves it, is skipped; a missing file is an empty log.
 ///
 /// # Errors
-/// If the file cannot be read, or another line than the last is damaged.
+/// If the file cannot be read, or a line other than the last is damaged.
 pub fn read(path: &Path) -> Result<Vec<MetricsRow>> {
     Ok(rows(path, &read_text(path)?)?.into_iter().map(|(row, _)| row).collect())
 }
@@ -103,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_a_full_disk_cut_off_is_left_out() {
+    fn a_truncated_last_line_is_skipped() {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         let row = |step| MetricsRow { step, elapsed_secs: 0.5, values: vec![("train/loss".into(), 0.25)] };
         let text = format!("{}{}{{\"step\":30,\"tr", row(10).to_line(), row(20).to_line());
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_finite_is_logged_as_nothing() {
+    fn a_value_that_is_not_finite_is_logged_as_null() {
         let row = MetricsRow { step: 1, elapsed_secs: 0.0, values: vec![("train/loss".into(), f64::NAN)] };
         assert!(row.to_line().contains("\"train/loss\":null"));
         assert_eq!(row.get("train/loss"), None);

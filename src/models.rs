@@ -1,4 +1,4 @@
-//! Reward models by name, the bundled one among them.
+//! Reward models by name, including the bundled one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,10 +11,10 @@ use sayso_sim::Frames;
 use crate::config::RewardConfig;
 use crate::error::Result;
 
-/// Name of the model that the program carries; `assets/models/` has its card.
+/// Name of the bundled model; its model card is in `assets/models/`.
 pub const BUNDLED: &str = "sayso-clip-64";
 
-/// Its files, inside the program.
+/// Files of the bundled model, embedded in the program.
 const BUNDLED_FILES: &[(&str, &[u8])] = &[
     ("config.json", include_bytes!("../assets/models/sayso-clip-64/config.json")),
     ("preprocessor_config.json", include_bytes!("../assets/models/sayso-clip-64/preprocessor_config.json")),
@@ -22,22 +22,22 @@ const BUNDLED_FILES: &[(&str, &[u8])] = &[
     ("model.safetensors", include_bytes!("../assets/models/sayso-clip-64/model.safetensors")),
 ];
 
-/// The models that the program carries; the first one is what `bundled` stands for.
+/// The models embedded in the program; `bundled` is a name of the first one.
 pub fn bundled() -> Vec<ModelFiles> {
     vec![ModelFiles::embedded(BUNDLED, BUNDLED_FILES)]
 }
 
-/// Frames that [`frames_per_sec`] embeds at once.
+/// Batch size of [`frames_per_sec`].
 const N_TIMED: usize = 128;
 
-/// How many frames a second the image tower embeds on this machine.
+/// Frames per second that the image tower embeds on this machine.
 ///
 /// # Errors
 /// If the tensor library fails.
 pub fn frames_per_sec(model: &dyn ImageTextModel) -> Result<f64> {
     let spec = model.image_spec();
     let frames = Frames::new(N_TIMED, spec.height, spec.width);
-    // The first batch also makes room for everything; the second one is what training sees.
+    // The first batch also allocates buffers; the second one is timed.
     model.embed_frames(&frames)?;
     let started = Instant::now();
     model.embed_frames(&frames)?;
@@ -47,7 +47,7 @@ pub fn frames_per_sec(model: &dyn ImageTextModel) -> Result<f64> {
 /// Loads a model: `bundled`, a folder, or a name on the Hugging Face hub.
 ///
 /// # Errors
-/// If the name leads nowhere, or the checkpoint is damaged.
+/// If the name is unknown, or the checkpoint is damaged.
 pub fn load(name: &str, device: &ModelDevice) -> Result<Arc<CheckpointModel>> {
     Ok(Arc::new(load_model(name, &bundled(), device)?))
 }
@@ -55,19 +55,19 @@ pub fn load(name: &str, device: &ModelDevice) -> Result<Arc<CheckpointModel>> {
 /// The reward model of a configuration.
 ///
 /// # Errors
-/// As [`load`] and [`language_reward_by`].
+/// As [`load`] and [`language_reward_with`].
 pub fn language_reward(config: &RewardConfig, device: &ModelDevice) -> Result<LanguageReward> {
-    language_reward_by(load(&config.model, device)?, config)
+    language_reward_with(load(&config.model, device)?, config)
 }
 
-/// The reward model of a configuration, with an encoder that is loaded already.
+/// The reward model of a configuration, with a loaded encoder.
 ///
 /// # Errors
-/// If the model cannot read a prompt.
-pub fn language_reward_by(model: Arc<CheckpointModel>, config: &RewardConfig) -> Result<LanguageReward> {
+/// If the model's tokenizer does not accept a prompt.
+pub fn language_reward_with(model: Arc<CheckpointModel>, config: &RewardConfig) -> Result<LanguageReward> {
     let prompts = GoalBaselineConfig {
-        goal: config.goal_prompts.clone(),
-        baseline: config.baseline_prompts.clone(),
+        goal_prompts: config.goal_prompts.clone(),
+        baseline_prompts: config.baseline_prompts.clone(),
         alpha: config.alpha,
     };
     Ok(LanguageReward::new(model, &prompts)?)

@@ -1,14 +1,14 @@
-//! Progress of long work: a bar on a terminal, a line every few seconds elsewhere.
+//! Progress: a bar on a terminal, a line every few seconds elsewhere.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// How often a line is written where there is no terminal.
+/// Interval between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Counts work that has a known end and says how it goes.
+/// Progress of work with a known total.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -32,12 +32,12 @@ impl Progress {
         bar.set_prefix(label.to_owned());
         bar.set_position(done);
         bar.reset_eta();
-        // A bar that is hidden by wish never writes lines either: the next one is due in the far future.
+        // With `is_quiet` no lines are written either: the next one is due in the far future.
         let last_line = is_quiet.then(|| Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
         Self { bar, unit, started: Instant::now(), start_at: done, last_line, is_terminal }
     }
 
-    /// `done` units are done; `message` says what was measured. The last rollout may go beyond the end; the bar does not.
+    /// `done` units are done; `message` shows metrics. The last rollout may exceed the total; the bar does not.
     pub fn update(&mut self, done: u64, message: String) {
         let done = self.bar.length().map_or(done, |total| done.min(total));
         self.bar.set_position(done);
@@ -49,7 +49,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(self) {
         self.bar.finish_and_clear();
     }
@@ -78,7 +78,7 @@ fn style(unit: &'static str) -> ProgressStyle {
         "{{prefix}} {{bar:28.magenta/8}} {{human_pos}}/{{human_len}} {unit}  {{rate}}/s  ETA {{eta}}  {{msg}}"
     );
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-        // A terminal that refuses a number is no reason to stop training.
+        // A failed write to the terminal must not stop training.
         let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
     };
     match ProgressStyle::with_template(&template) {

@@ -16,13 +16,13 @@ use crate::video::{Caption, captioned_image, contact_sheet, encode_mp4, enlarge,
 const VIEW_SIDE: usize = 384;
 /// Largest side of a reward camera's view in a video, and of a single frame.
 const REWARD_VIEW_SIDE: u32 = 192;
-/// Colour beside the views.
+/// Background colour.
 const PAPER: Rgb<u8> = Rgb([17, 19, 24]);
 
 /// One recorded step of an episode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordedStep {
-    /// Which episode, from 0.
+    /// Index of the episode, from 0.
     pub episode_idx: usize,
     /// Control steps since its start.
     pub step: u32,
@@ -36,14 +36,14 @@ pub struct RecordedStep {
     pub success: Vec<bool>,
 }
 
-/// A few whole episodes.
+/// Recorded episodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recording {
-    /// Episode by episode, in order.
+    /// Steps in order, episode after episode.
     pub steps: Vec<RecordedStep>,
     /// Names of the goals.
     pub goal_names: Vec<String>,
-    /// Index of the goal whose instruction the envs give.
+    /// Index of the goal of the envs' instruction.
     pub goal_idx: usize,
 }
 
@@ -101,7 +101,7 @@ impl Recording {
         step.success.get(self.goal_idx).copied().unwrap_or(false)
     }
 
-    /// The recording as an MP4 file. `title` begins every caption; bars are drawn over `score_range`.
+    /// The recording as an MP4 file. `title` begins every caption; bars are scaled to `score_range`.
     ///
     /// # Errors
     /// If the encoder fails.

@@ -1,18 +1,18 @@
-//! One folder per run: what was asked, what was measured, what was learnt.
+//! The run folder: configuration, logs, checkpoints, videos and report of one run.
 //!
 //! ```text
 //! RUN/
 //!   config.toml            the resolved configuration
 //!   metrics.jsonl          one line per update
-//!   events.out.tfevents.*  the same for TensorBoard
+//!   events.out.tfevents.*  the same values for TensorBoard
 //!   checkpoints/           everything that `--resume` needs
 //!   videos/                MP4s of the untrained and the trained policy
-//!   frames/                single frames, annotated below the picture
-//!   report.html            opens from disk
+//!   frames/                scored frames, PNG
+//!   report.html            report without external resources
 //! ```
 //!
-//! Whole files are written beside their place and renamed into it, so that a full disk or a lost power line leaves the
-//! old file or the new one, never half of one.
+//! The two logs are appended to. Every other file is written atomically, so that a full disk or a power failure leaves the
+//! old file or the new one, never a truncated one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -46,18 +46,18 @@ impl RunFolder {
     /// Creates the folder of a new run and writes its configuration.
     ///
     /// # Errors
-    /// [`Error::RunExists`] if something is there already; [`Error::File`] if the system refuses.
+    /// [`Error::RunExists`] if the folder is not empty; [`Error::File`] if it cannot be written.
     pub fn create(root: &Path, config_toml: &str) -> Result<Self> {
-        create_fresh(root, &PARTS)?;
+        create_empty(root, &PARTS)?;
         write_atomically(&root.join(CONFIG), config_toml.as_bytes())?;
         Self::open(root, 0)
     }
 
-    /// Opens the folder of an earlier run to go on at `step`; what was logged after `step` is dropped from the metrics,
-    /// because the resumed run measures it again.
+    /// Opens the folder of an earlier run to continue at `step`. Rows after `step` are removed from the metrics log, because
+    /// the resumed run logs them again.
     ///
     /// # Errors
-    /// [`Error::NotARun`] if a run did not write this folder; [`Error::File`] if the system refuses.
+    /// [`Error::NotARun`] if it is not a run folder; [`Error::File`] if it cannot be written.
     pub fn resume(root: &Path, step: u64) -> Result<Self> {
         read_config(root)?;
         let path = root.join(METRICS);
@@ -77,14 +77,14 @@ impl RunFolder {
     /// Appends one row to both logs.
     ///
     /// # Errors
-    /// If the disk is full or gone; the rows before stay.
+    /// If a log cannot be written; earlier rows stay intact.
     pub fn log(&mut self, row: &MetricsRow) -> Result<()> {
         let line = row.to_line();
         self.metrics.write_all(line.as_bytes()).map_err(Error::file("write", &self.root.join(METRICS)))?;
         self.events.write_scalars(row.step, row.values.iter().map(|(tag, value)| (tag.as_str(), *value)))
     }
 
-    /// Every row that was logged, those of earlier sessions included.
+    /// All logged rows, earlier sessions included.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -92,12 +92,12 @@ impl RunFolder {
         metrics::read(&self.root.join(METRICS))
     }
 
-    /// The folder itself.
+    /// Path of the folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where checkpoints go.
+    /// Folder of the checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.root.join(CHECKPOINTS)
     }
@@ -105,31 +105,31 @@ impl RunFolder {
     /// Replaces the configuration.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If the file cannot be written.
     pub fn write_config(&self, config_toml: &str) -> Result<()> {
         self.write_part(CONFIG, config_toml.as_bytes()).map(|_| ())
     }
 
-    /// Writes a video, and says where it lies.
+    /// Writes a video, and returns its path.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If the file cannot be written.
     pub fn write_video(&self, name: &str, mp4: &[u8]) -> Result<PathBuf> {
         self.write_part(&format!("videos/{name}.mp4"), mp4)
     }
 
-    /// Writes a picture, and says where it lies.
+    /// Writes a frame, and returns its path.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If the file cannot be written.
     pub fn write_frame(&self, name: &str, png: &[u8]) -> Result<PathBuf> {
         self.write_part(&format!("frames/{name}.png"), png)
     }
 
-    /// Writes the report, and says where it lies.
+    /// Writes the report, and returns its path.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If the file cannot be written.
     pub fn write_report(&self, html: &str) -> Result<PathBuf> {
         self.write_part(REPORT, html.as_bytes())
     }
@@ -141,11 +141,11 @@ impl RunFolder {
     }
 }
 
-/// Creates a folder with these parts in it.
+/// Creates a folder with these subfolders.
 ///
 /// # Errors
-/// [`Error::RunExists`] if something is there already; [`Error::File`] if the system refuses.
-pub fn create_fresh(root: &Path, parts: &[&str]) -> Result<()> {
+/// [`Error::RunExists`] if the folder is not empty; [`Error::File`] if it cannot be created.
+pub fn create_empty(root: &Path, parts: &[&str]) -> Result<()> {
     if is_occupied(root)? {
         return Err(Error::RunExists { path: root.to_owned() });
     }
@@ -179,7 +179,7 @@ pub fn read_config(root: &Path) -> Result<String> {
         .map_err(|err| Error::NotARun { path: root.to_owned(), reason: format!("{CONFIG}: {err}") })
 }
 
-/// Writes a whole file, or leaves what was there.
+/// Writes a file atomically; on failure the old file stays.
 ///
 /// # Errors
 /// If the folder is missing or read-only, or the disk is full.
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resumed_run_drops_what_it_will_measure_again() {
+    fn a_resumed_run_removes_rows_after_its_checkpoint() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let root = dir.path().join("run");
         let mut run = RunFolder::create(&root, "seed = 1\n").expect("creates");
@@ -220,9 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn an_occupied_folder_is_refused_and_left_alone() {
+    fn an_occupied_folder_is_refused_and_not_changed() {
         let dir = tempfile::tempdir().expect("temporary folder");
-        fs::write(dir.path().join("thesis.txt"), "years of work").expect("writes");
+        fs::write(dir.path().join("notes.txt"), "text").expect("writes");
         assert!(matches!(RunFolder::create(dir.path(), ""), Err(Error::RunExists { .. })));
         assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 1);
     }
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_full_disk_is_named_as_such() {
+    fn the_hint_names_a_full_disk() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let mut run = RunFolder::create(&dir.path().join("run"), "").expect("creates");
         run.metrics = OpenOptions::new().append(true).open("/dev/full").expect("opens");

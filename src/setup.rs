@@ -1,4 +1,4 @@
-//! From a configuration to envs, reward models and policies that are ready to run.
+//! Construction of envs, reward models and policies from a configuration.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,30 +14,30 @@ use crate::config::{RewardKind, RunConfig};
 use crate::error::{Error, Result};
 use crate::models;
 
-/// The device on which a reward model reads the frames of `env` fastest.
+/// The fastest device for a reward model that scores the frames of `env`.
 ///
 /// # Errors
-/// If there is no such device, or if it is an NVIDIA GPU on which CUDA should work and does not.
+/// If the GPU of `env` is missing, or if it is an NVIDIA GPU on which CUDA is expected to work and does not.
 pub fn model_device(env: &EnvConfig) -> Result<ModelDevice> {
     let gpu = match env.device.clone().resolve() {
         RenderDevice::Gpu(choice) => Some(Gpu::shared(&choice).map_err(sayso_envs::EnvError::from)?),
         RenderDevice::Cpu | RenderDevice::Auto => None,
     };
-    Ok(ModelDevice::beside(gpu.as_ref())?.set_shrink_on_oom(env.shrink_on_oom))
+    Ok(ModelDevice::for_renderer(gpu.as_ref())?.with_shrink_on_oom(env.shrink_on_oom))
 }
 
 /// The reward model of a run, and its device.
 pub struct RewardModel {
     /// `None` if the task's ground-truth reward is used.
     pub model: Option<Arc<dyn FrameReward>>,
-    /// The CPU without a reward model.
+    /// Device of the model; the CPU without a reward model.
     pub device: ModelDevice,
 }
 
 /// Loads the reward model of a configuration on the fastest device.
 ///
 /// # Errors
-/// If the model is missing or damaged, a prompt does not fit it, or as [`model_device`].
+/// If the model is missing or damaged, if its tokenizer does not accept a prompt, or as [`model_device`].
 pub fn reward_model(config: &RunConfig) -> Result<RewardModel> {
     if config.reward.kind == RewardKind::GroundTruth {
         return Ok(RewardModel { model: None, device: ModelDevice::cpu() });
@@ -46,7 +46,7 @@ pub fn reward_model(config: &RunConfig) -> Result<RewardModel> {
     Ok(RewardModel { model: Some(Arc::new(models::language_reward(&config.reward, &device)?)), device })
 }
 
-/// The envs to train in, and the reward that their frames are scored for.
+/// The envs for training, and the reward of their frames; `None` for the ground-truth reward.
 ///
 /// # Errors
 /// If the configuration does not fit the task.
@@ -63,7 +63,7 @@ pub fn training_env(
     Ok((env, Some(ScoredReward { scorer: Box::new(scorer), schedule: config.reward.schedule })))
 }
 
-/// Envs for evaluation by ground truth; they render only what the policy observes.
+/// Envs for evaluation with ground truth; they render only the observations of the policy.
 ///
 /// # Errors
 /// If the configuration does not fit the task.
@@ -71,8 +71,8 @@ pub fn evaluation_env(config: &RunConfig, n_envs: usize) -> Result<VecEnv> {
     Ok(VecEnv::new(&config.evaluation_env(n_envs), RewardSource::GroundTruth)?)
 }
 
-/// Envs for recordings: scored within the step, and reset only in the step after an episode's last one, so that its last
-/// state can be rendered.
+/// Envs for recordings. Frames are scored within the step, and envs are reset only in the step after an episode's last one,
+/// so that the last state can be rendered.
 ///
 /// # Errors
 /// If the configuration does not fit the task.
@@ -83,13 +83,13 @@ pub fn recording_env(
 ) -> Result<VecEnv> {
     let env = EnvConfig { autoreset: AutoresetMode::NextStep, n_groups: 1, ..config.evaluation_env(n_envs) };
     let source = match model {
-        Some(model) => RewardSource::Language(Arc::new(OnHost(Arc::clone(model))), config.reward.scoring()),
+        Some(model) => RewardSource::Model(Arc::new(OnHost(Arc::clone(model))), config.reward.scoring()),
         None => RewardSource::GroundTruth,
     };
     Ok(VecEnv::new(&env, source)?)
 }
 
-/// A reward model whose frames are rendered to the host, so that they can be shown.
+/// A reward model that reads its frames from host memory, so that they can be recorded.
 struct OnHost(Arc<dyn FrameReward>);
 
 impl FrameReward for OnHost {
@@ -115,7 +115,7 @@ pub fn latest_checkpoint(run: &Path) -> Result<Checkpoint> {
     let folder = run.join(crate::run_folder::CHECKPOINTS);
     let path = Checkpoint::latest(&folder)?.ok_or_else(|| Error::NotARun {
         path: run.to_owned(),
-        reason: "it holds no checkpoint yet".to_owned(),
+        reason: "it contains no checkpoint".to_owned(),
     })?;
     Ok(Checkpoint::load(&path)?)
 }
@@ -130,7 +130,7 @@ pub fn trained_policy(run: &Path, env: &VecEnv) -> Result<TrainedPolicy> {
     Ok(policy)
 }
 
-/// Reward cameras of one env.
+/// Number of reward cameras of one env.
 pub fn n_reward_views(config: &RunConfig, env: &VecEnv) -> usize {
     match config.reward.cameras.len() {
         0 => env.task_spec().reward_cameras.len(),

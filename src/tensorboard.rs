@@ -1,8 +1,8 @@
-//! TensorBoard's event files: scalars over steps.
+//! TensorBoard event files: scalars over steps.
 //!
 //! A file is a sequence of records, each `length: u64le, masked_crc32c(length): u32le, bytes, masked_crc32c(bytes)`
 //! (TensorFlow, `core/lib/io/record_writer.cc`), each record one protocol buffer `Event`
-//! (`core/util/event.proto`). Both are small enough to write out by hand; docs/adr/0006 has the reasons.
+//! (`core/util/event.proto`). Both are encoded here without a library; docs/adr/0006 has the reasons.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 
-/// Appends events to one new file; a record is written whole or the call fails.
+/// Appends events to one new file.
 #[derive(Debug)]
 pub struct EventWriter {
     path: PathBuf,
@@ -19,8 +19,8 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Starts a new event file in `folder`. `start_step` is where the log goes on: TensorBoard hides what older files
-    /// of the same folder hold at or after it.
+    /// Creates a new event file in `folder`. The log continues at `start_step`: TensorBoard hides events at or after it of
+    /// older files in the same folder.
     ///
     /// # Errors
     /// If the file cannot be created or written.
@@ -115,7 +115,7 @@ fn record(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A CRC of data that itself holds CRCs is weak, so TensorFlow rotates and offsets it (`core/lib/hash/crc32c.h`).
+/// A CRC of data that contains CRCs is weak, so TensorFlow rotates and offsets it (`core/lib/hash/crc32c.h`).
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -169,7 +169,7 @@ mod tests {
 
     // From TensorFlow, `core/lib/hash/crc32c_test.cc`: 32 zero bytes have the CRC 0x8a9136aa.
     #[test]
-    fn crc_is_tensorflows() {
+    fn crc_equals_that_of_tensorflow() {
         assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
         let unmasked = masked_crc(&[0; 32]).wrapping_sub(0xa282_ead8).rotate_left(15);
         assert_eq!(unmasked, 0x8a91_36aa);
@@ -179,7 +179,7 @@ mod tests {
     // tensorboard.compat.proto.event_pb2.Event(wall_time=1.5, step=300,
     //   summary={"value": [{"tag": "a", "simple_value": 0.25}]}).SerializeToString().hex()
     #[test]
-    fn scalar_event_is_protobufs() {
+    fn scalar_event_equals_that_of_protobuf() {
         let event = Event::scalars(1.5, 300, [("a", 0.25)]);
         let hex: String = event.0.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "09000000000000f83f10ac022a0a0a080a0161150000803e");

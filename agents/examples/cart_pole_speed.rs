@@ -1,4 +1,4 @@
-//! Trains PPO on CartPole with Stable-Baselines3's network and batch settings, and prints how fast.
+//! Trains PPO on CartPole with Stable-Baselines3's network and batch settings, and prints the env steps per second.
 //!
 //! ```text
 //! cargo run --release -p sayso-agents --example cart_pole_speed -- [STEPS] [ENVS]

@@ -1,4 +1,4 @@
-//! The configuration of a training.
+//! Configuration of a training run.
 
 use std::path::PathBuf;
 
@@ -8,19 +8,19 @@ use crate::Result;
 use crate::error::check;
 use crate::ppo::PpoConfig;
 
-/// How to train.
+/// Configuration of a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Decides the envs' episodes, the policy's start, its actions and the order of minibatches.
+    /// Seed of the envs' episodes, the policy's initial parameters, its sampled actions and the order of minibatches.
     pub seed: u64,
-    /// Env steps in all, over all envs; rounded up to whole rollouts.
+    /// Total number of env steps, summed over all envs; rounded up to whole rollouts.
     pub total_steps: u64,
-    /// Reports cover at most this many finished episodes; at least 1.
+    /// Number of latest finished episodes that reports average over; in [1, 1000000].
     pub n_report_episodes: usize,
-    /// A checkpoint is written after every so many updates; 0: only at the end.
+    /// Number of updates between checkpoints; with 0, only the final one is written.
     pub checkpoint_every: u64,
-    /// Where checkpoints go, as `step-NNNNNNNNNNNN.safetensors`; the folder is made. Not part of a saved
+    /// Folder of the checkpoints, `step-NNNNNNNNNNNN.safetensors`; created if missing. Not part of a saved
     /// configuration, so that a run folder can be moved.
     #[serde(skip)]
     pub checkpoint_folder: Option<PathBuf>,
@@ -29,7 +29,7 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// A training of `total_steps` env steps, without checkpoints.
+    /// A run of `total_steps` env steps, without checkpoints.
     pub fn new(ppo: PpoConfig, total_steps: u64, seed: u64) -> Self {
         Self { seed, total_steps, n_report_episodes: 100, checkpoint_every: 0, checkpoint_folder: None, ppo }
     }

@@ -1,4 +1,4 @@
-//! Bookkeeping of episodes: returns, lengths, and whether the goals were met.
+//! Episode statistics: returns, lengths, and success per goal.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Episode {
     /// Undiscounted sum of the rewards.
     pub episode_return: f32,
-    /// Control steps.
+    /// Length in control steps.
     pub n_steps: u32,
     /// `[n_goals]`: whether each goal was met in the last state.
     pub success_at_end: Vec<bool>,
@@ -41,7 +41,7 @@ pub struct EpisodeTracker {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Running {
-    /// As bits in a file: the decimals of an f64 do not survive every reader.
+    /// Serialised as bits: not every JSON reader restores an f64 exactly from its decimals.
     #[serde(with = "f64_bits")]
     episode_return: f64,
     n_steps: u32,
@@ -67,7 +67,7 @@ impl Running {
 }
 
 impl EpisodeTracker {
-    /// Every env at the start of an episode.
+    /// A tracker with every env at the start of an episode.
     pub fn new(n_envs: usize, n_goals: usize) -> Self {
         Self { n_goals, running: vec![Running::new(n_goals); n_envs] }
     }
@@ -118,7 +118,7 @@ impl RecentEpisodes {
         Self { capacity, episodes: VecDeque::with_capacity(capacity), n_finished: 0 }
     }
 
-    /// Adds an episode, and forgets the oldest one if the window is full.
+    /// Adds an episode, and removes the oldest one if the window is full.
     pub fn push(&mut self, episode: Episode) {
         if self.episodes.len() == self.capacity {
             self.episodes.pop_front();
@@ -127,7 +127,7 @@ impl RecentEpisodes {
         self.n_finished += 1;
     }
 
-    /// Episodes that ever finished.
+    /// Number of episodes that have finished in total.
     pub fn n_finished(&self) -> u64 {
         self.n_finished
     }
@@ -142,7 +142,7 @@ impl RecentEpisodes {
         self.mean(|episode| f64::from(episode.n_steps))
     }
 
-    /// Success rates over the window, one per goal; empty while the window is.
+    /// Success rates over the window, one per goal; empty while the window is empty.
     pub fn goal_rates(&self, goal_names: &[String]) -> Vec<GoalRate> {
         goal_names
             .iter()

@@ -1,4 +1,4 @@
-//! What can go wrong in learning.
+//! Errors of training.
 
 use std::path::PathBuf;
 
@@ -14,19 +14,19 @@ pub enum AgentError {
     OutOfRange {
         /// Dotted path of the field.
         field: String,
-        /// What stands there.
+        /// Its value.
         got: String,
-        /// What may stand there.
+        /// The values that are allowed.
         expected: String,
     },
-    /// Two things that must fit do not: an env and a policy, a scorer and a batch.
+    /// Two things do not fit together, such as an env and a policy, or scores and a batch.
     #[error("{what}: expected {expected}, got {got}")]
     Mismatch {
         /// What was compared.
         what: &'static str,
-        /// What is needed.
+        /// The value that is required.
         expected: String,
-        /// What came.
+        /// The value that was given.
         got: String,
     },
     /// A checkpoint is missing, damaged or does not fit.
@@ -37,15 +37,15 @@ pub enum AgentError {
         /// What is wrong with it; names the tensor or the key.
         reason: String,
     },
-    /// Learning left the finite numbers; what was saved before is intact.
+    /// A loss or gradient is NaN or infinite; the checkpoints written before are intact.
     #[error("{what} became non-finite in update {update}; a smaller learning rate or reward scale may help")]
     NonFinite {
-        /// Which quantity.
+        /// Name of the quantity.
         what: &'static str,
         /// Updates done before it.
         update: u64,
     },
-    /// The thread of the frame scorer ended without an answer.
+    /// The thread of the frame scorer ended without a result.
     #[error("the frame scorer stopped: {0}")]
     ScorerStopped(String),
     /// An environment failed.

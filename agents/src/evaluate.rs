@@ -1,4 +1,4 @@
-//! Evaluation: a policy, fresh episodes, and how often each goal was met.
+//! Evaluation of a policy over new episodes: returns, lengths and success rates.
 
 use std::ops::ControlFlow;
 
@@ -12,11 +12,11 @@ use crate::episodes::{Episode, EpisodeTracker};
 use crate::error::check;
 use crate::policy::Policy;
 
-/// How to evaluate.
+/// Configuration of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalConfig {
-    /// Episodes in all; at least 1.
+    /// Total number of episodes; at least 1.
     pub n_episodes: usize,
     /// Seed of the envs' episodes and of the policy's random choices.
     pub seed: u64,
@@ -25,7 +25,7 @@ pub struct EvalConfig {
 /// Result of an evaluation; ground truth.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvalReport {
-    /// Every episode, those of env 0 first.
+    /// All episodes, those of env 0 first.
     pub episodes: Vec<Episode>,
     /// One entry per goal of the env.
     pub goals: Vec<GoalSuccess>,
@@ -40,18 +40,18 @@ pub struct EvalReport {
 pub struct GoalSuccess {
     /// Name of the goal.
     pub goal: String,
-    /// In the last state of the episode.
+    /// Episodes whose last state met it.
     pub at_end: SuccessRate,
-    /// In some state of the episode.
+    /// Episodes in which some state met it.
     pub ever: SuccessRate,
 }
 
 /// A rate with its 95% confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SuccessRate {
-    /// Episodes that succeeded.
+    /// Number of episodes that succeeded.
     pub n_success: usize,
-    /// Episodes in all.
+    /// Total number of episodes.
     pub n_episodes: usize,
     /// `n_success / n_episodes`.
     pub rate: f64,
@@ -67,10 +67,11 @@ impl SuccessRate {
     }
 }
 
-/// Runs fresh episodes with a policy.
+/// Runs new episodes with a policy.
 ///
 /// Each env runs its equal share of the episodes to the end, so that short episodes are not favoured. `on_progress`
-/// hears after every step how many episodes are done, and may stop the evaluation; the report then covers these.
+/// is called after every step with the number of finished episodes, and may stop the evaluation; the report then covers
+/// these episodes.
 ///
 /// # Errors
 /// If the configuration is out of range, or if the env or the policy fails.
@@ -162,7 +163,7 @@ pub fn wilson_interval(n_success: usize, n: usize) -> (f64, f64) {
 mod tests {
     use super::*;
 
-    /// `statsmodels.stats.proportion.proportion_confint(8, 10, method="wilson")` and its like.
+    /// `statsmodels.stats.proportion.proportion_confint(8, 10, method="wilson")`, likewise the others.
     #[test]
     fn wilson_interval_matches_reference() {
         for (n_success, n, low, high) in

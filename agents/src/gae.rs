@@ -1,7 +1,7 @@
-//! Generalised advantage estimation (Schulman et al. 2016, eq. 16), with time limits treated apart from terminations
-//! (Pardo et al. 2018).
+//! Generalised advantage estimation (Schulman et al. 2016, eq. 16), with truncations handled separately from
+//! terminations (Pardo et al. 2018).
 
-/// A rollout as [`advantages`] reads it; every column is `[n_steps, n_envs]`, row-major, but the last.
+/// The columns of a rollout that [`advantages`] reads; all but the last are `[n_steps, n_envs]`, row-major.
 #[derive(Clone, Copy, Debug)]
 pub struct Trajectories<'a> {
     /// Number of envs.
@@ -10,9 +10,9 @@ pub struct Trajectories<'a> {
     pub rewards: &'a [f32],
     /// Value of the observation that each step started from.
     pub values: &'a [f32],
-    /// The task ended the episode: the state after is worth nothing.
+    /// The episode terminated: the value of the next state is 0.
     pub terminated: &'a [bool],
-    /// Time ended the episode: the state after is worth `final_values`.
+    /// The episode was truncated: the value of the next state is in `final_values`.
     pub truncated: &'a [bool],
     /// Value of the last observation of an episode; read where `truncated` only.
     pub final_values: &'a [f32],
@@ -93,9 +93,9 @@ mod tests {
         assert_eq!(returns, [3.5625, 5.25, 7.0]);
     }
 
-    // delta_1 = 2 - 5 = -3 and nothing flows over the end: A_0 = -0.5 - 3/4.
+    // delta_1 = 2 - 5 = -3, and no advantage is carried across the end: A_0 = -0.5 - 3/4.
     #[test]
-    fn termination_is_worth_nothing() {
+    fn the_value_after_a_termination_is_zero() {
         assert_eq!(run(SECOND, NEVER, [true; 3]).0, [-1.25, -3.0, 1.0]);
     }
 
@@ -105,17 +105,17 @@ mod tests {
         assert_eq!(run(NEVER, SECOND, [true; 3]).0, [0.0, 2.0, 1.0]);
     }
 
-    // Both flags at once: the task's ending wins.
+    // Both flags at once: termination takes precedence.
     #[test]
-    fn termination_wins_over_timeout() {
+    fn termination_takes_precedence_over_timeout() {
         assert_eq!(run(SECOND, SECOND, [true; 3]).0, run(SECOND, NEVER, [true; 3]).0);
     }
 
-    // The first step is a timeout, the second row the reset that followed: it carries nothing in either direction.
+    // The first row is a timeout, the second one the reset that follows: no advantage is carried into or out of it.
     #[test]
-    fn reset_rows_carry_nothing() {
+    fn reset_rows_carry_no_advantage() {
         let (advantage, returns) = run(NEVER, [true, false, false], [true, false, true]);
-        // A_2 = 1 as ever; A_0 = 1 + 10/2 - 4 = 2.
+        // A_2 = 1 as above; A_0 = 1 + 10/2 - 4 = 2.
         assert_eq!(advantage, [2.0, 0.0, 1.0]);
         assert_eq!(returns, [6.0, 0.0, 7.0]);
     }

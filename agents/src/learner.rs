@@ -1,4 +1,4 @@
-//! Everything that training changes from one update to the next, and its way into a checkpoint and back.
+//! The state of training between updates, and its conversion to and from a checkpoint.
 
 use candle_core::Device;
 use rand::SeedableRng;
@@ -14,7 +14,7 @@ use crate::normalize::{ObservationNormalizer, RewardNormalizer, RunningMoments};
 use crate::policy::{ActorCritic, PolicySpec, TrainedPolicy};
 use crate::rollout::Rollout;
 
-/// The state of a training.
+/// The state of a training run.
 pub(crate) struct Learner {
     pub policy: ActorCritic,
     pub adam: Adam,
@@ -32,7 +32,7 @@ pub(crate) struct Learner {
     pub n_steps: u64,
 }
 
-/// The network that a training starts from.
+/// The initial network of a training run.
 pub(crate) fn fresh_network(
     env: &dyn VectorEnv,
     config: &TrainConfig,
@@ -44,7 +44,7 @@ pub(crate) fn fresh_network(
 }
 
 impl Learner {
-    /// A fresh policy in freshly reset envs.
+    /// Initialises a policy and resets the envs.
     pub fn start(env: &mut dyn VectorEnv, config: &TrainConfig) -> Result<Self> {
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let policy = fresh_network(env, config, &mut rng)?;
@@ -70,7 +70,7 @@ impl Learner {
         })
     }
 
-    /// The state in which a checkpoint was taken, envs included.
+    /// Restores the state of a checkpoint, envs included.
     pub fn resume(env: &mut dyn VectorEnv, config: &TrainConfig, checkpoint: &Checkpoint) -> Result<Self> {
         let Header { tracker, recent, .. } = checkpoint.header();
         let policy = checkpoint.network()?;
@@ -129,7 +129,7 @@ impl Learner {
         })
     }
 
-    /// Everything, envs included.
+    /// The complete state, envs included.
     pub fn checkpoint(&self, env: &dyn VectorEnv, config: &TrainConfig) -> Result<Checkpoint> {
         let (moments, adam_steps) = self.adam.state();
         let mut tensors = Vec::new();
@@ -168,7 +168,7 @@ impl Learner {
         TrainedPolicy::new(self.policy, self.observation_normalizer)
     }
 
-    /// Adds the rollout's steps to the episodes' books.
+    /// Adds the rollout's steps to the episode statistics.
     pub fn record_episodes(&mut self, rollout: &Rollout) {
         let n_goals = self.tracker.n_goals();
         for row in (0..rollout.n_rows()).filter(|&row| !rollout.is_reset[row]) {
@@ -181,7 +181,7 @@ impl Learner {
         }
     }
 
-    /// The rollout's rewards as the learner wants them.
+    /// The rollout's rewards, normalised if configured.
     pub fn normalized_rewards(&mut self, rollout: &Rollout, discount: f64) -> Vec<f32> {
         let mut rewards = rollout.rewards.clone();
         let Some(normalizer) = &mut self.reward_normalizer else { return rewards };

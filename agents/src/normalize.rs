@@ -1,6 +1,6 @@
 //! Running statistics that keep observations and rewards at unit scale.
 //!
-//! Both follow Stable-Baselines3's `VecNormalize`: means and variances over everything seen (Chan, Golub and LeVeque's
+//! Both follow Stable-Baselines3's `VecNormalize`: means and variances of all data so far (Chan, Golub and LeVeque's
 //! parallel update), clipping at ±10, and rewards divided by the deviation of the discounted return.
 
 use crate::{AgentError, Result};
@@ -17,7 +17,7 @@ pub struct RunningMoments {
     pub mean: Vec<f64>,
     /// `[dim]`: population variance.
     pub variance: Vec<f64>,
-    /// Rows seen; starts at 1e-4, so that the first batch decides.
+    /// Number of rows so far; starts at 1e-4, so that the first batch outweighs the initial values.
     pub count: f64,
 }
 
@@ -27,7 +27,7 @@ impl RunningMoments {
         Self { mean: vec![0.0; dim], variance: vec![1.0; dim], count: 1e-4 }
     }
 
-    /// Adds rows, `[n_rows, dim]`, one column after the other in a fixed order.
+    /// Adds rows, `[n_rows, dim]` row-major, summed in this order.
     pub fn update(&mut self, rows: impl Iterator<Item = f64> + Clone, n_rows: usize) {
         let dim = self.mean.len();
         if n_rows == 0 || dim == 0 {
@@ -54,7 +54,7 @@ impl RunningMoments {
         self.count = total;
     }
 
-    /// Everything in one row: count, means, variances; for checkpoints.
+    /// Count, means and variances in one vector of `1 + 2 dim` values; for checkpoints.
     pub fn to_values(&self) -> Vec<f64> {
         std::iter::once(self.count)
             .chain(self.mean.iter().copied())
@@ -62,7 +62,7 @@ impl RunningMoments {
             .collect()
     }
 
-    /// Reads what [`Self::to_values`] wrote.
+    /// The inverse of [`Self::to_values`].
     ///
     /// # Errors
     /// If there are not `1 + 2 dim` values.
@@ -79,15 +79,15 @@ impl RunningMoments {
     }
 }
 
-/// Shifts and scales state observations to mean 0 and variance 1. Pixels are left alone: they have a known range.
+/// Shifts and scales state observations to mean 0 and variance 1. Pixels are not normalised here: they have a known range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObservationNormalizer {
-    /// Statistics of everything observed, one column per value of the state.
+    /// Statistics of all observations so far, one column per value of the state.
     pub moments: RunningMoments,
 }
 
 impl ObservationNormalizer {
-    /// For states of `dim` values.
+    /// Initial statistics for states of `dim` values.
     pub fn new(dim: usize) -> Self {
         Self { moments: RunningMoments::new(dim) }
     }
@@ -120,13 +120,13 @@ pub struct RewardNormalizer {
 }
 
 impl RewardNormalizer {
-    /// For a batch of envs at the start of their episodes.
+    /// Initial statistics for envs at the start of their episodes.
     pub fn new(n_envs: usize) -> Self {
         Self { moments: RunningMoments::new(1), returns: vec![0.0; n_envs] }
     }
 
-    /// Adds one step of every env to the statistics and normalises its rewards in place. `valid` marks the envs that
-    /// made a transition, `done` those whose episode ended with it; all are `[n_envs]`.
+    /// Adds one step of every env to the statistics and normalises its rewards in place. `valid` is true for envs that
+    /// made a transition, `done` for those whose episode ended with it; all are `[n_envs]`.
     pub fn normalize(&mut self, rewards: &mut [f32], valid: &[bool], done: &[bool], discount: f64) {
         for ((total, &reward), &valid) in self.returns.iter_mut().zip(&*rewards).zip(valid) {
             if valid {
@@ -190,11 +190,11 @@ mod tests {
         let mut normalizer = RewardNormalizer::new(2);
         let mut rewards = [1.0, 3.0];
         normalizer.normalize(&mut rewards, &[true, true], &[false, true], 0.5);
-        // Returns 1 and 3: variance 1 (population), so that the rewards stay.
+        // Returns 1 and 3: population variance 1, so the rewards are unchanged.
         assert!((rewards[0] - 1.0).abs() < 1e-3 && (rewards[1] - 3.0).abs() < 1e-3, "{rewards:?}");
-        assert_eq!(normalizer.returns, [1.0, 0.0], "the return of a finished episode starts again");
+        assert_eq!(normalizer.returns, [1.0, 0.0], "the return is reset at the end of an episode");
         let before = normalizer.clone();
         normalizer.normalize(&mut [0.0, 0.0], &[false, false], &[false, false], 0.5);
-        assert_eq!(normalizer, before, "rows that are not transitions leave no trace");
+        assert_eq!(normalizer, before, "rows that are not transitions change nothing");
     }
 }

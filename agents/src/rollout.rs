@@ -1,6 +1,6 @@
 //! Rollouts: the policy acts, the envs step, and meanwhile the reward worker scores the frames of earlier steps.
 //!
-//! Scores are written into their rows by step number before anything is learnt, so nothing depends on timing.
+//! Scores are written into their rows by step number before the update, so that results do not depend on timing.
 
 use std::collections::VecDeque;
 
@@ -16,29 +16,29 @@ use crate::{AgentError, Result};
 /// The columns of a rollout; a row is one step of one env, and rows are `[n_steps, n_envs]`, row-major.
 #[derive(Clone, Debug)]
 pub struct Rollout {
-    /// Steps of each env.
+    /// Number of steps of each env.
     pub n_steps: usize,
     /// Number of envs.
     pub n_envs: usize,
-    /// `[n_rows, state_dim]`, as the policy saw them.
+    /// `[n_rows, state_dim]`: state observations as the policy received them, normalised if configured.
     pub states: Vec<f32>,
-    /// `[n_rows, height, width, 3]`.
+    /// `[n_rows, height, width, 3]`: pixel observations.
     pub pixels: Vec<u8>,
-    /// What the policy drew, before clipping.
+    /// Actions that the policy sampled, before clipping.
     pub actions: Actions,
     /// Log-densities of the actions.
     pub log_probs: Vec<f32>,
     /// Values of the observations.
     pub values: Vec<f32>,
-    /// The env's rewards; after [`Self::resolve_scores`], those made of scores.
+    /// The env's rewards; after [`Self::resolve_scores`], rewards made of scores.
     pub rewards: Vec<f32>,
-    /// The task ended the episode.
+    /// The episode terminated.
     pub terminated: Vec<bool>,
-    /// Time ended the episode.
+    /// The episode was truncated.
     pub truncated: Vec<bool>,
-    /// Values of the last observations of episodes that time ended; 0 elsewhere.
+    /// Values of the last observations of truncated episodes; 0 elsewhere.
     pub final_values: Vec<f32>,
-    /// The row is a transition to learn from: not a reset, and not a step in which the physics broke.
+    /// The row is a transition to train on: not a reset, and not a step in which the env was quarantined.
     pub valid: Vec<bool>,
     /// The row is the first observation of an episode, and no action led to it.
     pub is_reset: Vec<bool>,
@@ -46,7 +46,7 @@ pub struct Rollout {
     pub success: Vec<bool>,
     /// `[n_envs]`: values of the observations after the last step.
     pub next_values: Vec<f32>,
-    /// `[n_steps]`: frames were scored.
+    /// `[n_steps]`: whether the step's frames were scored.
     has_score: Vec<bool>,
 }
 
@@ -83,7 +83,7 @@ impl Rollout {
         self.terminated[row] || self.truncated[row]
     }
 
-    /// What advantages are estimated from, with rewards as the learner wants them.
+    /// The columns that advantages are estimated from, with the given rewards, which may be normalised.
     pub fn trajectories<'a>(&'a self, rewards: &'a [f32]) -> Trajectories<'a> {
         Trajectories {
             n_envs: self.n_envs,
@@ -127,7 +127,7 @@ impl Rollout {
         if let Some(score) = scores.iter().find(|score| !score.is_finite()) {
             return Err(AgentError::Mismatch {
                 what: "scores of a step",
-                expected: "finite numbers".to_owned(),
+                expected: "finite values".to_owned(),
                 got: format!("{score}"),
             });
         }
@@ -136,8 +136,8 @@ impl Rollout {
         Ok(())
     }
 
-    /// Turns scores into the rewards of every row. `last` is `[n_envs]`, the latest score of each env's episode when the
-    /// rollout starts (0 without one), and becomes that at its end.
+    /// Turns scores into the rewards of every row. `last` is `[n_envs]`: the latest score of each env's episode at the
+    /// start of the rollout (0 without one); it is updated to the latest score at the end of the rollout.
     ///
     /// # Errors
     /// If an episode ended without a score that its reward needs.
@@ -159,7 +159,7 @@ impl Rollout {
                 RewardSchedule::EpisodeEnd if done && !self.has_score[step] && self.valid[row] => {
                     return Err(AgentError::Mismatch {
                         what: "frames for the reward model",
-                        expected: "some at the end of every episode".to_owned(),
+                        expected: "frames at the end of every episode".to_owned(),
                         got: "none".to_owned(),
                     });
                 }
@@ -184,8 +184,9 @@ fn gather<T: Copy>(values: &[T], rows: &[usize], n_rows: usize) -> Vec<T> {
 }
 
 /// Fills `rollout` with `n_steps` steps of every env. `batch` holds the current observations before and after. With a
-/// reward worker the rewards of steps with frames are their scores, and [`Rollout::resolve_scores`] must follow; without
-/// one they are the env's. With [`RewardSchedule::EpisodeEnd`] only steps in which an episode ended are scored.
+/// reward worker, the rewards of steps with frames are their scores, and [`Rollout::resolve_scores`] must be called next;
+/// without one, rewards are the env's own. With [`RewardSchedule::EpisodeEnd`], only steps in which an episode ended are
+/// scored.
 ///
 /// # Errors
 /// If the env, the policy or the scorer fails.
@@ -222,7 +223,7 @@ pub fn collect(
         bootstrap(rollout, step, policy, normalizer.as_deref(), last)?;
 
         if let Some(worker) = worker.as_deref_mut() {
-            // A score that arrives here belongs to the oldest step that waits for one.
+            // Scores arrive in the order of the steps, so each belongs to the oldest step that waits for one.
             let mut write = |scores: Vec<f32>| match waiting_steps.pop_front() {
                 Some(waiting) => rollout.write_score(waiting, &scores),
                 None => Ok(()),
@@ -278,7 +279,7 @@ fn push_outcome(rollout: &mut Rollout, batch: &StepBatch, same_step: bool) {
     rollout.has_score.push(false);
 }
 
-/// Values the last observations of the episodes that time ended with this step.
+/// Computes the values of the last observations of the episodes that were truncated in this step.
 fn bootstrap(
     rollout: &mut Rollout,
     step: usize,
@@ -313,7 +314,7 @@ fn bootstrap(
 mod tests {
     use super::*;
 
-    /// Two envs, three steps; scores came in steps 0 and 2; env 1's episode ended in step 1.
+    /// Two envs, three steps; steps 0 and 2 have scores; env 1's episode ended in step 1.
     fn scored() -> Rollout {
         Rollout {
             rewards: vec![1.0, 2.0, 0.0, 0.0, 5.0, 6.0],
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_score_is_the_reward_until_the_next_one_or_the_end_of_the_episode() {
+    fn hold_last_repeats_a_score_until_the_next_one_or_the_end_of_the_episode() {
         let (mut rollout, mut last) = (scored(), vec![9.0, 9.0]);
         rollout.resolve_scores(RewardSchedule::HoldLast, &mut last).expect("resolve");
         assert_eq!(rollout.rewards, [1.0, 2.0, 1.0, 2.0, 5.0, 6.0]);
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_episode_earns_its_last_score() {
+    fn episode_end_rewards_only_the_last_step_of_an_episode() {
         let (mut rollout, mut last) = (scored(), vec![0.0, 0.0]);
         rollout.truncated = vec![false, true, false, false, true, false];
         rollout.resolve_scores(RewardSchedule::EpisodeEnd, &mut last).expect("resolve");

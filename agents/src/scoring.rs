@@ -1,4 +1,4 @@
-//! Rewards from frames: the scorer, and the thread that it works on while the envs step on.
+//! Rewards from frames: the scorer, and the worker thread that runs it while the envs step.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,8 +12,8 @@ use crate::{AgentError, Result};
 
 /// Scores frames. It receives nothing else, so no ground truth can reach a reward.
 pub trait FrameScorer: Send {
-    /// Scores one step. `frames` holds `n_envs * n_reward_cameras` views, env-major; `scores` becomes `[n_envs]`. The result
-    /// must not depend on earlier calls.
+    /// Scores one step. `frames` holds `n_envs * n_reward_cameras` views, env-major; `scores` receives `[n_envs]`
+    /// values. The result must not depend on earlier calls.
     ///
     /// # Errors
     /// If the frames cannot be scored; training stops with this error.
@@ -24,7 +24,7 @@ pub trait FrameScorer: Send {
 pub struct RewardScorer {
     /// The reward model, with its prompts.
     pub reward: Arc<dyn FrameReward>,
-    /// Reward cameras of an env; their scores are averaged.
+    /// Number of reward cameras per env; their scores are averaged.
     pub n_views_per_env: usize,
 }
 
@@ -34,8 +34,8 @@ impl FrameScorer for RewardScorer {
     }
 }
 
-/// How scores become the rewards of steps. How often frames are scored is the env's configuration; steps without frames
-/// have no score of their own.
+/// How scores become the rewards of steps. The env's configuration sets how often frames are rendered; steps without
+/// frames have no score of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardSchedule {
@@ -46,7 +46,7 @@ pub enum RewardSchedule {
     EpisodeEnd,
 }
 
-/// Rewards that a scorer gives.
+/// A scorer with its reward schedule.
 pub struct ScoredReward {
     /// Scores the frames of a step.
     pub scorer: Box<dyn FrameScorer>,
@@ -54,10 +54,10 @@ pub struct ScoredReward {
     pub schedule: RewardSchedule,
 }
 
-/// Frame batches that may wait for their scores; the envs pause while all of them do.
+/// Number of frame batches that may wait for their scores; stepping blocks while all of them do.
 const N_IN_FLIGHT: usize = 3;
 
-/// A scorer on a thread of its own. Frames go in and scores come out in the same order; the buffers are reused.
+/// A worker thread that runs a scorer. Scores are returned in the order of the frames; buffers are reused.
 #[derive(Debug)]
 pub struct RewardWorker {
     schedule: RewardSchedule,
@@ -79,10 +79,10 @@ impl RewardWorker {
     /// Starts the thread.
     ///
     /// # Errors
-    /// If the system refuses another thread.
+    /// If the thread cannot be started.
     pub fn spawn(reward: ScoredReward) -> Result<Self> {
         let ScoredReward { mut scorer, schedule } = reward;
-        // The results have room for everything in flight, so that the worker never waits for its reader.
+        // The channel of results has room for every batch in flight, so that the worker never blocks on it.
         let (to_score, frames_in) = bounded::<FrameBatch>(N_IN_FLIGHT);
         let (results, scored) = bounded(N_IN_FLIGHT);
         let work = move || {
@@ -98,7 +98,7 @@ impl RewardWorker {
         let thread = std::thread::Builder::new()
             .name("sayso-reward".to_owned())
             .spawn(work)
-            .map_err(|error| AgentError::ScorerStopped(format!("no thread for it: {error}")))?;
+            .map_err(|error| AgentError::ScorerStopped(format!("its thread cannot be started: {error}")))?;
         let spare = (0..N_IN_FLIGHT).map(|_| FrameBatch::default()).collect();
         Ok(Self { schedule, to_score: Some(to_score), scored, spare, n_waiting: 0, thread: Some(thread) })
     }
@@ -108,7 +108,7 @@ impl RewardWorker {
         self.schedule
     }
 
-    /// A buffer to exchange with the env's frames. If all are in flight this waits for the oldest score, which goes to
+    /// A buffer to swap with the env's frames. If all are in flight, this waits for the oldest score and passes it to
     /// `on_score`.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl RewardWorker {
         Ok(self.spare.pop().unwrap_or_default())
     }
 
-    /// Gives back a buffer from [`Self::buffer`] that the env did not fill.
+    /// Returns a buffer from [`Self::buffer`] whose frames are not to be scored.
     pub fn return_buffer(&mut self, mut frames: FrameBatch) {
         frames.release();
         self.spare.push(frames);
@@ -139,7 +139,7 @@ impl RewardWorker {
         Ok(())
     }
 
-    /// Waits for every score that is still missing, oldest first.
+    /// Waits for every outstanding score, oldest first.
     ///
     /// # Errors
     /// If the scorer failed.
@@ -177,7 +177,7 @@ impl Drop for RewardWorker {
     fn drop(&mut self) {
         self.to_score = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the scorer was reported to the caller that waited for its score.
+            // A panic of the scorer was already reported to the caller that waited for its score.
             let _ = thread.join();
         }
     }

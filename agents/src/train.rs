@@ -21,12 +21,12 @@ use crate::rollout::{self, Rollout};
 use crate::scoring::{RewardWorker, ScoredReward};
 use crate::{AgentError, Result};
 
-/// What the loop says after each update.
+/// Statistics of an update, passed to [`TrainObserver::on_update`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct UpdateReport {
-    /// Updates done.
+    /// Number of updates so far.
     pub n_updates: u64,
-    /// Env steps done, over all envs.
+    /// Number of env steps so far, over all envs.
     pub n_steps: u64,
     /// Env steps at which training ends.
     pub total_steps: u64,
@@ -36,23 +36,23 @@ pub struct UpdateReport {
     pub rollout_secs: f64,
     /// Seconds of this update.
     pub update_secs: f64,
-    /// Mean reward of a step of this rollout, as learnt from but not normalised: the judge's score, or the env's reward.
+    /// Mean reward per step of this rollout, before normalisation: from the scores, or from the env.
     pub mean_reward: f64,
-    /// Episodes finished since the start.
+    /// Number of episodes finished since the start.
     pub n_episodes: u64,
     /// Mean undiscounted return of the last finished episodes; `None` before the first.
     pub mean_return: Option<f64>,
     /// Mean length of the last finished episodes, in control steps; `None` before the first.
     pub mean_episode_steps: Option<f64>,
-    /// Ground-truth success of the last finished episodes, one entry per goal; empty before the first. Never learnt from.
+    /// Ground-truth success of the last finished episodes, one entry per goal; empty before the first. For logs only.
     pub goals: Vec<GoalRate>,
-    /// Losses and their like.
+    /// Losses and other statistics of the update.
     pub update: UpdateStats,
 }
 
-/// Hears how training goes, and may stop it.
+/// Training callbacks, which may stop the training.
 pub trait TrainObserver {
-    /// Called after every update. `Break` ends the training in good order: it is saved, and can be resumed.
+    /// Called after every update. `Break` stops the training, which is saved and can be resumed.
     fn on_update(&mut self, report: &UpdateReport) -> ControlFlow<()>;
 
     /// Called after a checkpoint was written.
@@ -61,17 +61,17 @@ pub trait TrainObserver {
     }
 }
 
-/// Hears nothing.
+/// No callbacks.
 impl TrainObserver for () {
     fn on_update(&mut self, _report: &UpdateReport) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 }
 
-/// What a training leaves behind.
+/// Results of a training run.
 #[derive(Debug)]
 pub struct TrainOutcome {
-    /// The policy, ready to be evaluated.
+    /// The trained policy.
     pub policy: TrainedPolicy,
     /// The state at the end, from which training can be resumed.
     pub checkpoint: Checkpoint,
@@ -83,7 +83,7 @@ pub struct TrainOutcome {
     pub interrupted: bool,
 }
 
-/// The policy that [`train`] starts from with this configuration. It draws its actions, as training does at first.
+/// The policy that [`train`] starts from with this configuration. It samples its actions, as training does.
 ///
 /// # Errors
 /// If the configuration is out of range or does not fit the env.
@@ -99,13 +99,13 @@ pub fn untrained_policy(env: &dyn VectorEnv, config: &TrainConfig) -> Result<Tra
 
 /// Trains a policy with PPO.
 ///
-/// With a `scorer` the rewards are its scores of the frames that `env` draws, and nothing else of the env enters them;
-/// without one they are the env's own. With `resume`, training continues where the checkpoint was taken (on the CPU bit
-/// by bit) up to `config.total_steps`; the env must be built as it was then.
+/// With a `reward`, rewards are its scores of the frames that `env` renders, and of nothing else; without one, they are
+/// the env's own. With `resume`, training continues from the checkpoint (bit-exactly on the CPU) up to
+/// `config.total_steps`; the env must have the configuration that it was saved with.
 ///
 /// # Errors
 /// If the configuration is out of range or does not fit the env or the checkpoint; if the env, the scorer or a write
-/// fails; if learning leaves the finite numbers. Checkpoints written before stay intact.
+/// fails; if a loss or gradient is NaN or infinite. Checkpoints written before stay intact.
 pub fn train(
     env: &mut dyn VectorEnv,
     reward: Option<ScoredReward>,

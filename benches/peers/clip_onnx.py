@@ -1,4 +1,4 @@
-"""Images a second of the same image tower as `clip_torch.py` in ONNX Runtime: exported with fixed shapes, two threads."""
+"""Images per second of the image tower of `clip_torch.py` in ONNX Runtime: exported with fixed shapes, two threads."""
 
 import pathlib
 import tempfile
@@ -14,7 +14,7 @@ SECONDS = 4.0
 
 
 class Tower(torch.nn.Module):
-    """Pixels to embeddings, without the names that an exporter would have to flatten."""
+    """Pixels to embeddings as plain tensors, without named outputs that the exporter would have to flatten."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ def main() -> None:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         feed = {"pixels": pixels.numpy()}
         difference = numpy.abs(session.run(None, feed)[0] - tower(pixels).numpy()).max()
-        assert difference < 1e-3, f"the exported tower is another one: {difference}"
+        assert difference < 1e-3, f"the exported tower differs by {difference}"
         n_batches, start = 0, time.perf_counter()
         while time.perf_counter() - start < SECONDS:
             session.run(None, feed)

@@ -1,4 +1,4 @@
-"""Images a second of `transformers`' CLIP ViT-B/32 image tower on torch, random weights, batch 32, two threads."""
+"""Images per second of `transformers`' CLIP ViT-B/32 image tower on torch, random weights, batch 32, two threads."""
 
 import time
 

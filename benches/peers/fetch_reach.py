@@ -1,4 +1,4 @@
-"""Rates of gymnasium-robotics' FetchReach: drawing alone, and stepping with a picture a step."""
+"""Rates of gymnasium-robotics' FetchReach: rendering alone, and stepping with one frame per step."""
 
 import os
 
@@ -14,7 +14,7 @@ SECONDS = 5.0
 
 
 def rate(call) -> float:
-    """Calls a second over a fixed time, after a warm-up."""
+    """Calls per second over a fixed time, after a warm-up."""
     for _ in range(5):
         call()
     n_calls, start = 0, time.perf_counter()
@@ -35,7 +35,7 @@ def main() -> None:
         if terminated or truncated:
             env.reset()
 
-    print(f"fetch_reach.draw {rate(env.render):.1f}")
+    print(f"fetch_reach.render {rate(env.render):.1f}")
     print(f"fetch_reach.step_with_pixels {rate(step):.1f}")
 
 

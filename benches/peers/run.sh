@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Runs the peers and ours in turn on this machine and prints medians and ratios.
+# Runs the peers and Sayso in turn on this machine and prints medians and ratios.
+#
+#   bash benches/peers/run.sh [ROUNDS]          3 rounds by default
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-3}

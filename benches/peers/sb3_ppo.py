@@ -1,4 +1,4 @@
-"""Training rate of Stable-Baselines3's PPO on its CartPole, with its defaults."""
+"""Training rate of Stable-Baselines3's PPO on CartPole-v1 with default settings, steps per second."""
 
 import time
 

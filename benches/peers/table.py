@@ -1,11 +1,11 @@
-"""Medians of the figures in a file of `name rate` lines, and our ratios to the peers', as a Markdown table."""
+"""Prints a Markdown table of the medians of a file of `name rate` lines, and of the ratios of Sayso to its peers."""
 
 import collections
 import statistics
 import sys
 
 PAIRS = [
-    ("drawing at 64², views/s", "ours.draw", "fetch_reach.draw"),
+    ("rendering at 64², views/s", "ours.render", "fetch_reach.render"),
     ("stepping with 64² pixels, env steps/s", "ours.step_with_pixels", "fetch_reach.step_with_pixels"),
     ("PPO on CartPole, env steps/s", "ours.ppo_steps", "sb3.ppo_steps"),
     ("CLIP ViT-B/32 at batch 32, images/s, beside torch", "ours.clip_b32_images", "torch.clip_b32_images"),
@@ -22,7 +22,7 @@ def main() -> None:
                 rates[name].append(float(rate))
             except ValueError:
                 continue
-    print("| what | ours | peer | ratio |\n|---|---|---|---|")
+    print("| measurement | Sayso | peer | ratio |\n|---|---|---|---|")
     for what, ours, peer in PAIRS:
         if rates[ours] and rates[peer]:
             a, b = statistics.median(rates[ours]), statistics.median(rates[peer])

@@ -1,4 +1,4 @@
-//! How a batch of envs is made.
+//! Configuration of a batch of envs.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::vector::AutoresetMode;
 /// Largest number of envs in a batch.
 pub const MAX_ENVS: usize = 65_536;
 
-/// Everything about a batch of envs but its reward.
+/// Configuration of a batch of envs, except its reward.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnvConfig {
@@ -24,24 +24,24 @@ pub struct EnvConfig {
     pub seed: u64,
     /// The instruction of every episode, as the name of its [`crate::language::Goal`]; that of the first goal if absent.
     pub instruction: Option<String>,
-    /// What the policy sees.
+    /// Observations of the policy.
     pub observation: ObservationMode,
     /// Rows and columns of pixel observations.
     pub pixel_size: [usize; 2],
     /// Camera of pixel observations; the task's own if absent.
     pub pixel_camera: Option<String>,
-    /// When finished envs start again.
+    /// When envs whose episode has ended are reset.
     pub autoreset: AutoresetMode,
     /// Control steps after which an episode is truncated; the task's own if absent.
     pub max_episode_steps: Option<u32>,
-    /// Where pictures are drawn.
+    /// Device that renders frames.
     pub device: RenderDevice,
-    /// Groups of envs that step at the same time, 64 at most: the physics of one runs while another waits for its pictures
-    /// or its scores. Results do not depend on it, but for the rounding of a judge on a card. 0 chooses: two where a graphics
-    /// processor draws, else one.
+    /// Number of groups of envs that step concurrently, at most 64: the physics of one runs while another waits for its
+    /// frames or its scores. Results do not depend on it, except for rounding in a reward model on a GPU. 0 means two groups
+    /// if a GPU renders, else one.
     pub n_groups: usize,
-    /// Whether a device that is out of memory goes on in smaller groups of views, rather than fail. It takes
-    /// longer; results stay, but for the rounding of a judge on a card.
+    /// Whether a GPU that is out of memory renders smaller groups of views instead of failing. This is slower; results are
+    /// the same, except for rounding in a reward model on a GPU.
     pub shrink_on_oom: bool,
     /// Options of the task.
     pub options: toml::Table,
@@ -68,7 +68,7 @@ impl Default for EnvConfig {
 }
 
 impl EnvConfig {
-    /// With what was left open chosen: the device, and the number of groups.
+    /// Resolves the automatic values: the device, and the number of groups.
     pub(crate) fn resolve(&self) -> Self {
         let device = self.device.clone().resolve();
         let n_groups = match (self.n_groups, &device) {
@@ -80,16 +80,16 @@ impl EnvConfig {
     }
 }
 
-/// What the policy sees.
+/// Observations of the policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObservationMode {
     /// The task's state vector.
     #[default]
     State,
-    /// Pictures of the pixel camera.
+    /// Frames of the pixel camera.
     Pixels,
-    /// Both.
+    /// The state vector and the frames.
     Both,
 }
 
@@ -99,22 +99,22 @@ impl ObservationMode {
         self != Self::Pixels
     }
 
-    /// Whether pictures are observed.
+    /// Whether frames are observed.
     pub fn has_pixels(self) -> bool {
         self != Self::State
     }
 }
 
-/// Where a batch's rewards come from.
+/// Source of a batch's rewards.
 #[derive(Clone)]
 pub enum RewardSource {
-    /// None: every reward is 0.
+    /// No reward: every reward is 0.
     None,
     /// The task's dense ground truth for its goal.
     GroundTruth,
     /// A reward model, which scores frames within the step. A score stays the reward of the following steps until the next
     /// one, or until the episode ends.
-    Language(Arc<dyn FrameReward>, ScoringConfig),
+    Model(Arc<dyn FrameReward>, ScoringConfig),
     /// The same, but the caller takes the frames ([`crate::VectorEnv::swap_reward_frames`]) and scores them later; the
     /// rewards of the step are 0.
     Deferred(FrameRequest, ScoringConfig),

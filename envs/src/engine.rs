@@ -1,4 +1,4 @@
-//! The systems of a step, set by set. What they share stands in [`BatchConfig`] and [`Batch`].
+//! The systems of a step, in the order of their sets. They share [`BatchConfig`] and [`Batch`].
 
 use bevy::app::{App, Plugin};
 use bevy::ecs::component::Component;
@@ -15,11 +15,11 @@ use crate::space::{Actions, Space};
 use crate::task::{ActionRow, Measurement, TaskInstance, TaskSpec};
 use crate::vector::{AutoresetMode, StepBatch, StepInfo};
 
-/// What is fixed about a batch.
+/// The settings of a group's envs, constant over all steps.
 #[derive(Resource)]
 pub(crate) struct BatchConfig {
     pub spec: TaskSpec,
-    /// Where these envs begin in the batch.
+    /// Index in the batch of the group's first env.
     pub first_env: usize,
     pub n_envs: usize,
     pub goal_idx: usize,
@@ -35,13 +35,13 @@ pub(crate) struct BatchConfig {
 #[derive(Resource, Default)]
 pub(crate) struct Batch {
     pub columns: StepBatch,
-    /// Scores of the last judged step, held until the next.
+    /// `[n_envs]`: scores of the last scored step, kept until the next one.
     pub scores: Vec<f32>,
-    /// Steps of the batch so far, for judges that look at every n-th.
+    /// Steps of the batch so far; every n-th is scored.
     pub n_steps: u64,
-    /// What the reward model looks at.
+    /// Frames for the reward model.
     frames: FrameBatch,
-    /// What went wrong in this step.
+    /// Error of this step.
     pub error: Option<EnvError>,
 }
 
@@ -53,7 +53,7 @@ impl Batch {
     }
 }
 
-/// The actions of the coming step.
+/// The actions of the next step.
 #[derive(Resource)]
 pub(crate) struct PendingActions(pub Actions);
 
@@ -63,16 +63,16 @@ impl Default for PendingActions {
     }
 }
 
-/// The task's part of an env.
+/// The per-env part of the task.
 #[derive(Component)]
 pub(crate) struct TaskSlot(pub Box<dyn TaskInstance>);
 
-/// Where an env is in its episodes.
+/// Episode state of an env.
 #[derive(Component, Clone, Copy, Debug, Default)]
 pub(crate) struct Episode {
-    /// Of the env's random streams.
+    /// Key of the env's random streams.
     pub key: [u64; 2],
-    /// Episodes started so far; the key of the next one's random stream.
+    /// Episodes started so far; selects the random stream of the next one.
     pub n_started: u64,
     /// Control steps since the start.
     pub n_steps: u32,
@@ -80,15 +80,15 @@ pub(crate) struct Episode {
     pub has_ended: bool,
     /// No action has been taken in this episode.
     pub is_fresh: bool,
-    /// Left alone by a reset with a mask: its row repeats the last observation.
+    /// Not selected by the mask of the last reset: its row repeats the last observation.
     pub is_idle: bool,
 }
 
-/// What one env contributes to the columns.
+/// The values of one env for the columns.
 #[derive(Component)]
 pub(crate) struct Row {
     state: Vec<f32>,
-    /// Least and greatest of each value.
+    /// Lower and upper bound of each value.
     bounds: Vec<[f32; 2]>,
     measurement: Measurement,
 }
@@ -124,9 +124,9 @@ impl Plugin for StepPlugin {
     }
 }
 
-/// Act: the judge's cameras rest in steps whose reward is held.
+/// Act: enables the reward cameras in steps whose frames are scored, and disables them in the others.
 fn choose_sensors(config: Res<BatchConfig>, batch: Res<Batch>, mut sensors: ResMut<Sensors>) {
-    let (RewardSource::Language(_, scoring) | RewardSource::Deferred(_, scoring)) = &config.reward else {
+    let (RewardSource::Model(_, scoring) | RewardSource::Deferred(_, scoring)) = &config.reward else {
         return;
     };
     if let Some(sensor_idx) = config.reward_sensor {
@@ -135,8 +135,8 @@ fn choose_sensors(config: Res<BatchConfig>, batch: Res<Batch>, mut sensors: ResM
     }
 }
 
-/// Act: actions become motor targets and forces. With [`AutoresetMode::NextStep`] envs whose episode is over ignore theirs and
-/// start again; until then they are seen as they ended.
+/// Act: turns actions into motor targets and forces. With [`AutoresetMode::NextStep`] an env whose episode is over ignores
+/// its action and starts the next episode; until then it keeps its last state.
 fn act(
     config: Res<BatchConfig>,
     actions: Res<PendingActions>,
@@ -177,7 +177,7 @@ fn observe(mut envs: Query<(&SimWorld, &TaskSlot, &mut Row)>) {
 
 fn read_row(world: &SimWorld, task: &dyn TaskInstance, row: &mut Row) {
     if world.is_faulty() {
-        // What was read last stays: a non-finite state has nothing to say.
+        // The last valid values are kept: a non-finite state cannot be observed.
         return;
     }
     let Row { state, bounds, measurement } = row;
@@ -190,7 +190,7 @@ fn read_row(world: &SimWorld, task: &dyn TaskInstance, row: &mut Row) {
     task.measure(world, measurement);
 }
 
-/// Judge: the reward of the state after the action, from frames or from ground truth, as configured.
+/// Reward: the reward of the state after the action, from frames or from ground truth, as configured.
 fn reward(
     config: Res<BatchConfig>,
     mut sensors: ResMut<Sensors>,
@@ -206,8 +206,8 @@ fn reward(
                 batch.scores[slot.0.0] = row.measurement.reward[config.goal_idx];
             }
         }
-        RewardSource::Language(model, _) => {
-            // A score holds until the next one, and no longer than its episode.
+        RewardSource::Model(model, _) => {
+            // A score is kept until the next one, at most until its episode ends.
             for (slot, ..) in envs.iter().filter(|(.., episode)| episode.n_steps <= 1) {
                 batch.scores[slot.0.0] = 0.0;
             }
@@ -218,13 +218,13 @@ fn reward(
             if let Err(error) = model.score(&batch.frames, sensor.cameras.len(), &mut batch.scores) {
                 batch.error = Some(error.into());
             }
-            // Back to where videos take them from.
+            // Back to the sensor, from which `swap_reward_frames` takes them.
             sensor.swap_frames(&mut batch.frames.parts[0]);
         }
     }
 }
 
-/// Conclude: who is done, and the columns.
+/// Output: termination and truncation, and the columns.
 fn write_output(
     config: Res<BatchConfig>,
     mut sensors: ResMut<Sensors>,
@@ -251,7 +251,7 @@ fn write_output(
     }
 }
 
-/// Reset: with [`AutoresetMode::SameStep`] episodes that ended start again, and their first observation is returned now.
+/// Reset: with [`AutoresetMode::SameStep`] envs whose episode ended start the next one, and return its first observation.
 fn restart(
     config: Res<BatchConfig>,
     mut sensors: ResMut<Sensors>,
@@ -296,7 +296,7 @@ fn restart(
     }
 }
 
-/// Starts the next episode of one env; its random stream depends on the env's key and the episode alone.
+/// Starts the next episode of one env. Its random stream depends only on the env's key and the episode's number.
 pub(crate) fn start_episode(world: &mut SimWorld, task: &mut dyn TaskInstance, episode: &mut Episode) {
     let Episode { key, n_started, .. } = *episode;
     let mut rng = seed::stream(&[key[0], key[1], n_started]);
@@ -306,7 +306,7 @@ pub(crate) fn start_episode(world: &mut SimWorld, task: &mut dyn TaskInstance, e
     *episode = Episode { key, n_started: n_started + 1, is_fresh: true, ..Episode::default() };
 }
 
-/// After a reset by the caller: fills the columns with the state as it is, no action taken.
+/// After a reset by the caller: fills the columns with the current state, which no action led to.
 pub(crate) fn observe_resets(world: &mut World) {
     let mut envs = world.query::<(&SimWorld, &TaskSlot, &mut Row)>();
     for (sim_world, task, mut row) in envs.iter_mut(world) {
@@ -334,7 +334,7 @@ pub(crate) fn observe_resets(world: &mut World) {
     });
 }
 
-/// Draws the pixel observations of every env as it is now.
+/// Renders the pixel observations of every env in its current state.
 fn render_pixels(world: &mut World) {
     let Some(sensor_idx) = world.resource::<BatchConfig>().pixel_sensor else { return };
     world.resource_scope(|world, mut sensors: bevy::ecs::change_detection::Mut<Sensors>| {
@@ -363,7 +363,7 @@ fn write_info(info: &mut StepInfo, env_idx: usize, row: &Row, episode: &Episode)
     info.episode_steps[env_idx] = episode.n_steps;
 }
 
-/// Gives every column its length; free when it has it already.
+/// Resizes every column; allocates nothing if it has its length already.
 fn shape_columns(columns: &mut StepBatch, config: &BatchConfig) {
     let n = config.n_envs;
     let state_dim = if config.observation.has_state() { config.spec.state_space.dim() } else { 0 };

@@ -1,4 +1,4 @@
-//! What can go wrong in an environment.
+//! Errors of environments.
 
 use sayso_sim::names;
 
@@ -9,12 +9,12 @@ pub type Result<T, E = EnvError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvError {
-    /// An id, a goal, a camera or an option that does not exist.
+    /// An id, an instruction, a camera or an option that does not exist.
     #[error("unknown {what} '{name}'{}; known: {}", suggestion(nearest), known.join(", "))]
     Unknown {
-        /// Kind of thing.
+        /// What the name refers to, such as `camera`.
         what: &'static str,
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
         /// The most similar name that exists.
         nearest: Option<String>,
@@ -26,24 +26,24 @@ pub enum EnvError {
     OutOfRange {
         /// Dotted path of the field.
         field: String,
-        /// What stands there.
+        /// The given value.
         got: String,
-        /// What may stand there.
+        /// The allowed values.
         expected: String,
     },
     /// Actions do not fit the action space.
     #[error("actions: expected {expected}, got {got}")]
     BadAction {
-        /// Shape, type and range that are needed.
+        /// The expected shape, type and range.
         expected: String,
-        /// What came.
+        /// The given actions.
         got: String,
     },
-    /// A call came in the wrong order.
+    /// A call in the wrong order, such as a step before the first reset.
     #[error("{0}")]
     WrongOrder(&'static str),
-    /// The system refuses another thread.
-    #[error("no thread for a group of envs: {0}; use n_groups = 1")]
+    /// The operating system could not start a thread.
+    #[error("cannot start a thread for a group of envs: {0}; use n_groups = 1")]
     NoThread(String),
     /// The simulator failed.
     #[error(transparent)]
@@ -54,7 +54,7 @@ pub enum EnvError {
 }
 
 impl EnvError {
-    /// An [`EnvError::Unknown`] that offers the nearest of the known names.
+    /// An [`EnvError::Unknown`] that suggests the nearest of the known names.
     pub fn unknown<S: AsRef<str>>(what: &'static str, name: &str, known: &[S]) -> Self {
         let nearest = names::nearest(name, known.iter().map(AsRef::as_ref)).map(str::to_owned);
         Self::Unknown {

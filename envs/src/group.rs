@@ -1,4 +1,4 @@
-//! A group: envs that step together, in one Bevy world and by one call of its schedule.
+//! A group: envs that step together, in one Bevy world and one run of its schedule.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Group {
         });
         let reward_sensor = match &reward {
             RewardSource::None | RewardSource::GroundTruth => None,
-            RewardSource::Language(model, scoring) => Some((model.frame_request(), scoring)),
+            RewardSource::Model(model, scoring) => Some((model.frame_request(), scoring)),
             RewardSource::Deferred(request, scoring) => Some((request.clone(), scoring)),
         }
         .map(|(request, scoring)| {
@@ -93,21 +93,21 @@ impl Group {
         add_plugins(&mut app);
         app.finish();
         app.cleanup();
-        // The app has done its part; what steps is its world, which may move between threads.
+        // Only the world is kept: it can be sent between threads, the app cannot.
         Ok(Self { world: std::mem::take(app.world_mut()) })
     }
 
-    /// Entities and resources.
+    /// The group's Bevy world.
     pub fn world(&self) -> &World {
         &self.world
     }
 
-    /// Entities and resources.
+    /// The group's Bevy world.
     pub fn world_mut(&mut self) -> &mut World {
         &mut self.world
     }
 
-    /// The envs of the batch that these are.
+    /// Indices in the batch of the group's envs.
     pub fn envs(&self) -> Range<usize> {
         let config = self.world.resource::<BatchConfig>();
         config.first_env..config.first_env + config.n_envs
@@ -121,7 +121,7 @@ impl Group {
         f(&in_slot_order(&envs))
     }
 
-    /// Ground truth of every env as it is now.
+    /// Ground truth of every env in its current state.
     pub fn measure(&mut self) -> Vec<Measurement> {
         let world = &mut self.world;
         let spec = world.resource::<BatchConfig>().spec.clone();
@@ -136,7 +136,7 @@ impl Group {
         rows.into_iter().map(|(_, measurement)| measurement).collect()
     }
 
-    /// Draws one camera of every env as it is now.
+    /// Renders one camera of every env in its current state.
     pub fn render(&mut self, camera: &str, height: usize, width: usize) -> Result<Frames> {
         let spec = RenderSpec { height, width, samples: Samples::Four, shadows: true, outputs: Outputs::RGB };
         let world = &mut self.world;
@@ -151,14 +151,14 @@ impl Group {
         })
     }
 
-    /// Whether an env's episode is over.
+    /// Whether the episode of any env is over.
     pub fn has_ended(&mut self) -> bool {
         let world = &mut self.world;
         let mut episodes = world.query::<&Episode>();
         episodes.iter(world).any(|episode| episode.has_ended)
     }
 
-    /// Starts episodes, all or those of the options' mask, which is the whole batch's.
+    /// Starts episodes in all envs, or in those that the mask selects. Mask and seeds are those of the whole batch.
     pub fn reset(&mut self, options: &ResetOptions) -> Result<()> {
         let world = &mut self.world;
         let first_env = world.resource::<BatchConfig>().first_env;
@@ -178,7 +178,7 @@ impl Group {
         self.take_failure()
     }
 
-    /// Takes this group's rows of the batch's actions.
+    /// Copies this group's rows of the batch's actions.
     pub fn set_actions(&mut self, actions: &Actions) {
         let Range { start, end } = self.envs();
         let dim = self.world.resource::<BatchConfig>().spec.action_space.dim();
@@ -188,7 +188,7 @@ impl Group {
     /// Advances every env by one control step.
     pub fn step(&mut self) -> Result<()> {
         self.world.run_schedule(Step);
-        // Without pictures the step ended early; that explains whatever else went wrong.
+        // A rendering error comes first: it ended the step early, so that other errors follow from it.
         self.take_failure()?;
         match self.world.resource_mut::<Batch>().error.take() {
             Some(error) => Err(error),
@@ -201,7 +201,7 @@ impl Group {
         &mut self.world.resource_mut::<Batch>().into_inner().columns
     }
 
-    /// Exchanges the judge's frames of the last step for a buffer; empty if it drew none.
+    /// Exchanges the frames that the last step rendered for the reward model for a buffer; empty if it rendered none.
     pub fn swap_reward_frames(&mut self, part: &mut FramePart) {
         let world = &mut self.world;
         let Some(sensor_idx) = world.resource::<BatchConfig>().reward_sensor else {
@@ -216,7 +216,7 @@ impl Group {
         }
     }
 
-    /// Why pictures are missing, if they are.
+    /// Returns the error of rendering, if there was one.
     fn take_failure(&mut self) -> Result<()> {
         match self.world.resource_mut::<Renderer>().failure.take() {
             Some(error) => Err(error.into()),

@@ -1,22 +1,22 @@
-//! What tasks can say: goals that an agent may be given, and captions about states.
+//! Language of tasks: goals with their instructions and prompts, and captions of states.
 
-/// One thing that an agent may be asked for, in words, with ground truth kept beside it.
+/// A goal of a task, with its texts. Ground truth measures for each goal whether a state meets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goal {
-    /// Short name, for options, columns and tables.
+    /// Name: a short identifier for configurations, columns and tables.
     pub name: String,
-    /// What the agent is told.
+    /// Instruction: the text given to the agent.
     pub instruction: String,
-    /// Other ways to tell it.
+    /// Paraphrases: other wordings of the instruction.
     pub paraphrases: Vec<String>,
-    /// What the reward model is told to look for: the state when the goal is met.
+    /// Goal prompt, given to the reward model: describes a state in which the goal is met.
     pub goal_prompt: String,
-    /// What the reward model is told to look away from: the scene, without the goal.
+    /// Baseline prompt, given to the reward model: describes the scene without the goal being met.
     pub baseline_prompt: String,
 }
 
 impl Goal {
-    /// Whether a prompt is about this goal and about no other of the list: it contains the goal's name as a word.
+    /// Whether a prompt names this goal: it contains the goal's name as a word, whatever the case.
     pub fn is_named_in(&self, prompt: &str) -> bool {
         prompt.split(|c: char| !c.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case(&self.name))
     }
@@ -34,25 +34,25 @@ pub fn named_goal(goals: &[Goal], prompt: &str) -> Option<usize> {
     }
 }
 
-/// Something that may be true of a state, and the sentences that say so.
+/// A description that may be true of a state, in one or more phrasings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caption {
-    /// Sentences of one meaning; the first is the plainest.
+    /// Sentences with the same meaning; the first is the plainest.
     pub phrasings: Vec<String>,
-    /// Which scale the statement is a mark on. Statements of one axis stand side by side, in the order of the scale, and
+    /// Index of the axis on which the caption is a level. Captions of one axis are adjacent and in the order of its levels;
     /// their degrees of truth sum to 1, or to 0 where the axis does not apply.
     pub axis: Option<usize>,
-    /// Never used in training; kept back to test whether a model composes what it knows.
+    /// Never used in training; it tests compositional generalisation.
     pub is_held_out: bool,
 }
 
 impl Caption {
-    /// A statement that training may use.
+    /// A caption that training may use, on no axis.
     pub fn new<S: Into<String>>(phrasings: impl IntoIterator<Item = S>) -> Self {
         Self { phrasings: phrasings.into_iter().map(Into::into).collect(), axis: None, is_held_out: false }
     }
 
-    /// The same statement as a mark on an axis.
+    /// The same caption as a level of an axis.
     pub fn on_axis(self, axis: usize) -> Self {
         Self { axis: Some(axis), ..self }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! EnvConfig + RewardSource ─► VecEnv ─► Group (one Bevy world each) ─► StepBatch (columns over the envs)
 //!                                        ▲
-//!                     Task (one file an environment) ─► TaskInstance (one an env)
+//!                     Task (one file per environment) ─► TaskInstance (one per env)
 //! ```
 
 pub mod config;

@@ -1,4 +1,4 @@
-//! The environments by id.
+//! Registry of environments by id.
 
 use crate::task::Task;
 use crate::tasks::{cart_pole, go_to, reach};

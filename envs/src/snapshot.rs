@@ -1,4 +1,4 @@
-//! Saving and restoring a whole batch, whatever the number of its groups.
+//! Snapshots of a batch, independent of the number of its groups.
 
 use sayso_sim::SimWorld;
 use sayso_sim::app::Slot;
@@ -77,8 +77,8 @@ pub(crate) fn restore(groups: &mut [Group], bytes: &[u8]) -> Result<()> {
     let n_envs: usize = groups.iter().map(|group| group.envs().len()).sum();
     let id = groups[0].world().resource::<BatchConfig>().spec.id;
     if snapshot.task_id != id || snapshot.envs.len() != n_envs || snapshot.scores.len() != n_envs {
-        let got = format!("{} of {}", snapshot.envs.len(), snapshot.task_id);
-        return Err(damaged(&format!("it holds {got} and this batch is {n_envs} of {id}")));
+        let got = format!("{} envs of {}", snapshot.envs.len(), snapshot.task_id);
+        return Err(damaged(&format!("it has {got}, this batch has {n_envs} envs of {id}")));
     }
     for group in groups {
         let range = group.envs();

@@ -1,9 +1,9 @@
-//! Spaces: what an observation or an action may be. The names and meanings are those of Gymnasium.
+//! Spaces of observations and actions. Names and meanings are those of Gymnasium.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// What an observation or an action may be.
+/// The set of possible observations or actions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Space {
@@ -14,7 +14,7 @@ pub enum Space {
         /// Upper bounds; may be `inf`.
         high: Vec<f32>,
     },
-    /// A picture: `[height, width, 3]` u8 in [0, 255].
+    /// An image: `[height, width, 3]` u8 in [0, 255].
     Image {
         /// Rows.
         height: usize,
@@ -23,14 +23,14 @@ pub enum Space {
     },
     /// One of `n` choices, counted from 0.
     Discrete {
-        /// How many choices there are.
+        /// Number of choices.
         n: usize,
     },
-    /// Named parts, in this order.
+    /// Named subspaces, in this order.
     Dict(Vec<(String, Space)>),
-    /// A sentence.
+    /// A text.
     Text {
-        /// Longest sentence, in characters.
+        /// Maximum length, in characters.
         max_length: usize,
     },
 }
@@ -50,9 +50,9 @@ impl Space {
         }
     }
 
-    /// Draws actions for `n_envs` envs, uniformly; unbounded sides count as ±1.
+    /// Samples actions for `n_envs` envs, uniformly; bounds are clipped to ±1e6.
     ///
-    /// Returns `None` for spaces that no action has (pictures, dicts, texts).
+    /// Returns `None` for spaces that are not action spaces (images, dicts, texts).
     pub fn sample_actions<R: Rng>(&self, n_envs: usize, rng: &mut R) -> Option<Actions> {
         match self {
             Self::Box { low, high } => {
@@ -82,7 +82,7 @@ pub enum Actions {
 }
 
 impl Actions {
-    /// Becomes some rows of `all`, of `dim` values each.
+    /// Copies `rows` of `all` into `self`; a continuous row has `dim` values.
     pub(crate) fn copy_rows(&mut self, all: &Self, rows: std::ops::Range<usize>, dim: usize) {
         match (self, all) {
             (Self::Continuous(own), Self::Continuous(all)) => {

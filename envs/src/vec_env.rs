@@ -1,4 +1,4 @@
-//! The stepping engine: a batch of envs, in groups that step at the same time.
+//! The stepping engine: a batch of envs, in groups that step concurrently.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::{EnvError, Result, registry};
 
 /// A batch of envs of one task, stepped together; a single env is a batch of one.
 ///
-/// With several groups ([`EnvConfig::n_groups`]) the physics of one runs while another waits for its pictures or its scores.
-/// What a step returns does not depend on their number, but for the rounding of a judge on a card.
+/// With several groups ([`EnvConfig::n_groups`]) the physics of one runs while another waits for its frames or its scores.
+/// Results do not depend on the number of groups, except for rounding in a reward model on a GPU.
 pub struct VecEnv {
     groups: Vec<Group>,
     workers: GroupWorkers,
@@ -34,7 +34,7 @@ impl VecEnv {
     /// Makes a batch of a registered environment.
     ///
     /// # Errors
-    /// If the id, the goal, a camera or an option is unknown, or a value is out of its range.
+    /// If the id, the instruction, a camera or an option is unknown, or a value is out of its range.
     pub fn new(config: &EnvConfig, reward: RewardSource) -> Result<Self> {
         Self::with_plugins(config, reward, |_| {})
     }
@@ -86,22 +86,22 @@ impl VecEnv {
         &*self.task
     }
 
-    /// What is fixed about the task.
+    /// The specification of the task.
     pub fn task_spec(&self) -> &TaskSpec {
         self.task.spec()
     }
 
-    /// Index of the goal that the envs were made for.
+    /// Index of the goal of [`EnvConfig::instruction`].
     pub fn goal_idx(&self) -> usize {
         self.goal_idx
     }
 
-    /// The entities and resources of every group, in the order of their envs, for plugins and tools.
+    /// The Bevy worlds of the groups, in the order of their envs, for plugins and tools.
     pub fn worlds_mut(&mut self) -> impl Iterator<Item = &mut World> {
         self.groups.iter_mut().map(|group| group.world_mut())
     }
 
-    /// Fingerprints of all worlds, `[n_envs]`.
+    /// Hashes of the state of every env, `[n_envs]`; see [`sayso_sim::SimWorld::state_hash`].
     pub fn state_hashes(&mut self) -> Vec<u64> {
         let hashes = |group: &mut Group| {
             group.with_worlds(|worlds| worlds.iter().map(|world| world.state_hash()).collect::<Vec<_>>())
@@ -109,10 +109,10 @@ impl VecEnv {
         self.groups.iter_mut().flat_map(hashes).collect()
     }
 
-    /// Draws one camera of every env as it is now, `[n_envs, height, width, 3]`, four rays a pixel.
+    /// Renders one camera of every env in its current state, `[n_envs, height, width, 3]` u8, four rays per pixel.
     ///
     /// # Errors
-    /// If the scene has no camera of that name, or a graphics processor fails.
+    /// If the scene has no camera of that name, or the GPU fails.
     pub fn render(&mut self, camera: &str, height: usize, width: usize) -> Result<Frames> {
         let mut frames = Frames::default();
         for group in &mut self.groups {
@@ -121,12 +121,12 @@ impl VecEnv {
         Ok(frames)
     }
 
-    /// Ground truth of every env as it is now.
+    /// Ground truth of every env in its current state.
     pub fn measure(&mut self) -> Vec<Measurement> {
         self.groups.iter_mut().flat_map(|group| group.measure()).collect()
     }
 
-    /// Gives the columns of all groups to the caller, and takes the caller's old buffers for the next step.
+    /// Writes the columns of all groups to `out`. With one group the buffers are swapped, not copied.
     fn hand_over(&mut self, out: &mut StepBatch) {
         if let [group] = self.groups.as_mut_slice() {
             std::mem::swap(out, group.columns_mut());

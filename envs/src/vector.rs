@@ -20,10 +20,10 @@ pub trait VectorEnv: Send {
     /// Space of one env's action.
     fn single_action_space(&self) -> &Space;
 
-    /// When finished envs start again.
+    /// When envs whose episode has ended are reset.
     fn autoreset_mode(&self) -> AutoresetMode;
 
-    /// Names of the goals that ground truth is kept for; columns of [`StepInfo::success`].
+    /// Names of the task's goals; columns of [`StepInfo::success`].
     fn goal_names(&self) -> &[String];
 
     /// Names of the task's further metrics; columns of [`StepInfo::metrics`].
@@ -32,7 +32,7 @@ pub trait VectorEnv: Send {
     /// Starts a new episode in every env, or in those that the options' mask selects.
     ///
     /// # Errors
-    /// If the mask or the seeds have another length than there are envs.
+    /// If the mask or the seeds do not have one entry per env.
     fn reset(&mut self, options: &ResetOptions, out: &mut StepBatch) -> Result<()>;
 
     /// Advances every env by one control step.
@@ -42,8 +42,8 @@ pub trait VectorEnv: Send {
     /// [`AutoresetMode::Disabled`], if a finished env was not reset.
     fn step(&mut self, actions: &Actions, out: &mut StepBatch) -> Result<()>;
 
-    /// Exchanges the frames that the last step drew for the reward model, `n_envs * n_reward_cameras` views env-major, for
-    /// buffers that the next step may draw into. Empty if the env draws none.
+    /// Exchanges the frames that the last step rendered for the reward model, `n_envs * n_reward_cameras` views env-major,
+    /// for buffers that the next step may render into. Empty if the step rendered none.
     fn swap_reward_frames(&mut self, frames: &mut FrameBatch);
 
     /// The complete state, from which [`Self::restore`] continues bit-exactly.
@@ -52,14 +52,14 @@ pub trait VectorEnv: Send {
     /// If the simulator cannot write its state.
     fn snapshot(&self) -> Result<Vec<u8>>;
 
-    /// Goes back to a state that [`Self::snapshot`] wrote.
+    /// Restores a state that [`Self::snapshot`] returned.
     ///
     /// # Errors
     /// If the bytes are damaged or belong to another kind of env.
     fn restore(&mut self, snapshot: &[u8]) -> Result<()>;
 }
 
-/// When finished envs start again.
+/// When envs whose episode has ended are reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AutoresetMode {
@@ -68,24 +68,24 @@ pub enum AutoresetMode {
     #[default]
     NextStep,
     /// The last step itself returns the first observation of the next episode;
-    /// [`StepBatch::final_observations`] holds the last one of the old.
+    /// [`StepBatch::final_observations`] holds the last one of the ended episode.
     SameStep,
     /// Never; the caller resets with a mask.
     Disabled,
 }
 
-/// Where the random numbers of envs come from.
+/// Seeds of the envs' random streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seed {
-    /// One for the batch: env `i` uses stream `i` of it.
+    /// One seed for the batch: env `i` uses stream `i` of it.
     Batch(u64),
-    /// One for each env, `[n_envs]`: an env with seed `s` lives the episodes that a batch of one with seed `s` lives, an env
-    /// without one goes on with its series.
+    /// One seed per env, `[n_envs]`: an env with seed `s` has the same episodes as a batch of one env with seed `s`; an env
+    /// without a seed continues its series of episodes.
     PerEnv(Vec<Option<u64>>),
 }
 
 impl Seed {
-    /// The key of one env's random streams, if it is to have new ones.
+    /// The new key of one env's random streams; `None` keeps the old one.
     pub(crate) fn key(&self, env_idx: usize) -> Option<[u64; 2]> {
         match self {
             Self::Batch(seed) => Some([*seed, env_idx as u64]),
@@ -100,16 +100,16 @@ impl From<u64> for Seed {
     }
 }
 
-/// How to start episodes.
+/// Options of a reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResetOptions {
-    /// New seeds, for the envs that are reset; they begin their first episodes. `None` goes on with the old ones.
+    /// New seeds for the envs that are reset, which start a new series of episodes. `None` continues the old series.
     pub seed: Option<Seed>,
     /// Which envs to reset, `[n_envs]`; all if `None`.
     pub mask: Option<Vec<bool>>,
 }
 
-/// Observations of a batch. Parts that the observation mode does not ask for are empty.
+/// Observations of a batch. Parts that the observation mode excludes are empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observations {
     /// `[n_envs, state_dim]` f32, row-major.
@@ -133,27 +133,28 @@ impl Observations {
 /// What a reset or a step returns, as columns over the envs.
 #[derive(Clone, Debug, Default)]
 pub struct StepBatch {
-    /// What the policy sees next.
+    /// Observations for the next action.
     pub observations: Observations,
-    /// `[n_envs]` f32. Zero when the reward is scored later, from the judge frames.
+    /// `[n_envs]` f32. Zero with [`crate::RewardSource::Deferred`], whose frames are scored later.
     pub rewards: Vec<f32>,
-    /// `[n_envs]`: the task ended the episode; the value of the state after is zero.
+    /// `[n_envs]`: the task ended the episode; the value of the state after it is zero.
     pub terminated: Vec<bool>,
-    /// `[n_envs]`: time ended the episode; the state after has a value, unless the task ended the episode in the same step and
-    /// both are set, as by Gymnasium's `TimeLimit`.
+    /// `[n_envs]`: the time limit or a fault of the physics ended the episode; the value of the state after it is
+    /// bootstrapped. If the task ended the episode in the same step, both flags are set, as by Gymnasium's `TimeLimit`, and
+    /// that value is zero.
     pub truncated: Vec<bool>,
     /// `[n_envs, ..]`: the observation after the action and before the reset, valid where the episode ended. Filled in
     /// [`AutoresetMode::SameStep`] only; in the other modes `observations` holds it.
     pub final_observations: Observations,
-    /// Ground truth and bookkeeping; see there for which instant it describes.
+    /// Ground truth and bookkeeping of the state after the action and before any reset.
     pub info: StepInfo,
-    /// The same of the state that `observations` show, valid where an episode ended and the next one began. Filled as
-    /// `final_observations` is.
+    /// The same of the first state of the next episode, which `observations` describes; valid where the episode ended.
+    /// Filled in [`AutoresetMode::SameStep`] only.
     pub restart_info: StepInfo,
 }
 
 impl StepBatch {
-    /// Forgets all rows; the buffers stay.
+    /// Removes all rows and keeps the buffers.
     pub(crate) fn clear(&mut self) {
         let Self { observations, rewards, terminated, truncated, final_observations, info, restart_info } =
             self;
@@ -166,11 +167,11 @@ impl StepBatch {
         restart_info.clear();
     }
 
-    /// Adds the rows of further envs. `has_final`: whether final observations are told at all.
+    /// Appends the rows of further envs. `has_final`: whether to append final observations.
     pub(crate) fn append(&mut self, more: &Self, has_final: bool) {
         self.observations.append(&more.observations);
         if has_final {
-            // Rows of envs that go on say nothing; they only keep the others at their place.
+            // Rows of envs whose episode continues are placeholders, so that the other rows keep their index.
             let has_ended = more.terminated.iter().chain(&more.truncated).any(|&has_ended| has_ended);
             let last = if has_ended { &more.final_observations } else { &more.observations };
             self.final_observations.append(last);
@@ -190,7 +191,7 @@ impl StepBatch {
 
 /// Ground truth and bookkeeping of a step, describing the state after the action and before any reset.
 ///
-/// It is for evaluation and logs; only a reward that was composed from ground truth by name may use it.
+/// For evaluation and logs; only a reward that is configured to be ground truth may use it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepInfo {
     /// `[n_envs, n_goals]`: whether each goal of the task is met in this state.
@@ -203,7 +204,7 @@ pub struct StepInfo {
     pub episode_steps: Vec<u32>,
     /// `[n_envs]`: this row is the first observation of an episode and no action led to it.
     pub is_reset: Vec<bool>,
-    /// `[n_envs]`: the physics became non-finite; the env was truncated and starts again.
+    /// `[n_envs]`: the physics became non-finite; the episode was truncated and the env is reset.
     pub quarantined: Vec<bool>,
 }
 
@@ -228,7 +229,7 @@ impl StepInfo {
     }
 }
 
-/// Checks that `values` has one entry per env.
+/// Checks that the option `what` has one entry per env.
 pub(crate) fn expect_len(what: &'static str, expected: usize, got: usize) -> Result<()> {
     if expected == got {
         return Ok(());

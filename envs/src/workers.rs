@@ -1,4 +1,4 @@
-//! Threads on which groups step at the same time.
+//! Worker threads that step groups concurrently.
 
 use std::panic::resume_unwind;
 use std::thread::JoinHandle;
@@ -14,25 +14,25 @@ pub(crate) struct GroupWorkers {
     workers: Vec<Worker>,
 }
 
-/// Groups go to a worker and come back; in between they are at rest in the batch, where anything may be done with them.
+/// A worker thread. It owns its group during a step only; between steps the batch does.
 #[derive(Debug)]
 struct Worker {
-    /// `None` once the worker has been told to end.
+    /// Set to `None` to end the thread.
     to_step: Option<Sender<Group>>,
     stepped: Receiver<(Group, Result<()>)>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl GroupWorkers {
-    /// Starts the threads for so many groups; none for one.
+    /// Starts `n_groups - 1` threads.
     pub fn new(n_groups: usize) -> Result<Self> {
         Ok(Self { workers: (1..n_groups).map(Worker::spawn).collect::<Result<_>>()? })
     }
 
-    /// Steps every group, and returns the first failure in their order.
+    /// Steps every group, and returns the first error in the order of the groups.
     ///
     /// # Panics
-    /// If a group's step does.
+    /// If the step of a group panics.
     pub fn step(&mut self, groups: &mut Vec<Group>) -> Result<()> {
         for (worker, group) in self.workers.iter().zip(groups.drain(1..)) {
             let sent = worker.to_step.as_ref().is_some_and(|to_step| to_step.send(group).is_ok());
@@ -69,7 +69,7 @@ impl Worker {
         Ok(Self { to_step: Some(to_step), stepped, thread: Some(thread) })
     }
 
-    /// Passes the panic of the thread on.
+    /// Propagates the panic of the thread.
     fn fail(&mut self) -> ! {
         match self.thread.take().map(JoinHandle::join) {
             Some(Err(panic)) => resume_unwind(panic),
@@ -82,7 +82,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.to_step = None;
         if let Some(thread) = self.thread.take() {
-            // A panic was passed on where its group was missed.
+            // `fail` has propagated a panic already.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! The contract of the stepping engine, held against every registered environment.
+//! Conformance tests of the stepping engine, run for every registered environment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,7 +32,7 @@ fn reset(env: &mut VecEnv, seed: u64) -> StepBatch {
     batch
 }
 
-/// Random actions for `n_envs` envs that do not depend on how many there are: each env has a stream of its own.
+/// Random actions for `n_envs` envs that do not depend on `n_envs`: each env has its own random stream.
 fn actions(env: &VecEnv, step: u64) -> Actions {
     let per_env = (0..env.n_envs()).map(|env_idx| {
         let mut rng = Pcg64::seed_from_u64(step * 1000 + env_idx as u64);
@@ -50,7 +50,7 @@ fn actions(env: &VecEnv, step: u64) -> Actions {
 }
 
 #[test]
-fn every_environment_says_what_it_is() {
+fn specifications_are_consistent() {
     for id in registry::ids() {
         let task = registry::task(id, &toml::Table::new()).expect("default options");
         let spec = task.spec();
@@ -58,11 +58,16 @@ fn every_environment_says_what_it_is() {
         assert_eq!(spec.state_names.len(), spec.state_space.dim(), "{id}: a name for each value");
         assert!(!spec.goals.is_empty() && !spec.reward_cameras.is_empty(), "{id}");
         for goal in &spec.goals {
-            let says = |prompt: &str| spec.captions.iter().any(|s| s.phrasings.iter().any(|p| p == prompt));
-            assert!(says(&goal.goal_prompt), "{id}: '{}' is no statement of the task", goal.goal_prompt);
+            let is_caption =
+                |prompt: &str| spec.captions.iter().any(|s| s.phrasings.iter().any(|p| p == prompt));
             assert!(
-                says(&goal.baseline_prompt),
-                "{id}: '{}' is no statement of the task",
+                is_caption(&goal.goal_prompt),
+                "{id}: '{}' is not a caption of the task",
+                goal.goal_prompt
+            );
+            assert!(
+                is_caption(&goal.baseline_prompt),
+                "{id}: '{}' is not a caption of the task",
                 goal.baseline_prompt
             );
             assert!(!goal.paraphrases.is_empty(), "{id}: goal {} has no paraphrase", goal.name);
@@ -92,7 +97,7 @@ fn observations_are_finite_fit_their_space_and_vary() {
         );
         assert!(
             first.pixels.view(0).iter().any(|&p| p != first.pixels.view(0)[0]),
-            "{id}: the picture is not blank"
+            "{id}: the image is not blank"
         );
         for step in 0..5 {
             let actions = actions(&env, step);
@@ -105,12 +110,12 @@ fn observations_are_finite_fit_their_space_and_vary() {
                         .iter()
                         .zip(low.iter().zip(high))
                         .all(|(v, (low, high))| (low..=high).contains(&v));
-                    assert!(fits, "{id}: {row:?} leaves its space");
+                    assert!(fits, "{id}: {row:?} is outside its space");
                 }
             }
         }
         assert_ne!(first.state, batch.observations.state, "{id}: actions have an effect");
-        assert_ne!(first.pixels, batch.observations.pixels, "{id}: and are seen");
+        assert_ne!(first.pixels, batch.observations.pixels, "{id}: actions change the frames");
     }
 }
 
@@ -138,7 +143,7 @@ fn equal_seeds_give_equal_states_at_any_batch_size_and_thread_count() {
 }
 
 #[test]
-fn next_step_autoreset_spends_a_step_on_the_reset() {
+fn next_step_autoreset_resets_in_a_step_of_its_own() {
     for id in registry::ids() {
         let mut env = make(id, 2, AutoresetMode::NextStep, ObservationMode::Both);
         let mut batch = reset(&mut env, 5);
@@ -159,7 +164,7 @@ fn next_step_autoreset_spends_a_step_on_the_reset() {
         assert_eq!(batch.rewards[0], 0.0, "{id}: no action led here");
         assert_eq!(batch.info.episode_steps[0], 0, "{id}");
         assert_ne!(batch.observations.state, last.state, "{id}: a new episode");
-        assert_ne!(batch.observations.state, start.state, "{id}: and not the first one again");
+        assert_ne!(batch.observations.state, start.state, "{id}: not the first episode again");
         let again = actions(&env, step + 1);
         env.step(&again, &mut batch).expect("step");
         assert_eq!((batch.info.is_reset[0], batch.info.episode_steps[0]), (false, 1), "{id}");
@@ -167,7 +172,7 @@ fn next_step_autoreset_spends_a_step_on_the_reset() {
 }
 
 #[test]
-fn next_step_autoreset_shows_an_episode_as_it_ended_until_the_next_step() {
+fn next_step_autoreset_keeps_the_last_state_until_the_next_step() {
     for id in registry::ids() {
         let mut env = make(id, 2, AutoresetMode::NextStep, ObservationMode::State);
         let mut batch = reset(&mut env, 3);
@@ -212,15 +217,12 @@ fn same_step_autoreset_keeps_the_last_observation_of_the_old_episode() {
                     assert_eq!(
                         pixels,
                         expected.observations.pixels.view(env_idx),
-                        "{id}: the last picture is kept"
+                        "{id}: the last frame is kept"
                     );
                 }
                 let options = ResetOptions { seed: None, mask: Some(ended) };
                 manual.reset(&options, &mut expected).expect("reset");
-                assert_eq!(
-                    batch.restart_info, expected.info,
-                    "{id}: what is known of the next episode's start"
-                );
+                assert_eq!(batch.restart_info, expected.info, "{id}: info of the next episode's first state");
             }
             assert_eq!(batch.observations, expected.observations, "{id} at step {step}");
         }
@@ -241,7 +243,7 @@ fn calls_in_the_wrong_order_and_wrong_actions_are_errors() {
         assert!(error.contains("actions: expected"), "{error}");
         if let Actions::Continuous(values) = &good {
             let error = env.step(&Actions::Continuous(vec![f32::NAN; values.len()]), &mut batch);
-            assert!(error.is_err(), "{id}: NaN is refused");
+            assert!(error.is_err(), "{id}: NaN is an error");
         }
         for step in 0..6 {
             let actions = actions(&env, step);
@@ -257,7 +259,7 @@ fn calls_in_the_wrong_order_and_wrong_actions_are_errors() {
 }
 
 #[test]
-fn a_restored_batch_goes_on_bit_by_bit() {
+fn a_restored_batch_continues_bit_exactly() {
     for id in registry::ids() {
         let mut env = make(id, 3, AutoresetMode::NextStep, ObservationMode::State);
         let mut batch = reset(&mut env, 2);
@@ -279,11 +281,11 @@ fn a_restored_batch_goes_on_bit_by_bit() {
         }
         let mut other = make(id, 2, AutoresetMode::NextStep, ObservationMode::State);
         assert!(other.restore(&snapshot).is_err(), "{id}: a snapshot of three envs does not fit two");
-        assert!(other.restore(&snapshot[..40]).is_err(), "{id}: half a snapshot is refused");
+        assert!(other.restore(&snapshot[..40]).is_err(), "{id}: half a snapshot is an error");
     }
 }
 
-/// Every row of a step, final observations where there are some.
+/// Every row of a step, with final observations where an episode ended.
 fn rows(batch: &StepBatch) -> impl PartialEq + std::fmt::Debug + use<> {
     let n_envs = batch.rewards.len();
     let width = batch.final_observations.state.len() / n_envs;
@@ -307,7 +309,7 @@ fn rows(batch: &StepBatch) -> impl PartialEq + std::fmt::Debug + use<> {
 }
 
 #[test]
-fn groups_change_nothing() {
+fn results_do_not_depend_on_the_number_of_groups() {
     for id in registry::ids() {
         for autoreset in [AutoresetMode::NextStep, AutoresetMode::SameStep] {
             let [mut alone, mut grouped] = [1, 3].map(|n_groups| {
@@ -345,13 +347,13 @@ fn groups_change_nothing() {
             let camera = alone.task_spec().video_camera;
             let [one, three] =
                 [&mut alone, &mut grouped].map(|env| env.render(camera, 9, 9).expect("frames"));
-            assert_eq!(one, three, "{id}: pictures");
+            assert_eq!(one, three, "{id}: frames");
         }
     }
 }
 
 #[test]
-fn an_env_with_a_seed_of_its_own_lives_as_it_would_alone() {
+fn an_env_with_its_own_seed_equals_a_batch_of_one() {
     for id in registry::ids() {
         let mut together = make(id, 3, AutoresetMode::SameStep, ObservationMode::State);
         let seeds = [5, 11, 5];
@@ -387,14 +389,22 @@ fn an_env_with_a_seed_of_its_own_lives_as_it_would_alone() {
         let (env, batch) = &mut alone[0];
         env.reset(&ResetOptions::default(), batch).expect("a reset");
         let dim = batch.observations.state.len();
-        assert_eq!(all.observations.state[..dim], batch.observations.state, "{id}: goes on with its series");
+        assert_eq!(
+            all.observations.state[..dim],
+            batch.observations.state,
+            "{id}: continues its series of episodes"
+        );
         let again = reset(env, 5);
-        assert_eq!(all.observations.state[dim..2 * dim], again.observations.state, "{id}: starts anew");
+        assert_eq!(
+            all.observations.state[dim..2 * dim],
+            again.observations.state,
+            "{id}: restarts its series of episodes"
+        );
     }
 }
 
 #[test]
-fn unknown_names_offer_the_nearest() {
+fn errors_suggest_the_nearest_known_name() {
     let config = EnvConfig { id: "Reach-v1".to_owned(), ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
     assert!(error.contains("did you mean 'Reach-v0'?"), "{error}");
@@ -412,7 +422,7 @@ fn unknown_names_offer_the_nearest() {
     assert!(error.contains("contrl") && error.contains("control"), "{error}");
 }
 
-/// A judge whose n-th answer is n, for every env.
+/// A reward model whose n-th score is n, for every env.
 struct Counting {
     spec: ImageSpec,
     n_calls: AtomicU32,
@@ -437,8 +447,8 @@ impl FrameReward for Counting {
 }
 
 #[test]
-fn a_score_holds_until_the_next_one_and_no_longer_than_its_episode() {
-    let judge = Counting {
+fn a_score_is_kept_until_the_next_one_or_the_end_of_its_episode() {
+    let model = Counting {
         spec: ImageSpec { height: 16, width: 16, mean: [0.5; 3], std: [0.5; 3] },
         n_calls: AtomicU32::new(0),
     };
@@ -449,7 +459,7 @@ fn a_score_holds_until_the_next_one_and_no_longer_than_its_episode() {
         ..EnvConfig::default()
     };
     let every_third = ScoringConfig { every_n_steps: 3, ..ScoringConfig::default() };
-    let mut env = VecEnv::new(&config, RewardSource::Language(Arc::new(judge), every_third)).expect("an env");
+    let mut env = VecEnv::new(&config, RewardSource::Model(Arc::new(model), every_third)).expect("an env");
     let mut batch = reset(&mut env, 1);
     let mut rewards = Vec::new();
     for step in 0..9 {
@@ -459,7 +469,7 @@ fn a_score_holds_until_the_next_one_and_no_longer_than_its_episode() {
     // Frames in steps 3, 6 and 9; episodes end with steps 4 and 8.
     assert_eq!(rewards, [0.0, 0.0, 1.0, 1.0, 0.0, 2.0, 2.0, 2.0, 3.0]);
 
-    // The other env begins anew; this one holds its score.
+    // The first env is reset; the second one keeps its score.
     let mask = Some(vec![true, false]);
     env.reset(&ResetOptions { seed: None, mask }, &mut batch).expect("a partial reset");
     env.step(&actions(&env, 9), &mut batch).expect("step");

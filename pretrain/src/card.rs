@@ -1,4 +1,4 @@
-//! The model card: what the model is, what it was made of, what it is worth, and what it is not.
+//! The model card: architecture, intended use, data, training, results and limitations of a pretrained model.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use crate::config::PretrainConfig;
 use crate::evaluation::ModelEvalReport;
 use crate::trainer::Pretraining;
 
-/// The card of a pretrained model, Markdown.
+/// The model card of a pretrained model, Markdown. `images_per_sec` is the speed of its image tower.
 pub fn model_card(training: &Pretraining, evaluations: &[ModelEvalReport], images_per_sec: f64) -> String {
     let config = training.config();
     let mut card = String::new();
@@ -15,9 +15,9 @@ pub fn model_card(training: &Pretraining, evaluations: &[ModelEvalReport], image
     };
     line("# A small CLIP for Sayso's own scenes\n".to_owned());
     line(format!(
-        "An image tower ({} px, patches of {}, width {}, {} layers) and a text tower (width {}, {} layers) that share a space of {} \
-         dimensions: {:.2} million parameters, in Hugging Face form. It was trained from nothing by `sayso pretrain` on pictures \
-         and sentences that the simulator makes.\n",
+        "An image tower ({} px, patches of {}, width {}, {} layers) and a text tower (width {}, {} layers) with a shared \
+         embedding space of {} dimensions: {:.2} million parameters, in Hugging Face format. `sayso pretrain` trained it from \
+         random weights on images and captions that the simulator generates.\n",
         config.image_size,
         config.patch_size,
         config.width,
@@ -27,19 +27,20 @@ pub fn model_card(training: &Pretraining, evaluations: &[ModelEvalReport], image
         config.embed_dim,
         training.n_parameters() as f64 / 1e6,
     ));
-    line("## What it is for\n".to_owned());
+    line("## Intended use\n".to_owned());
     line(
-        "To run everything with no download: tests, the main job, first experiments. It knows the objects, colours and relations of \
-         the tasks below, as the cameras named there see them. It is in-domain and not open-vocabulary: a sentence with a word \
-         outside its vocabulary is refused, and a picture of anything else gets a score that means nothing.\n"
+        "Running Sayso without downloads: tests, training with the presets, first experiments. The training signal is ground \
+         truth of the simulator, so the model is a learned success detector with a language interface. It is in-domain and not \
+         open-vocabulary: it covers the objects, colours and relations of the tasks below, seen from the cameras listed there. A \
+         sentence with a word outside its vocabulary is an error, and the score of any other image is meaningless.\n"
             .to_owned(),
     );
-    line("## Data\n".to_owned());
-    let courses: Vec<&PretrainConfig> = training.earlier().iter().chain([config]).collect();
+    line("## Training data\n".to_owned());
+    let runs: Vec<&PretrainConfig> = training.earlier().iter().chain([config]).collect();
     line(format!(
-        "{} pictures, each drawn once, of states scattered over what an agent could ever bring about; light, camera, colours and \
-         surfaces vary. The last course:\n",
-        courses.iter().map(|course| course.n_steps() * course.batch_size as u64).sum::<u64>(),
+        "{} images, each rendered and used once, of states sampled from all that an agent can reach; light, camera, colours and \
+         surfaces vary. The tasks of the last run:\n",
+        runs.iter().map(|run| run.n_steps() * run.batch_size as u64).sum::<u64>(),
     ));
     line("| task | share | cameras | captions |\n|---|---|---|---|".to_owned());
     let total: f64 = config.tasks.iter().map(|t| t.share).sum();
@@ -56,31 +57,35 @@ pub fn model_card(training: &Pretraining, evaluations: &[ModelEvalReport], image
     line(String::new());
     line("## Training\n".to_owned());
     line(
-        "Symmetric contrastive training with soft targets; a term for the marks of each axis, and one for the order of pictures between \
-         its ends; and heads that regress positions on axes and landmarks from the pooled features, and find the landmarks among the \
-         patches (training signals about pictures, not shipped). Adam with warm-up and cosine, on a CPU.\n"
+        "Symmetric contrastive training with soft targets, a cross-entropy over the levels of each axis, and a term for the \
+         order of images between the first and the last level of an axis. Auxiliary heads regress positions on axes and \
+         landmarks from the pooled features, and locate the landmarks among the patches; they are not part of the model. All \
+         targets are ground truth. Adam with warm-up and cosine decay, on a CPU.\n"
             .to_owned(),
     );
-    line("| course | seed | pictures | batch | learning rate | weight of the heads |\n|---|---|---|---|---|---|".to_owned());
-    for (idx, course) in courses.iter().enumerate() {
+    line(
+        "| run | seed | images | batch | learning rate | weight of the heads |\n|---|---|---|---|---|---|"
+            .to_owned(),
+    );
+    for (idx, run) in runs.iter().enumerate() {
         line(format!(
             "| {} | {} | {} | {} | {} | {} |",
             idx + 1,
-            course.seed,
-            course.n_steps() * course.batch_size as u64,
-            course.batch_size,
-            course.learning_rate,
-            course.auxiliary_weight
+            run.seed,
+            run.n_steps() * run.batch_size as u64,
+            run.batch_size,
+            run.learning_rate,
+            run.auxiliary_weight
         ));
     }
     line(String::new());
-    line("## Held-out scenes\n".to_owned());
+    line("## Results on held-out scenes\n".to_owned());
     line(
-        "Spearman's rank correlation of the reward (goal prompt against baseline prompt, the task's own) with ground truth; AUC of \
-         scenes that meet the goal against those that do not.\n"
+        "Spearman's rank correlation of the reward (with the goal prompt and the baseline prompt of the task) with ground truth; \
+         AUC of scenes that meet the goal against those that do not.\n"
             .to_owned(),
     );
-    line("| task | goal | a camera at a time | averaged | AUC |\n|---|---|---|---|---|".to_owned());
+    line("| task | goal | per camera | averaged | AUC |\n|---|---|---|---|---|".to_owned());
     for goal in evaluations.iter().flat_map(|evaluation| &evaluation.goals) {
         let cameras: Vec<_> = goal.by_camera.iter().map(|(name, rho)| format!("{name} {rho:.3}")).collect();
         line(format!(
@@ -93,11 +98,8 @@ pub fn model_card(training: &Pretraining, evaluations: &[ModelEvalReport], image
         ));
     }
     line(String::new());
-    line(
-        "Retrieval: how often the mark that scores best among those of its axis is the truest one.\n"
-            .to_owned(),
-    );
-    line("| task | axis | best | within one mark | held-out mark |\n|---|---|---|---|---|".to_owned());
+    line("Retrieval: how often the level of an axis that scores best is the truest one.\n".to_owned());
+    line("| task | axis | best | within one level | held-out level |\n|---|---|---|---|---|".to_owned());
     for axis in evaluations.iter().flat_map(|evaluation| &evaluation.axes) {
         let held_out = if axis.has_held_out { "yes" } else { "" };
         line(format!(
@@ -106,11 +108,13 @@ pub fn model_card(training: &Pretraining, evaluations: &[ModelEvalReport], image
         ));
     }
     line(String::new());
-    line(format!("Speed of the image tower: {images_per_sec:.0} pictures/s where this card was written.\n"));
-    line("## Limits\n".to_owned());
+    line(format!(
+        "Speed of the image tower: {images_per_sec:.0} images/s on the machine that wrote this model card.\n"
+    ));
+    line("## Limitations\n".to_owned());
     line(
-        "Other cameras, other colours and other words are outside what it was trained on. One view is ambiguous in depth: use the task's \
-         judge cameras together. A reward that is learnt can be exploited; ground truth is logged beside it for that reason."
+        "The model was trained only for the cameras, colours and words of its tasks. One view is ambiguous in depth: use all \
+         reward cameras of the task. A policy can exploit a learned reward; ground truth is logged beside it for that reason."
             .to_owned(),
     );
     card

@@ -1,4 +1,4 @@
-//! Everything that the tasks can say, in one list, and the closed vocabulary that it needs.
+//! The captions of all tasks in one list, and their closed vocabulary.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,24 +13,24 @@ const SPECIAL_TOKENS: [&str; 4] = ["[UNK]", "<|startoftext|>", "<|pad|>", "<|end
 /// The captions of all tasks, their axes, and their words.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
-    /// All captions; those of one task side by side.
+    /// All captions; those of one task are contiguous.
     pub captions: Vec<Caption>,
-    /// Where each task's captions stand.
+    /// Range of each task's captions.
     pub tasks: Vec<Range<usize>>,
-    /// Where each task's landmarks stand among those of all tasks.
+    /// Range of each task's landmarks among those of all tasks.
     pub landmarks: Vec<Range<usize>>,
-    /// Where each axis's captions stand, in the order of the scale.
+    /// Range of each axis's captions, in the order of its levels.
     pub axes: Vec<Range<usize>>,
     words: Vec<String>,
 }
 
 impl Catalogue {
-    /// Id of the mark that every sentence starts with.
+    /// Id of the start token of a sentence.
     pub const START: u32 = 1;
-    /// Id of the mark that every sentence ends with.
+    /// Id of the end token of a sentence.
     pub const END: u32 = 3;
 
-    /// Gathers what the tasks say.
+    /// Collects the captions, axes, landmarks and words of the tasks.
     pub fn new(tasks: &[&TaskSpec]) -> Self {
         let mut catalogue = Self::default();
         let mut words = BTreeSet::new();
@@ -56,7 +56,7 @@ impl Catalogue {
         catalogue
     }
 
-    /// Number of tokens, marks included.
+    /// Number of tokens, special tokens included.
     pub fn vocab_size(&self) -> usize {
         SPECIAL_TOKENS.len() + self.words.len()
     }
@@ -66,13 +66,13 @@ impl Catalogue {
         self.landmarks.last().map_or(0, |range| range.end)
     }
 
-    /// Longest sentence in tokens, marks included.
+    /// Length of the longest sentence in tokens, start and end tokens included.
     pub fn max_tokens(&self) -> usize {
         let sentences = self.captions.iter().flat_map(|s| &s.phrasings);
         sentences.map(|s| s.split_whitespace().count() + 2).max().unwrap_or(2)
     }
 
-    /// Tokens of a sentence of the catalogue, marks included; other words become `[UNK]`.
+    /// Tokens of a sentence, start and end tokens included; words outside the vocabulary become `[UNK]`.
     pub fn encode(&self, sentence: &str) -> Vec<u32> {
         let id = |word: &str| {
             let found = self.words.binary_search(&word.to_lowercase());
@@ -81,7 +81,7 @@ impl Catalogue {
         std::iter::once(Self::START).chain(sentence.split_whitespace().map(id)).chain([Self::END]).collect()
     }
 
-    /// `tokenizer.json`: lower case, punctuation dropped, one token a word.
+    /// Contents of `tokenizer.json`: lower case, punctuation removed, one token per word.
     pub fn tokenizer_json(&self) -> Value {
         let tokens = SPECIAL_TOKENS.iter().copied().chain(self.words.iter().map(String::as_str));
         let vocab: serde_json::Map<String, Value> =

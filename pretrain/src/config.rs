@@ -1,45 +1,45 @@
-//! What a pretraining is made of.
+//! Configuration of pretraining.
 
 use sayso_envs::EnvConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, check};
 
-/// Size of the towers, amount of pictures, and the optimiser's course.
+/// Images and tasks, sizes of the towers, and settings of the optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PretrainConfig {
-    /// Seed of the weights and of all pictures.
+    /// Seed of the weights and of all images.
     pub seed: u64,
-    /// Pictures to learn from, each drawn once.
+    /// Number of training images, each rendered and used once.
     pub n_images: u64,
-    /// Pictures a step.
+    /// Number of images per step.
     pub batch_size: usize,
-    /// Highest learning rate; it rises over the first twentieth and falls to 0 along a cosine.
+    /// Peak learning rate: linear warm-up over the first 5% of the steps, then cosine decay to 0.
     pub learning_rate: f64,
-    /// Weight of the losses on what only training sees: positions on axes, and where things are in the picture.
+    /// Weight of the losses of the auxiliary heads: positions on axes, and positions of landmarks in the image.
     pub auxiliary_weight: f64,
-    /// Rows and columns of a picture.
+    /// Height and width of an image, pixels.
     pub image_size: usize,
-    /// Rows and columns of a patch.
+    /// Height and width of a patch, pixels.
     pub patch_size: usize,
     /// Width of the image tower.
     pub width: usize,
-    /// Layers of the image tower.
+    /// Number of layers of the image tower.
     pub n_layers: usize,
     /// Width of the text tower.
     pub text_width: usize,
-    /// Layers of the text tower.
+    /// Number of layers of the text tower.
     pub n_text_layers: usize,
-    /// Width of the shared space.
+    /// Dimensions of the shared embedding space.
     pub embed_dim: usize,
-    /// Whose pictures and sentences to learn, and how often each.
+    /// Tasks whose images and captions are trained on, with the share of each.
     pub tasks: Vec<TaskShare>,
-    /// Steps between checkpoints.
+    /// Number of steps between checkpoints.
     pub checkpoint_every: u64,
 }
 
-/// One task's share of the pictures.
+/// One task's share of the images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskShare {
@@ -48,7 +48,7 @@ pub struct TaskShare {
     /// Options of the task.
     #[serde(default)]
     pub options: toml::Table,
-    /// Part of every batch, relative to the other tasks'.
+    /// Share of every batch, relative to the other tasks.
     pub share: f64,
 }
 
@@ -79,7 +79,7 @@ impl Default for PretrainConfig {
 }
 
 impl PretrainConfig {
-    /// Steps in all.
+    /// Total number of steps.
     pub fn n_steps(&self) -> u64 {
         self.n_images.div_ceil(self.batch_size as u64)
     }
@@ -87,7 +87,7 @@ impl PretrainConfig {
     /// Checks every field.
     ///
     /// # Errors
-    /// The first field that is out of its range.
+    /// Names the first field that is out of its range, its value and what is allowed.
     pub fn validate(&self) -> Result<()> {
         check((8..=8192).contains(&self.batch_size), "batch_size", self.batch_size, "8 to 8192")?;
         check(self.n_images > 0, "n_images", self.n_images, "1 or more")?;

@@ -1,7 +1,8 @@
-//! What a reward model is worth on scenes that it has never seen: does its reward rise as the true distance falls?
+//! Evaluation of a reward model on held-out scenes: rank correlation of its rewards with ground truth, AUC of success, and
+//! retrieval of captions.
 //!
-//! Scenes come from [`sayso_envs::TaskInstance::sample_pretraining_state`] under a seed that training never uses; ground truth is
-//! compared with the scores afterwards and never shown to the model.
+//! Scenes are sampled with [`sayso_envs::TaskInstance::sample_pretraining_state`] from a seed that training does not use.
+//! Ground truth is compared with the scores; it is never an input of the model.
 
 use sayso_envs::language::Goal;
 use sayso_envs::{Measurement, Task, TaskInstance};
@@ -12,12 +13,12 @@ use serde::Serialize;
 
 use crate::Result;
 
-/// How an exam is held.
+/// Configuration of an evaluation.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelEvalConfig {
     /// Seed of the scenes.
     pub seed: u64,
-    /// Scenes a task.
+    /// Number of scenes per task.
     pub n_scenes: usize,
     /// Regularisation of the reward, see [`GoalBaselineConfig::alpha`].
     pub alpha: f32,
@@ -36,46 +37,46 @@ pub struct GoalEval {
     pub task: String,
     /// Name of the goal.
     pub goal: String,
-    /// Spearman's rank correlation of the reward with the ground-truth dense reward, a camera at a time.
+    /// Spearman's rank correlation of the reward with the ground-truth dense reward, for each reward camera.
     pub by_camera: Vec<(String, f64)>,
-    /// The same with the scores of all judge cameras averaged: what a policy is trained by.
+    /// The same with the scores of all reward cameras averaged, as in the training of a policy.
     pub averaged: f64,
     /// Probability that a scene which meets the goal scores higher than one that does not.
     pub auc: f64,
-    /// Scenes that meet the goal.
+    /// Number of scenes that meet the goal.
     pub n_met: usize,
-    /// Scenes in all.
+    /// Total number of scenes.
     pub n_scenes: usize,
 }
 
-/// The same for captions: how often a picture's best-scoring mark is its truest one.
+/// Results of one axis: how often the best-scoring caption of an image is its truest one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AxisEval {
     /// Id of the environment.
     pub task: String,
-    /// The first statement of the axis.
+    /// The first caption of the axis.
     pub axis: String,
-    /// Part of the pictures whose truest mark scores best among the marks of the axis.
+    /// Fraction of the images whose truest level scores best among the levels of the axis.
     pub top_1: f64,
-    /// The same, counting a neighbouring mark as right.
+    /// The same, counting a neighbouring level as correct.
     pub within_one: f64,
-    /// Whether a mark of the axis was held out of training.
+    /// Whether a level of the axis was held out of training.
     pub has_held_out: bool,
 }
 
-/// An exam's results.
+/// Results of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ModelEvalReport {
-    /// One entry a goal.
+    /// One entry per goal.
     pub goals: Vec<GoalEval>,
-    /// One entry an axis.
+    /// One entry per axis.
     pub axes: Vec<AxisEval>,
 }
 
-/// Examines a model on scattered states of a task, drawn from its judge cameras at the model's size.
+/// Evaluates a model on sampled states of a task, rendered from its reward cameras at the model's image size.
 ///
 /// # Errors
-/// If the model cannot read a prompt.
+/// If a scene cannot be created, or the model cannot embed a prompt.
 pub fn evaluate_model(
     task: &dyn Task,
     model: &dyn ImageTextModel,
@@ -94,16 +95,16 @@ pub fn evaluate_model(
     Ok(report)
 }
 
-/// The reward that a goal asks for.
+/// Configuration of a goal's reward, with the prompts of its task.
 pub fn goal_prompts(goal: &Goal, alpha: f32) -> GoalBaselineConfig {
     GoalBaselineConfig {
-        goal: vec![goal.goal_prompt.clone()],
-        baseline: vec![goal.baseline_prompt.clone()],
+        goal_prompts: vec![goal.goal_prompt.clone()],
+        baseline_prompts: vec![goal.baseline_prompt.clone()],
         alpha,
     }
 }
 
-/// Scattered states with their ground truth, and their pictures.
+/// Sampled states with their ground truth, and their rendered frames.
 struct Scenes {
     measurements: Vec<Measurement>,
     truth: Vec<Vec<f32>>,
@@ -154,14 +155,14 @@ impl Scenes {
     fn evaluate_goal(&self, task: &dyn Task, goal_idx: usize, scores: &[f32]) -> GoalEval {
         let spec = task.spec();
         let n_cameras = self.n_cameras;
-        // Scenes in which there is nothing that the goal names have no truth to hold a score against.
+        // A scene without the object that the goal names has no ground truth, and is left out.
         let scenes: Vec<(&Measurement, &[f32])> = self
             .measurements
             .iter()
             .zip(scores.chunks_exact(n_cameras))
             .filter(|(truth, _)| !truth.reward[goal_idx].is_nan())
             .collect();
-        // A task whose dense reward has few values is graded on its first metric, the smaller the better.
+        // Where every reward is 0 or 1, ground truth is the first metric of the task; a smaller magnitude is better.
         let is_dense = scenes.iter().any(|(truth, _)| ![0.0, 1.0].contains(&truth.reward[goal_idx]));
         let quality = scenes.iter().map(|(truth, _)| match is_dense {
             true => truth.reward[goal_idx],
@@ -280,6 +281,6 @@ mod tests {
         let (a, b) = ([3.0, 1.0, 4.0, 1.0, 5.0], [2.0, 7.0, 1.0, 8.0, 2.0]);
         assert!((rank_correlation(&a, &b) + 0.789_473_684_210_526_3).abs() < 1e-9);
         assert!((auc(&a, &[false, true, false, true, true]) - 1.0 / 3.0).abs() < 1e-9);
-        assert_eq!(rank_correlation(&a, &[1.0; 5]), 0.0, "a constant orders nothing");
+        assert_eq!(rank_correlation(&a, &[1.0; 5]), 0.0, "a constant has no order");
     }
 }

@@ -1,4 +1,4 @@
-//! Pictures of scattered states, and what is true of each.
+//! Training data: images of sampled states, with the ground truth of each.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::Result;
 use crate::catalogue::Catalogue;
 use crate::config::PretrainConfig;
 
-/// Draws batch after batch. A batch depends on the seed and its number alone.
+/// Renders the batches. A batch depends on the seed and its index alone.
 pub struct ImageSource {
     seed: u64,
     slots: Vec<Slot>,
@@ -24,7 +24,7 @@ pub struct ImageSource {
     n_landmarks: usize,
 }
 
-/// The place of one picture in every batch: a world of one task.
+/// One image of every batch, rendered from a world of one task.
 struct Slot {
     world: SimWorld,
     instance: Box<dyn TaskInstance>,
@@ -34,20 +34,20 @@ struct Slot {
     landmarks: Range<usize>,
 }
 
-/// Pictures and what is true of them.
+/// Images and their ground truth.
 #[derive(Clone, Debug, Default)]
 pub struct ImageBatch {
-    /// `[n, image_size, image_size, 3]`.
+    /// `[n, image_size, image_size, 3]` u8, RGB.
     pub frames: Frames,
-    /// `[n, n_captions]` f32: degree of truth of every statement of the catalogue.
+    /// `[n, n_captions]` f32: degree of truth of every caption of the catalogue.
     pub truth: Vec<f32>,
-    /// `[n, 3 * n_landmarks]` f32: where each landmark is in the picture, see [`project`]; NaN where it is absent or out of
-    /// sight.
+    /// `[n, 3 * n_landmarks]` f32: position of each landmark in the image, see [`project`]; NaN where it is absent or out of
+    /// view.
     pub landmarks: Vec<f32>,
 }
 
 impl ImageSource {
-    /// Makes the worlds: each task gets its share of the slots.
+    /// Creates the worlds: each task gets its share of the slots.
     ///
     /// # Errors
     /// If a task or one of its options is unknown.
@@ -90,7 +90,7 @@ impl ImageSource {
         })
     }
 
-    /// Draws a batch.
+    /// Renders a batch.
     pub fn render(&mut self, batch_idx: u64) -> ImageBatch {
         let (seed, n_captions) = (self.seed, self.n_captions);
         let mut truth = vec![0.0; self.slots.len() * n_captions];
@@ -128,8 +128,9 @@ impl ImageSource {
     }
 }
 
-/// Where a point of the world is in a square picture: across and up from the middle in units of half the picture's edge, and
-/// the logarithm of its distance along the optical axis in metres. `None` if it is out of the picture.
+/// Position of a point of the world in a square image: right and up from the centre in units of half the image's edge, and
+/// the logarithm of its distance along the optical axis in metres. `None` if it is behind the camera, or 1.2 of these units
+/// or more to a side of the centre.
 pub fn project(view: &View, point_in_world: Vec3) -> Option<[f32; 3]> {
     let point = view.world_from_camera.inverse_transform_point(point_in_world);
     let depth = -point.z;
@@ -141,7 +142,7 @@ pub fn project(view: &View, point_in_world: Vec3) -> Option<[f32; 3]> {
 /// Keeps these random streams apart from those of episodes.
 const PURPOSE: u64 = 0x7069_6374;
 
-/// The tasks of a config.
+/// The tasks of a configuration.
 ///
 /// # Errors
 /// If one is unknown.
@@ -150,7 +151,7 @@ pub fn tasks(config: &PretrainConfig) -> Result<Vec<Box<dyn Task>>> {
     Ok(tasks.collect::<Result<_, _>>()?)
 }
 
-/// One phrasing of every statement, drawn afresh for each step.
+/// One phrasing of every caption, sampled anew for each step.
 pub fn phrase(catalogue: &Catalogue, seed: u64, batch_idx: u64) -> Vec<&str> {
     let mut rng = seed::stream(&[seed, batch_idx, PURPOSE]);
     let choose = |phrasings: &'_ [String], rng: &mut seed::Rng| rng.random_range(0..phrasings.len().max(1));

@@ -1,8 +1,8 @@
-//! What the towers are trained to do.
+//! Training objective of the towers.
 //!
-//! Truth is a matter of degree, so every target is a distribution: a picture's over the captions, a statement's over
-//! the pictures (symmetric contrastive training, Radford et al. 2021, with soft targets), and a picture's over the marks
-//! of each axis, where the negatives are the hardest.
+//! Captions are true to a degree, so every target is a distribution: of an image over the captions, of a caption over
+//! the images (symmetric contrastive training, Radford et al. 2021, with soft targets), and of an image over the levels
+//! of each axis, which are the hardest negatives.
 
 use candle_core::{D, Tensor};
 use candle_nn::ops::log_softmax;
@@ -13,38 +13,38 @@ use crate::catalogue::Catalogue;
 /// The parts of a loss, scalars.
 #[derive(Debug)]
 pub struct Losses {
-    /// Pictures find their captions and captions their pictures.
+    /// Symmetric contrastive loss between images and captions.
     pub contrastive: Tensor,
-    /// Pictures find their mark on each axis.
+    /// Cross-entropy of images over the levels of each axis.
     pub axes: Tensor,
-    /// Between an axis's first mark and its last, pictures stand in the order of what they show.
+    /// Squared error of the position of images between the first and the last level of an axis, in cosines.
     pub order: Tensor,
-    /// The auxiliary head finds the position on each axis.
+    /// Squared error of the auxiliary head's positions on axes.
     pub positions: Tensor,
-    /// The auxiliary head finds the landmarks in the picture.
+    /// Squared error of the auxiliary head's landmark coordinates.
     pub landmarks: Tensor,
-    /// The patches find the landmarks among themselves.
+    /// Cross-entropy over the patches of the position of each landmark.
     pub patches: Tensor,
 }
 
-/// Largest factor on cosines, as CLIP's.
+/// Upper limit of the logit scale, as in CLIP.
 pub const MAX_LOGIT_SCALE: f64 = 100.0;
 
-/// How much nearer to the first mark of an axis than to the last one a picture stands at most, in cosines. A picture shows
-/// several axes at once, and its unit vector has to hold this for each.
+/// Largest target difference between the cosines of an image with the first and the last level of an axis. An image shows
+/// several axes at once, and its unit vector has to reach this for each.
 const ORDER_MARGIN: f64 = 0.4;
 
-/// Compares embeddings with truth.
+/// Computes the losses of a batch.
 ///
-/// Retrieval only asks that the right mark be the nearest. A reward is read off between two of them, the goal and the
-/// baseline, so there the distance of a picture from both has to mean something also for the marks between: the
-/// difference of the cosines is made to fall linearly along the axis.
+/// Retrieval only needs the correct level to be the nearest. A reward is computed from two of them, the goal and the
+/// baseline, so the cosines with both must also be meaningful for the levels between them: the difference of the cosines
+/// is trained to fall linearly along the axis.
 ///
 /// `images` `[n, dim]` and `texts` `[n_kept, dim]` have unit rows; `truth` is `[n, n_captions]`, and `kept` lists the
-/// captions that `texts` stands for (those that are not held out). `answers` `[n, n_axes + 3 * n_landmarks]` is what the
-/// auxiliary head says: the position on each axis, from 0 at the first mark to 1 at the last, and the coordinates of the
+/// captions of `texts` (those that are not held out). `answers` `[n, n_axes + 3 * n_landmarks]` is the output of the
+/// auxiliary head: the position on each axis, from 0 at the first level to 1 at the last, and the coordinates of the
 /// landmarks, whose truth is `landmarks` `[n, 3 * n_landmarks]`, NaN where there is none. `patches` `[n, n_patches,
-/// n_landmarks]` are logits of each landmark's being in each patch.
+/// n_landmarks]` are logits of each landmark being in each patch.
 ///
 /// # Errors
 /// If shapes do not fit.
@@ -110,7 +110,7 @@ fn mean(scalars: &[Tensor]) -> Result<Tensor> {
     Ok((Tensor::stack(scalars, 0)?.sum_all()? / scalars.len().max(1) as f64)?)
 }
 
-/// Cross-entropy, over the patches of a picture, of where each landmark is.
+/// Cross-entropy over the patches of an image of the position of each landmark.
 fn patch_cross_entropy(logits: &Tensor, landmarks: &Tensor) -> Result<Tensor> {
     let (n, n_patches, n_landmarks) = logits.dims3()?;
     let n_across = n_patches.isqrt();
@@ -136,7 +136,7 @@ fn masked_square_error(answers: &Tensor, targets: &Tensor, mask: &Tensor) -> Res
 }
 
 /// Cross-entropy of each row against its targets, normalised to sum 1, mean over the rows; rows whose targets are all 0
-/// do not count.
+/// are ignored.
 fn soft_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let mass = targets.sum_keepdim(D::Minus1)?;
     let counts = mass.gt(1e-3)?.to_dtype(logits.dtype())?;

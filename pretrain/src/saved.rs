@@ -1,4 +1,4 @@
-//! The file from which a pretraining resumes: one safetensors file, its configuration in the header.
+//! Checkpoints of pretraining: one safetensors file, with the configuration in its header.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use sayso_sim::atomic_write;
 use crate::config::PretrainConfig;
 use crate::{PretrainError, Result};
 
-/// The file in a run's folder from which a training resumes.
+/// Name of the checkpoint file in the folder of a run.
 pub const CHECKPOINT: &str = "pretrain.safetensors";
 
-/// A pretraining at rest.
+/// Contents of a checkpoint.
 pub(super) struct Saved {
     pub config: PretrainConfig,
     pub n_steps: u64,
-    /// The courses that the weights went through before, oldest first.
+    /// Configurations of the earlier runs that the initial weights come from, oldest first.
     pub earlier: Vec<PretrainConfig>,
     pub tensors: HashMap<String, Tensor>,
 }
 
 impl Saved {
-    /// Writes the file beside its place and moves it there, so that it is whole or absent.
+    /// Writes the file atomically; its folder is created if missing.
     pub fn save(&self, path: &Path) -> Result<()> {
         let error = |e: &dyn std::fmt::Display| failure(path, format!("cannot be written: {e}"));
         let header = HashMap::from([

@@ -1,4 +1,4 @@
-//! The training loop: draw, embed, compare, step, save.
+//! The training loop: render, embed, compute the losses, update, save.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -25,32 +25,33 @@ use crate::{PretrainError, Result};
 
 /// Largest norm of a step's gradient.
 const MAX_GRAD_NORM: f64 = 1.0;
-/// What the loop says after each step.
+
+/// Statistics of a step, passed to the observer of [`Pretraining::run`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PretrainReport {
-    /// Steps done.
+    /// Number of steps so far.
     pub n_steps: u64,
-    /// Steps in all.
+    /// Total number of steps.
     pub total_steps: u64,
-    /// Pictures learnt from per second, drawing included.
+    /// Training images per second, rendering included.
     pub images_per_sec: f64,
     /// Contrastive loss of this step.
     pub contrastive: f32,
-    /// Loss on the marks of the axes.
+    /// Cross-entropy over the levels of the axes.
     pub axes: f32,
-    /// Mean squared error of a picture's place between the first and the last mark, in cosines.
+    /// Mean squared error of an image's position between the first and the last level of an axis, in cosines.
     pub order: f32,
     /// Mean squared error of the auxiliary head's positions on axes, in units of an axis's length.
     pub positions: f32,
-    /// Mean squared error of its landmarks, in units of half the picture's edge.
+    /// Mean squared error of its landmark coordinates, in the units of [`crate::images::project`].
     pub landmarks: f32,
-    /// Cross-entropy of which patch holds a landmark.
+    /// Cross-entropy over the patches of the position of each landmark.
     pub patches: f32,
     /// Learning rate of this step.
     pub learning_rate: f64,
 }
 
-/// Towers in training, or trained.
+/// A pretraining run: the towers, the optimiser and the progress.
 pub struct Pretraining {
     config: PretrainConfig,
     catalogue: Catalogue,
@@ -66,7 +67,7 @@ pub struct Pretraining {
 }
 
 impl Pretraining {
-    /// Towers with fresh weights.
+    /// A run with new weights.
     ///
     /// # Errors
     /// If a field of the config is out of its range or a task is unknown.
@@ -119,10 +120,10 @@ impl Pretraining {
         })
     }
 
-    /// Goes on from the checkpoint of a run's folder.
+    /// Resumes from the checkpoint in the folder of a run.
     ///
     /// # Errors
-    /// If it is missing, damaged, or of another configuration than it says.
+    /// If it is missing or damaged, or its tensors do not fit its configuration.
     pub fn resume(folder: &Path) -> Result<Self> {
         let saved = Saved::load(&folder.join(CHECKPOINT))?;
         let mut training = Self::new(saved.config.clone())?;
@@ -137,8 +138,8 @@ impl Pretraining {
         Ok(training)
     }
 
-    /// The weights of another pretraining, heads included, on a course of their own: to go on with other pictures, or
-    /// with other settings.
+    /// A new run that starts from the weights of another one, heads included: to continue with other images or other
+    /// settings.
     ///
     /// # Errors
     /// If a field of the config is out of its range, or the weights in the folder do not fit it.
@@ -161,7 +162,7 @@ impl Pretraining {
         Ok(Saved::load(&folder.join(CHECKPOINT))?.config)
     }
 
-    /// The courses that the weights went through before this one, oldest first.
+    /// Configurations of the runs that trained the weights before this one, oldest first.
     pub fn earlier(&self) -> &[PretrainConfig] {
         &self.earlier
     }
@@ -171,32 +172,33 @@ impl Pretraining {
         &self.config
     }
 
-    /// What the tasks can say.
+    /// Captions and vocabulary of the tasks.
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue
     }
 
-    /// The tasks whose pictures are learnt from.
+    /// The tasks whose images are trained on.
     pub fn tasks(&self) -> &[Box<dyn Task>] {
         &self.tasks
     }
 
-    /// Steps done.
+    /// Number of steps so far.
     pub fn n_steps(&self) -> u64 {
         self.n_steps
     }
 
-    /// Values that the shipped model has, the auxiliary head aside.
+    /// Number of parameters of the exported model; the auxiliary heads are not counted.
     pub fn n_parameters(&self) -> usize {
         self.vars.all_vars().iter().map(|var| var.elem_count()).sum()
     }
 
-    /// Trains to the end, or until the observer breaks; saves into `folder` now and then and at the end.
+    /// Trains to the end, or until the observer returns `Break`; saves a checkpoint into `folder` every
+    /// [`PretrainConfig::checkpoint_every`] steps and at the end.
     ///
-    /// Pictures of the next batch are drawn while this one is learnt from.
+    /// The next batch is rendered while the current one is trained on.
     ///
     /// # Errors
-    /// If the loss leaves the finite numbers or a checkpoint cannot be written.
+    /// If a gradient is NaN or infinite, or a checkpoint cannot be written.
     pub fn run(
         &mut self,
         folder: &Path,
@@ -263,7 +265,7 @@ impl Pretraining {
             (&truth, &landmarks),
             (&answers, &patch_logits),
         )?;
-        // Squares of fractions are small beside the cross-entropies.
+        // The squared errors are of fractions, so they are small compared with the cross-entropies.
         let retrieval = ((&parts.contrastive + &parts.axes)? + (&parts.order * 10.0)?)?;
         let auxiliary = (((&parts.positions * 20.0)? + (&parts.landmarks * 10.0)?)? + &parts.patches)?;
         let auxiliary = (auxiliary * self.config.auxiliary_weight)?;
@@ -307,7 +309,7 @@ impl Pretraining {
     }
 
     /// Writes the model in Hugging Face form: `config.json`, `preprocessor_config.json`, `tokenizer.json`,
-    /// `model.safetensors`. The auxiliary head stays behind.
+    /// `model.safetensors`. The auxiliary heads are left out.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -318,10 +320,10 @@ impl Pretraining {
     }
 }
 
-/// Keeps the head's random stream apart from the pictures'.
+/// Keeps the random stream of the heads apart from that of the images.
 const HEAD: u64 = 0x6865_6164;
 
-/// How pictures reach the model: CLIP's mean and standard deviation would do as well, these are nearer to our pictures.
+/// Size and normalisation of images: the mean and standard deviation are closer to the simulator's images than CLIP's.
 fn image_spec(config: &PretrainConfig) -> ImageSpec {
     ImageSpec { height: config.image_size, width: config.image_size, mean: [0.5; 3], std: [0.25; 3] }
 }

@@ -1,4 +1,4 @@
-//! Pretraining, small: it resumes bit-exactly and its losses fall.
+//! A small pretraining run resumes bit-exactly, and its losses fall.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
@@ -24,7 +24,7 @@ fn small() -> PretrainConfig {
     }
 }
 
-/// The weights after the run, which stops after so many steps.
+/// Runs up to step `n_steps`, and returns the exported weights.
 fn run(mut training: Pretraining, folder: &Path, n_steps: u64) -> Vec<u8> {
     let stop = |n_done| if n_done == n_steps { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     training.run(folder, |report| stop(report.n_steps)).unwrap();
@@ -33,7 +33,7 @@ fn run(mut training: Pretraining, folder: &Path, n_steps: u64) -> Vec<u8> {
 }
 
 #[test]
-fn an_interrupted_pretraining_goes_on_bit_by_bit() {
+fn an_interrupted_pretraining_resumes_bit_exactly() {
     let (whole, halves) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let expected = run(Pretraining::new(small()).unwrap(), whole.path(), 4);
     let half = run(Pretraining::new(small()).unwrap(), halves.path(), 2);
@@ -41,7 +41,7 @@ fn an_interrupted_pretraining_goes_on_bit_by_bit() {
     assert_eq!((resumed.n_steps(), resumed.config()), (2, &small()));
     let got = run(resumed, halves.path(), 4);
     assert!(half != expected, "two more steps change the weights");
-    assert!(got == expected, "the resumed run ends elsewhere");
+    assert!(got == expected, "the resumed run ends with other weights");
 }
 
 #[test]

@@ -1,11 +1,11 @@
-"""Steps a second with pixel observations, beside the environments that people use instead.
+"""Env steps per second with pixel observations, compared with environments of other libraries.
 
     python python/benches/vector_step.py
 
 Needs ``"gymnasium>=1.4" gymnasium-robotics "mujoco<3.12" miniworld`` and, without a display, the system's
 ``libegl1 libgl1-mesa-dri``. Both sides are measured by Gymnasium's own ``benchmark_vector_step``. Each is
-first tried for a moment in several ways (sync or async, number of envs); its fastest is then measured in turn
-with the other side's.
+first measured briefly in several setups (sync or async, number of envs); the fastest setup of each side is then
+measured, in turn with the other.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-# Read when the peers are imported, by their worker processes too.
+# The peers read these when they are imported, in worker processes too.
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("PYGLET_HEADLESS", "true")
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
@@ -33,75 +33,75 @@ import sayso  # noqa: E402, F401
 
 N_CORES = len(os.sched_getaffinity(0))
 
-Way = tuple[str, int]
-"""How a vector is made: Gymnasium's ``vectorization_mode``, and the number of envs."""
+Setup = tuple[str, int]
+"""Gymnasium's ``vectorization_mode``, and the number of envs."""
 
-PEER_WAYS: list[Way] = [("sync", 1), ("sync", 8), *(("async", factor * N_CORES) for factor in (1, 2, 4))]
-SAYSO_WAYS: list[Way] = [("vector_entry_point", n) for n in (16, 64, 256)]
+PEER_SETUPS: list[Setup] = [("sync", 1), ("sync", 8), *(("async", factor * N_CORES) for factor in (1, 2, 4))]
+SAYSO_SETUPS: list[Setup] = [("vector_entry_point", n) for n in (16, 64, 256)]
 
 
 @dataclass
 class Side:
-    """What is measured, and the ways in which it can be."""
+    """A vector environment to measure, and the setups to try."""
 
     name: str
-    make: Callable[[Way], VectorEnv]
-    ways: list[Way]
+    make: Callable[[Setup], VectorEnv]
+    setups: list[Setup]
 
 
-def fetch_reach(way: Way) -> VectorEnv:
-    """FetchReach that sees 64x64 pictures of its default camera."""
+def fetch_reach(setup: Setup) -> VectorEnv:
+    """FetchReach with 64x64 frames of its default camera as observation."""
     fetch = "gymnasium_robotics:FetchReach-v4"
-    return peer(fetch, way, wrappers=(AddRenderObservation,), width=64, height=64)
+    return peer(fetch, setup, wrappers=(AddRenderObservation,), width=64, height=64)
 
 
-def four_rooms(way: Way) -> VectorEnv:
-    """FourRooms that sees its own 60x80 pictures."""
-    return peer("miniworld:MiniWorld-FourRooms-v0", way)
+def four_rooms(setup: Setup) -> VectorEnv:
+    """FourRooms with its own 60x80 frames as observation."""
+    return peer("miniworld:MiniWorld-FourRooms-v0", setup)
 
 
-def peer(env_id: str, way: Way, **kwargs: Any) -> VectorEnv:
+def peer(env_id: str, setup: Setup, **kwargs: Any) -> VectorEnv:
     """A vector of Gymnasium's own."""
-    mode, num_envs = way
-    # Forked workers hang when their parent has used OpenGL before.
+    mode, num_envs = setup
+    # Forked workers hang if their parent has used OpenGL.
     vector_kwargs = {"context": "spawn"} if mode == "async" else None
     kwargs["render_mode"] = "rgb_array"
     return gymnasium.make_vec(env_id, num_envs, mode, vector_kwargs=vector_kwargs, **kwargs)
 
 
-def ours(env_id: str, size: tuple[int, int]) -> Callable[[Way], VectorEnv]:
-    """A batch that sees pictures of ``size`` rows and columns, and is paid by ground truth."""
+def ours(env_id: str, size: tuple[int, int]) -> Callable[[Setup], VectorEnv]:
+    """A native batch with frames of ``size`` rows and columns as observation, and ground-truth reward."""
     kwargs = {"obs": "pixels", "size": size, "reward": "ground_truth"}
-    return lambda way: gymnasium.make_vec(env_id, way[1], way[0], **kwargs)
+    return lambda setup: gymnasium.make_vec(env_id, setup[1], setup[0], **kwargs)
 
 
 PAIRS = {
     "reach": (
-        Side("FetchReach-v4, 64x64", fetch_reach, PEER_WAYS),
-        Side("sayso/Reach-v0, 64x64", ours("sayso/Reach-v0", (64, 64)), SAYSO_WAYS),
+        Side("FetchReach-v4, 64x64", fetch_reach, PEER_SETUPS),
+        Side("sayso/Reach-v0, 64x64", ours("sayso/Reach-v0", (64, 64)), SAYSO_SETUPS),
     ),
     "rooms": (
-        Side("MiniWorld-FourRooms-v0, 60x80", four_rooms, PEER_WAYS),
-        Side("sayso/GoTo-v0, 60x80", ours("sayso/GoTo-v0", (60, 80)), SAYSO_WAYS),
+        Side("MiniWorld-FourRooms-v0, 60x80", four_rooms, PEER_SETUPS),
+        Side("sayso/GoTo-v0, 60x80", ours("sayso/GoTo-v0", (60, 80)), SAYSO_SETUPS),
     ),
 }
 
 
-def fastest(side: Side, seconds: int) -> Way:
-    """The way that makes the most steps a second."""
+def fastest(side: Side, seconds: int) -> Setup:
+    """The setup with the most steps per second."""
     rates = {}
-    for way in side.ways:
-        env = side.make(way)
-        rates[way] = benchmark_vector_step(env, seconds, seed=0)
+    for setup in side.setups:
+        env = side.make(setup)
+        rates[setup] = benchmark_vector_step(env, seconds, seed=0)
         env.close()
-        print(f"{side.name}, {way[0]}, {way[1]} envs: {rates[way]:,.0f}", flush=True)
+        print(f"{side.name}, {setup[0]}, {setup[1]} envs: {rates[setup]:,.0f}", flush=True)
     return max(rates, key=rates.get)
 
 
 def compare(sides: tuple[Side, Side], rounds: int, seconds: int, trial: int) -> tuple[float, list[str]]:
-    """The second side's median over the first's, and rows of a table."""
-    ways = [fastest(side, trial) for side in sides]
-    envs = [side.make(way) for side, way in zip(sides, ways, strict=True)]
+    """Ratio of the medians, second side over first, and rows of a table."""
+    setups = [fastest(side, trial) for side in sides]
+    envs = [side.make(setup) for side, setup in zip(sides, setups, strict=True)]
     rates: list[list[float]] = [[], []]
     for i in range(rounds):
         for env, measured in zip(envs, rates, strict=True):
@@ -111,19 +111,19 @@ def compare(sides: tuple[Side, Side], rounds: int, seconds: int, trial: int) -> 
     medians = [statistics.median(measured) for measured in rates]
     rows = [
         f"| {side.name} | {mode} | {n} | {median:,.0f} | {min(measured):,.0f} to {max(measured):,.0f} |"
-        for side, (mode, n), median, measured in zip(sides, ways, medians, rates, strict=True)
+        for side, (mode, n), median, measured in zip(sides, setups, medians, rates, strict=True)
     ]
     return medians[1] / medians[0], rows
 
 
 def main(argv: list[str] | None = None) -> dict[str, float]:
-    """Prints medians of steps a second, and returns each pair's ratio."""
+    """Prints medians of steps per second, and returns the ratio of each pair."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=list(PAIRS))
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each side, in turn")
-    parser.add_argument("--seconds", type=int, default=5, help="of one measurement")
-    parser.add_argument("--trial", type=int, default=2, help="seconds for each way that is tried first")
+    parser.add_argument("--seconds", type=int, default=5, help="seconds of one measurement")
+    parser.add_argument("--trial", type=int, default=2, help="seconds of the trial of each setup")
     args = parser.parse_args(argv)
 
     load = os.getloadavg()[0]
@@ -133,7 +133,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     print(f"\nPython {platform.python_version()}, {versions}; {N_CORES} cores, load {load:.1f} before")
     print(f"Medians of {args.rounds} measurements of {args.seconds} s, in turn.\n")
-    print("| what | vectorised | envs | env steps/s | from, to |\n|---|---|---|---|---|")
+    print("| environment | vectorised | envs | env steps/s | from, to |\n|---|---|---|---|---|")
     for ratio, rows in results.values():
         print("\n".join(rows))
         print(f"| ratio | | | {ratio:.1f} | |")

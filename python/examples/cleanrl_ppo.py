@@ -1,10 +1,10 @@
-"""PPO in one file, after the manner of CleanRL: everything that happens is on this page.
+"""PPO in one file, in the style of CleanRL.
 
     pip install torch
-    python python/examples/cleanrl_ppo.py --goal red
+    python python/examples/cleanrl_ppo.py --instruction red
 
-The vector resets in the same step, so that every row of the batch is a step of some episode. What a truncated episode would still
-have earned is bootstrapped from `final_obs`, its true last observation.
+The vector resets in the same step, so that every row of the batch is a step of some episode. The value of a truncated
+episode is bootstrapped from `final_obs`, its last observation.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import sayso  # noqa: F401  registers the environments
 
 
 class Agent(nn.Module):
-    """A Gaussian policy and a value, each a small network over states."""
+    """A Gaussian policy and a value function, each a small network of states."""
 
     def __init__(self, state_dim: int, action_dim: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Agent(nn.Module):
         self.log_std = nn.Parameter(torch.full((action_dim,), -0.5))
 
     def distribution(self, states: torch.Tensor) -> Normal:
-        """Of actions f32 `[n, action_dim]`, given states f32 `[n, state_dim]`."""
+        """The distribution of actions f32 `[n, action_dim]`, given states f32 `[n, state_dim]`."""
         return Normal(self.policy(states), self.log_std.exp())
 
 
@@ -44,13 +44,13 @@ def _network(n_in: int, n_out: int, gain: float) -> nn.Sequential:
 
 
 class Normaliser:
-    """Running mean and standard deviation of rows."""
+    """Normalises rows by their running mean and standard deviation."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.mean, self.var, self.count = np.zeros(shape), np.ones(shape), 1e-4
 
     def update(self, rows: np.ndarray) -> None:
-        """Takes in `[n, ...]` more."""
+        """Updates the statistics with rows `[n, ...]`."""
         total = self.count + len(rows)
         delta = rows.mean(axis=0) - self.mean
         spread = self.var * self.count + rows.var(axis=0) * len(rows) + delta**2 * self.count * len(rows) / total
@@ -63,7 +63,7 @@ class Normaliser:
 
 @dataclass
 class Outcome:
-    """Mean return and share of successes over the first and the last 100 episodes of training."""
+    """Mean return and success rate of the first and the last 100 episodes of training."""
 
     first_return: float
     last_return: float
@@ -72,13 +72,13 @@ class Outcome:
 
 
 def main(argv: list[str] | None = None) -> Outcome:
-    """Trains, with a line every so often."""
+    """Trains, and prints a line every 20 updates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="sayso/Reach-v0")
-    parser.add_argument("--goal", help="by name; the task's first if absent")
-    parser.add_argument("--reward", default="clip", choices=["clip", "ground_truth"])
+    parser.add_argument("--instruction", help="name of a goal; the task's first if absent")
+    parser.add_argument("--reward", default="vlm_rm", choices=["vlm_rm", "ground_truth"])
     parser.add_argument("--num-envs", type=int, default=64)
-    parser.add_argument("--num-steps", type=int, default=16, help="of each env between updates")
+    parser.add_argument("--num-steps", type=int, default=16, help="steps of each env per update")
     parser.add_argument("--total-steps", type=int, default=320_000)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--gamma", type=float, default=0.95)
@@ -91,7 +91,11 @@ def main(argv: list[str] | None = None) -> Outcome:
     torch.manual_seed(args.seed)
 
     envs = gymnasium.make_vec(
-        args.env, num_envs=args.num_envs, goal=args.goal, reward=args.reward, autoreset_mode=AutoresetMode.SAME_STEP
+        args.env,
+        num_envs=args.num_envs,
+        instruction=args.instruction,
+        reward=args.reward,
+        autoreset_mode=AutoresetMode.SAME_STEP,
     )
     state_dim, action_dim = envs.single_observation_space.shape[0], envs.single_action_space.shape[0]
     agent = Agent(state_dim, action_dim)

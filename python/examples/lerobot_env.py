@@ -1,6 +1,6 @@
-"""An environment for LeRobot's EnvHub, and LeRobot's own rollout over it.
+"""An environment for LeRobot's EnvHub, and an evaluation with LeRobot's own rollout.
 
-``make_env`` is all that a repository's ``env.py`` needs. The rest evaluates a policy that reads the sentence:
+``make_env`` is all that a repository's ``env.py`` needs. The rest evaluates a policy that reads the instruction:
 
     pip install lerobot                 # from 0.6: 'lerobot[dataset,evaluation]'
     python python/examples/lerobot_env.py --videos videos
@@ -16,45 +16,45 @@ import torch
 from sayso.lerobot import LeRobotVectorEnv, make_envs
 
 COLOURS = ("red", "green", "blue")
-# What the gripper moves in a step at full speed, metres.
+# Distance that the gripper moves in a step at full speed, metres.
 FULL_STEP = 0.05
-# Its height over a ball while it is beside it, and where it touches it from above, metres.
+# Height of the gripper over a ball while it approaches, and when it touches the ball from above, metres.
 CLEARANCE, TOUCH = 0.14, 0.04
 
 
 def make_env(
     n_envs: int = 1, use_async_envs: bool = False, cfg: Any = None
 ) -> dict[str, dict[int, LeRobotVectorEnv]]:
-    """What LeRobot calls. A vector is one native batch: there are no processes to be asynchronous with."""
+    """The function that LeRobot calls. ``use_async_envs`` has no effect, as a native batch has no processes."""
     goals = cfg.task.split(",") if cfg is not None and cfg.task else COLOURS
     return make_envs(n_envs, "Reach-v0", goals=goals, obs="both", size=96)
 
 
 class Scripted(torch.nn.Module):
-    """Moves the gripper towards the ball of the colour that the sentence names."""
+    """Moves the gripper towards the ball whose colour the instruction names."""
 
     def reset(self) -> None:
-        """Nothing to forget."""
+        """The policy has no state."""
 
     def select_action(self, batch: dict[str, Any]) -> torch.Tensor:
         """f32 ``[n_envs, 3]``."""
-        # Of each of three balls: where it is from the gripper, in metres, and its red, green and blue.
+        # For each of three balls: its position relative to the gripper, in metres, and its linear RGB.
         offset, colour = batch["observation.environment_state"].view(-1, 3, 6).split(3, dim=-1)
         hue = colour / colour.sum(dim=-1, keepdim=True)
-        named = [next(i for i, name in enumerate(COLOURS) if name in sentence) for sentence in batch["task"]]
+        named = [next(i for i, name in enumerate(COLOURS) if name in task) for task in batch["task"]]
         envs = torch.arange(len(named))
         way = offset[envs, hue[envs, :, named].argmax(dim=1)]
-        # Other balls may stand in the way, so from above.
+        # Approach from above, as other balls may be in the way.
         beside = way[:, :2].norm(dim=1)
         height = (TOUCH + beside).clamp(max=CLEARANCE)
         return ((way + torch.nn.functional.pad(height[:, None], (2, 0))) / FULL_STEP).clamp(-1, 1)
 
 
 class Random(torch.nn.Module):
-    """Moves anywhere."""
+    """Takes uniformly random actions."""
 
     def reset(self) -> None:
-        """Nothing to forget."""
+        """The policy has no state."""
 
     def select_action(self, batch: dict[str, Any]) -> torch.Tensor:
         """f32 ``[n_envs, 3]``."""
@@ -62,7 +62,7 @@ class Random(torch.nn.Module):
 
 
 def evaluate(vector: LeRobotVectorEnv, policy: torch.nn.Module, seed: int, video: Path | None) -> float:
-    """Share of a vector's envs that succeed; a video of the first of them."""
+    """Success rate over the envs of a vector; writes a video of the first env."""
     from lerobot.scripts.lerobot_eval import rollout
     from lerobot.utils.io_utils import write_video
 
@@ -86,12 +86,12 @@ def evaluate(vector: LeRobotVectorEnv, policy: torch.nn.Module, seed: int, video
 
 
 def main(argv: list[str] | None = None) -> dict[str, float]:
-    """Share of episodes that succeed, by sentence."""
+    """The success rate of each instruction."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--policy", choices=("scripted", "random"), default="scripted")
     parser.add_argument("--n-envs", type=int, default=16, help="episodes of each task")
-    parser.add_argument("--seed", type=int, default=0, help="of the first episode of each task")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first episode of each task")
     parser.add_argument("--videos", type=Path, help="folder for a video of each task")
     args = parser.parse_args(argv)
 

@@ -1,10 +1,10 @@
-"""Writes a Minari dataset of Reach-v0, from a vector of environments or from Minari's own DataCollector.
+"""Writes a Minari dataset of Reach-v0, from a vector of environments or with Minari's own DataCollector.
 
     pip install ./python "minari[hdf5,create]"
-    python python/examples/minari_write.py --goal blue --episodes 200
+    python python/examples/minari_write.py --instruction blue --episodes 200
     python python/examples/minari_write.py --obs both --size 64 --policy random
 
-Every episode is stored with its seed: the seed and the actions bring it back, step by step.
+Every episode is stored with its seed: the seed and the actions reproduce it step by step.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from minari.data_collector import EpisodeBuffer
 
 import sayso
 
-GOALS = ["red", "green", "blue"]
-# Metres that the gripper moves in a step at an action of 1: 0.75 m/s for 1/15 s.
+COLOURS = ["red", "green", "blue"]
+# Distance that the gripper moves in a step at an action of 1, metres: 0.75 m/s for 1/15 s.
 REACH_PER_STEP = 0.05
 
 Policy = Callable[[np.ndarray], np.ndarray]
@@ -33,7 +33,7 @@ Policy = Callable[[np.ndarray], np.ndarray]
 
 @dataclass
 class Summary:
-    """What was written."""
+    """The written dataset, success rate, mean return, and durations in seconds."""
 
     dataset: MinariDataset
     success_rate: float
@@ -42,12 +42,12 @@ class Summary:
     write_secs: float
 
 
-def scripted(goal: str) -> Policy:
-    """Moves straight to the ball of the goal's colour: state f32 ``[n, 36]`` to actions f32 ``[n, 3]``."""
-    channel = GOALS.index(goal)
+def scripted(colour: str) -> Policy:
+    """Moves straight to the ball of the given colour: state f32 ``[n, 36]`` to actions f32 ``[n, 3]``."""
+    channel = COLOURS.index(colour)
 
     def act(state: np.ndarray) -> np.ndarray:
-        # The last 18 values are three balls: metres from the gripper, and linear RGB.
+        # The last 18 values describe three balls: position relative to the gripper in metres, and linear RGB.
         balls = state[:, 18:].reshape(-1, 3, 6)
         offsets, colours = balls[..., :3], balls[..., 3:]
         wanted = np.argmax(colours[..., channel] - colours.mean(axis=-1), axis=1)
@@ -57,34 +57,34 @@ def scripted(goal: str) -> Policy:
 
 
 def uniform(seed: int) -> Policy:
-    """Actions drawn from the whole action space, f32 ``[n, 3]``."""
+    """Actions sampled uniformly from the action space, f32 ``[n, 3]``."""
     rng = np.random.default_rng(seed)
     return lambda state: rng.uniform(-1, 1, (len(state), 3)).astype(np.float32)
 
 
 def state_of(observation: Any) -> Any:
-    """What a policy reads of an observation."""
+    """The part of an observation that a policy reads."""
     return observation["state"] if isinstance(observation, dict) else observation
 
 
 def stack_env(columns: list[Any], env_idx: int) -> Any:
     """One env's row of every step's columns, stacked over the steps; dictionaries keep their keys."""
     if isinstance(columns[0], dict):
-        # Gymnasium's keys with an underscore say which rows of a column count; here all do.
+        # Keys with an underscore are Gymnasium's masks; here all rows are valid.
         names = [name for name in columns[0] if not name.startswith("_")]
         return {name: stack_env([column[name] for column in columns], env_idx) for name in names}
     return np.stack([column[env_idx] for column in columns])
 
 
 def collect(envs: VectorEnv, policy: Policy, n_episodes: int, seed: int) -> list[EpisodeBuffer]:
-    """Lives the episodes of seeds ``seed`` to ``seed + n_episodes - 1``; autoreset must be disabled.
+    """Runs the episodes of seeds ``seed`` to ``seed + n_episodes - 1``; autoreset must be disabled.
 
     An episode of T steps has T + 1 observations and infos, the last of them its true last ones.
     """
     fresh = itertools.count(seed)
     seeds = [next(fresh) for _ in range(envs.num_envs)]
     observation, infos = envs.reset(seed=seeds)
-    # Of every env's running episode: the columns of all envs, which the envs share, from its reset on.
+    # For the current episode of every env: the columns of all envs since its reset.
     frames = [[(observation, infos)] for _ in seeds]
     steps: list[list[tuple[np.ndarray, ...]]] = [[] for _ in seeds]
     episodes = []
@@ -98,7 +98,7 @@ def collect(envs: VectorEnv, policy: Policy, n_episodes: int, seed: int) -> list
         if not has_ended.any():
             continue
         for env_idx in np.flatnonzero(has_ended):
-            # Later seeds only keep their envs busy. Taking whichever end first would prefer short episodes.
+            # Episodes of later seeds are dropped: taking those that end first would prefer short episodes.
             if seeds[env_idx] < seed + n_episodes:
                 episodes.append(episode_of(env_idx, seeds[env_idx], frames[env_idx], steps[env_idx]))
             seeds[env_idx] = next(fresh)
@@ -109,7 +109,7 @@ def collect(envs: VectorEnv, policy: Policy, n_episodes: int, seed: int) -> list
 
 
 def episode_of(env_idx: int, seed: int, frames: list[tuple], steps: list[tuple]) -> EpisodeBuffer:
-    """One env's episode, cut out of the vector's columns."""
+    """The episode of one env, extracted from the vector's columns."""
     observations, infos = (stack_env(list(columns), env_idx) for columns in zip(*frames, strict=True))
     actions, rewards, terminated, truncated = (
         stack_env(list(columns), env_idx) for columns in zip(*steps, strict=True)
@@ -126,7 +126,7 @@ def episode_of(env_idx: int, seed: int, frames: list[tuple], steps: list[tuple])
 
 
 def collect_alone(collector: DataCollector, policy: Policy, n_episodes: int, seed: int) -> None:
-    """Lives the same episodes one after the other; Minari's wrapper keeps them."""
+    """Runs the same episodes one after another; Minari's wrapper records them."""
     for episode_seed in range(seed, seed + n_episodes):
         observation, _ = collector.reset(seed=episode_seed)
         has_ended = False
@@ -140,13 +140,13 @@ def main(argv: list[str] | None = None) -> Summary:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset-id", help="sayso/reach-GOAL/POLICY-v0 if absent")
-    parser.add_argument("--goal", choices=GOALS, default="red")
+    parser.add_argument("--dataset-id", help="sayso/reach-INSTRUCTION/POLICY-v0 if absent")
+    parser.add_argument("--instruction", choices=COLOURS, default="red")
     parser.add_argument("--policy", choices=["scripted", "random"], default="scripted")
-    parser.add_argument("--reward", choices=["ground_truth", "clip"], default="ground_truth")
+    parser.add_argument("--reward", choices=["ground_truth", "vlm_rm"], default="ground_truth")
     parser.add_argument("--obs", choices=["state", "pixels", "both"], default="state")
     parser.add_argument("--size", type=int, default=64, help="rows and columns of pixels")
-    parser.add_argument("--jpeg", action="store_true", help="store pixels as JPEG: smaller, no longer exact")
+    parser.add_argument("--jpeg", action="store_true", help="store pixels as JPEG: smaller, but lossy")
     parser.add_argument("--collector", choices=["vector", "single"], default="vector")
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--episodes", type=int, default=200)
@@ -155,13 +155,13 @@ def main(argv: list[str] | None = None) -> Summary:
     if args.policy == "scripted" and args.obs == "pixels":
         parser.error("the scripted policy reads the state: use --obs both, or --policy random")
 
-    kwargs = {"goal": args.goal, "reward": args.reward, "obs": args.obs, "size": args.size}
-    policy = scripted(args.goal) if args.policy == "scripted" else uniform(args.seed)
-    # The dataset keeps the single environment's spec, which is what recover_environment makes.
+    kwargs = {"instruction": args.instruction, "reward": args.reward, "obs": args.obs, "size": args.size}
+    policy = scripted(args.instruction) if args.policy == "scripted" else uniform(args.seed)
+    # The dataset stores the spec of the single environment, from which recover_environment creates it.
     env = gymnasium.make("sayso/Reach-v0", **kwargs)
     task = env.unwrapped.task_description
     about = {
-        "dataset_id": args.dataset_id or f"sayso/reach-{args.goal}/{args.policy}-v0",
+        "dataset_id": args.dataset_id or f"sayso/reach-{args.instruction}/{args.policy}-v0",
         "eval_env": env.spec,
         "algorithm_name": args.policy,
         "description": f"{args.policy.capitalize()} actions in sayso/Reach-v0. The task: {task}.",
@@ -170,7 +170,7 @@ def main(argv: list[str] | None = None) -> Summary:
     print(f'"{task}": {args.episodes} episodes of the {args.policy} policy')
 
     with warnings.catch_warnings():
-        # Whose data it is, is for whoever publishes it to say.
+        # Author, email and code link are set by whoever publishes the dataset.
         warnings.filterwarnings("ignore", "`(author|author_email|code_permalink)` is set to None")
         began = time.perf_counter()
         if args.collector == "vector":

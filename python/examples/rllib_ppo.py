@@ -1,10 +1,10 @@
-"""RLlib's PPO collects in Ray actors, each with a native batch of envs.
+"""PPO of RLlib with Ray actors that each step a native batch of envs.
 
     pip install 'ray[rllib]' torch
     python python/examples/rllib_ppo.py --workers 2
 
-On a cluster the same file: `ray start` on every node, where Sayso must be installed too, then `--address auto --workers 64`.
-An actor that dies is replaced, and training goes on.
+On a cluster: install Sayso and run `ray start` on every node, then use the same file with `--address auto --workers 64`.
+An actor that dies is replaced, and training continues.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
 
 def log_success(episode, metrics_logger, **_) -> None:
-    """Whether the episode met its goal, measured in its last state."""
+    """Logs the ground-truth success of the episode's last state."""
     metrics_logger.log_value("success", float(episode.get_infos(-1)["success"]), window=100)
 
 
@@ -30,10 +30,10 @@ def configuration(args: argparse.Namespace) -> PPOConfig:
             # The name before the colon is imported in every actor, and registers the environment there.
             f"sayso:{args.env}",
             env_config={
-                "goal": args.goal,
+                "instruction": args.instruction,
                 "reward": args.reward,
-                # RLlib seeds actor w with seed + w, and the slots of a vector follow each other too: without a stride as wide
-                # as there are actors, the local one among them, all would live nearly the same episodes.
+                # RLlib seeds actor w with seed + w, and a vector seeds its envs with consecutive numbers too: without a
+                # stride of the number of actors, including the local one, actors would run nearly the same episodes.
                 "seed_stride": args.workers + 1,
             },
         )
@@ -63,7 +63,7 @@ def configuration(args: argparse.Namespace) -> PPOConfig:
 
 @dataclass
 class Outcome:
-    """Steps that the algorithm was trained on, and the mean return and success of the last episodes."""
+    """Number of training steps, and mean return and success rate of the last episodes."""
 
     n_steps: int
     mean_return: float
@@ -71,13 +71,13 @@ class Outcome:
 
 
 def train(algorithm: PPO, n_steps: int) -> Outcome:
-    """Trains until so many steps were collected, a line every ten iterations."""
+    """Trains until ``n_steps`` steps are collected, and prints a line every ten iterations."""
     outcome = Outcome(0, math.nan, math.nan)
     while outcome.n_steps < n_steps:
         result = algorithm.train()
         runners = result["env_runners"]
         outcome.n_steps = int(runners["num_env_steps_sampled_lifetime"])
-        # In an iteration in which no episode ends, RLlib knows of none.
+        # RLlib reports no return for an iteration in which no episode ends.
         if not math.isnan(runners.get("episode_return_mean", math.nan)):
             outcome.mean_return = float(runners["episode_return_mean"])
             outcome.success = float(runners["success"])
@@ -87,21 +87,21 @@ def train(algorithm: PPO, n_steps: int) -> Outcome:
 
 
 def parsed(argv: list[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="sayso/Reach-v0")
-    parser.add_argument("--goal", help="by name; the task's first if absent")
-    parser.add_argument("--reward", default="clip", choices=["clip", "ground_truth"])
+    parser.add_argument("--instruction", help="name of a goal; the task's first if absent")
+    parser.add_argument("--reward", default="vlm_rm", choices=["vlm_rm", "ground_truth"])
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--num-envs", type=int, default=32, help="of each worker")
+    parser.add_argument("--num-envs", type=int, default=32, help="envs of each worker")
     parser.add_argument("--steps", type=int, default=320_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--address", help="of a Ray cluster; without one, Ray runs on this machine")
+    parser.add_argument("--address", help="address of a Ray cluster; this machine if absent")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> Outcome:
-    """Trains; the last line is what came of it."""
+    """Trains, and returns the result."""
     args = parsed(argv)
     ray.init(address=args.address, ignore_reinit_error=True, include_dashboard=False)
     algorithm = configuration(args).build_algo()

@@ -1,9 +1,9 @@
-"""Stable-Baselines3's PPO learns to touch the ball that a sentence names.
+"""PPO of Stable-Baselines3 learns to touch the ball that the instruction names.
 
     pip install stable-baselines3
-    python python/examples/stable_baselines3_ppo.py --goal blue
+    python python/examples/stable_baselines3_ppo.py --instruction blue
 
-The reward is what a vision-language model says of the frames; whether the ball was touched is measured beside it.
+The reward is a vision-language model's score of the frames; success is measured by ground truth.
 """
 
 import argparse
@@ -19,25 +19,25 @@ from sayso.stable_baselines3 import make_vec_env
 
 @dataclass
 class Outcome:
-    """Share of episodes that met the goal, before and after."""
+    """Success rate before and after training."""
 
     success_before: float
     success_after: float
 
 
 def main(argv: list[str] | None = None) -> Outcome:
-    """Trains, and measures before and after."""
+    """Trains, and evaluates before and after."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="sayso/Reach-v0")
-    parser.add_argument("--goal", help="by name; the task's first if absent")
-    parser.add_argument("--reward", default="clip", choices=["clip", "ground_truth"])
+    parser.add_argument("--instruction", help="name of a goal; the task's first if absent")
+    parser.add_argument("--reward", default="vlm_rm", choices=["vlm_rm", "ground_truth"])
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--steps", type=int, default=320_000)
-    parser.add_argument("--episodes", type=int, default=100, help="to measure with")
+    parser.add_argument("--episodes", type=int, default=100, help="episodes of an evaluation")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
 
-    task = {"goal": args.goal}
+    task = {"instruction": args.instruction}
     envs = VecNormalize(make_vec_env(args.env, args.num_envs, args.seed, reward=args.reward, **task), gamma=0.95)
     # The settings of Sayso's own preset for this task.
     policy = PPO(
@@ -57,14 +57,14 @@ def main(argv: list[str] | None = None) -> Outcome:
     policy.learn(args.steps, log_interval=20)
     after = success_rate(policy, envs, args.env, args.episodes, task)
     [instruction] = envs.get_attr("task_description", 0)
-    print(f'"{instruction}": done in {before:.0%} of episodes before training, in {after:.0%} after it')
+    print(f'"{instruction}": success in {before:.0%} of episodes before training, {after:.0%} after')
     return Outcome(before, after)
 
 
 def success_rate(
     policy: BaseAlgorithm, trained: VecNormalize, env_id: str, n_episodes: int, task: dict[str, str | None]
 ) -> float:
-    """Share of episodes of the deterministic policy that end in success: one in each of as many envs."""
+    """Success rate of the deterministic policy, over one episode in each of ``n_episodes`` envs."""
     envs: VecEnv = make_vec_env(env_id, n_episodes, seed=10_000, reward="none", **task)
     observations = envs.reset()
     outcome: list[bool | None] = [None] * n_episodes

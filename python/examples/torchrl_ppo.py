@@ -1,10 +1,10 @@
-"""Trains PPO with TorchRL on a vector of Sayso's environments, which is one TorchRL environment.
+"""PPO of TorchRL with a vector of Sayso's environments, which is one TorchRL environment.
 
     pip install ./python torchrl
     python python/examples/torchrl_ppo.py --env sayso/CartPole-v1
-    python python/examples/torchrl_ppo.py --env sayso/Reach-v0 --reward clip
+    python python/examples/torchrl_ppo.py --env sayso/Reach-v0 --reward vlm_rm
 
-With autoreset disabled TorchRL resets those envs that ended, and sees every episode's true last observation.
+With autoreset disabled TorchRL resets the envs that ended, and gets the last observation of every episode.
 """
 
 import argparse
@@ -36,7 +36,7 @@ GAE_LAMBDA = 0.95
 
 @dataclass
 class Summary:
-    """Episodes that ended in each batch, and how fast it went."""
+    """Mean return and success rate of the episodes that ended in each batch, and the speed."""
 
     mean_returns: list[float]
     success_rates: list[float]
@@ -44,10 +44,10 @@ class Summary:
 
 
 def make_env(env_id: str, num_envs: int, seed: int, **kwargs) -> EnvBase:
-    """The environments as TorchRL's one, of batch size ``[num_envs]``."""
+    """A vector as one TorchRL environment of batch size ``[num_envs]``."""
     envs = gymnasium.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, **kwargs)
     env = GymWrapper(envs, categorical_action_encoding=True)
-    # Ground truth, for the log only.
+    # Ground truth, for logging only.
     success = Binary(shape=(num_envs,), dtype=torch.bool)
     env.set_info_dict_reader(default_info_dict_reader(["success"], spec=[success]))
     env = TransformedEnv(env, RewardSum())
@@ -56,7 +56,7 @@ def make_env(env_id: str, num_envs: int, seed: int, **kwargs) -> EnvBase:
 
 
 def make_actor_and_critic(env: EnvBase) -> tuple[ProbabilisticActor, ValueOperator]:
-    """Two small networks; the actor's distribution is the action space's."""
+    """Two small networks; the actor's distribution depends on the action space."""
     n_inputs = env.observation_spec["observation"].shape[-1]
     spec = env.action_spec_unbatched
     if spec.shape:
@@ -77,7 +77,7 @@ def make_actor_and_critic(env: EnvBase) -> tuple[ProbabilisticActor, ValueOperat
 
 
 def mlp(n_inputs: int, n_outputs: int) -> nn.Sequential:
-    """Two hidden layers; the small last one makes first actions even."""
+    """Two hidden layers; small weights of the last layer make the first actions nearly uniform."""
     last = nn.Linear(64, n_outputs)
     nn.init.orthogonal_(last.weight, 0.01)
     return nn.Sequential(nn.Linear(n_inputs, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), last)
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> Summary:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--env", default="sayso/CartPole-v1")
-    parser.add_argument("--reward", choices=["ground_truth", "clip"], default="ground_truth")
+    parser.add_argument("--reward", choices=["ground_truth", "vlm_rm"], default="ground_truth")
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--frames", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> Summary:
         actor,
         frames_per_batch=frames_per_batch,
         total_frames=n_batches * frames_per_batch,
-        # The networks have no memory that a reset would have to clear.
+        # The networks have no state that a reset would have to clear.
         auto_register_policy_transforms=False,
     )
     advantage = GAE(gamma=DISCOUNT, lmbda=GAE_LAMBDA, value_network=critic, average_gae=True)
@@ -139,8 +139,8 @@ def main(argv: list[str] | None = None) -> Summary:
 
     if mean_returns:
         first, last = mean_returns[0], mean_returns[-1]
-        print(f"{args.env} by {args.reward}: return {first:.2f} at first, {last:.2f} at last")
-        print(f"success at an episode's last step {success_rates[-1]:.0%}; {speed:.0f} frames per second")
+        print(f"{args.env}, reward {args.reward}: return {first:.2f} in the first batch, {last:.2f} in the last")
+        print(f"success at the last step of episodes {success_rates[-1]:.0%}; {speed:.0f} frames per second")
     return Summary(mean_returns, success_rates, speed)
 
 

@@ -1,10 +1,10 @@
-"""Sayso: a headless, batched robot simulator whose rewards come from a sentence.
+"""Sayso: a headless, batched robot simulator with rewards from vision-language models.
 
 Importing this module registers every environment with Gymnasium as ``sayso/<id>``::
 
     import gymnasium, sayso
 
-    env = gymnasium.make("sayso/Reach-v0", goal="red", reward="clip")
+    env = gymnasium.make("sayso/Reach-v0", instruction="red", reward="vlm_rm")
     envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=256, reward="ground_truth")
 """
 

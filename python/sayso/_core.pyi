@@ -1,4 +1,4 @@
-"""The native part: configuration goes in as JSON, columns come out as arrays that own their memory."""
+"""The native part: configuration is passed as JSON, columns are returned as arrays that own their memory."""
 
 from typing import Any
 
@@ -7,26 +7,29 @@ from numpy.typing import NDArray
 
 __version__: str
 
+MAX_ENVS: int
+"""Largest number of envs in a batch."""
+
 class SaysoError(Exception):
-    """Whatever goes wrong in Sayso."""
+    """Base class of Sayso's exceptions."""
 
 class DeviceError(SaysoError):
     """A device is absent, lost, or out of memory."""
 
 def panic() -> None:
-    """Panics, so that a test can see what becomes of it."""
+    """Panics; for the test that a panic becomes an exception."""
 
 def env_ids() -> list[str]:
     """Ids of all environments, without ``sayso/``."""
 
 def describe(id: str, options: str) -> dict[str, Any]:
-    """What is fixed about an environment with some options (JSON)."""
+    """The static properties of an environment with some options (JSON): spaces, goals, names. Creates no world."""
 
-def told(settings: str) -> tuple[str, int]:
-    """What the agent is told, and its goal's place among the task's; makes nothing."""
+def instruction_of(settings: str) -> tuple[str, int]:
+    """The instruction of some settings (JSON), and the index of its goal among the task's goals. Creates no world."""
 
 class RewardModel:
-    """An image and a text tower that embed into one space."""
+    """An image tower and a text tower with a shared embedding space."""
 
     image_size: tuple[int, int]
     embed_dim: int
@@ -34,10 +37,12 @@ class RewardModel:
     def __init__(self, name: str, device: str) -> None: ...
     def embed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]: ...
     def embed_prompts(self, prompts: list[str]) -> NDArray[np.float32]: ...
-    def judge(self, goal: list[str], baseline: list[str], alpha: float) -> Judge: ...
+    def with_prompts(
+        self, goal_prompts: list[str], baseline_prompts: list[str], alpha: float
+    ) -> PromptedReward: ...
 
-class Judge:
-    """A reward model with its sentences."""
+class PromptedReward:
+    """A reward model with its prompts."""
 
     def score(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 

@@ -1,4 +1,4 @@
-"""The native batch, made when it is first needed: so environments can be pickled, and forked before they run."""
+"""The native batch. It is created at its first use, so that environments can be pickled, and forked before they run."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class Batch:
 
     @property
     def native(self) -> _core.VecEnv:
-        """The simulator's batch."""
+        """The native batch, created at the first call."""
         if self.is_closed:
             raise ClosedError("this environment is closed: make a new one")
         if self._native is None:
@@ -38,7 +38,7 @@ class Batch:
         return self._native
 
     def reset(self, seeds: list[int | None] | None, mask: np.ndarray | None) -> dict[str, Any]:
-        """Starts episodes in all envs, or those of the mask."""
+        """Starts episodes in all envs, or in those of ``mask``, bool ``[num_envs]``."""
         columns = self.native.reset(seeds, mask)
         self.was_reset = True
         return columns
@@ -56,7 +56,7 @@ class Batch:
         try:
             return np.asarray(actions)
         except ValueError as error:
-            raise ActionError(f"actions are no array: {error}") from error
+            raise ActionError(f"actions cannot be converted to an array: {error}") from error
 
     def _values(self, actions: Any) -> np.ndarray:
         values = self._array(actions)
@@ -68,7 +68,7 @@ class Batch:
         with np.errstate(over="ignore"):
             values = np.ascontiguousarray(values, np.float32)
         if not np.isfinite(values).all():
-            raise ActionError("an action is not finite; expected numbers within the action space")
+            raise ActionError("an action is NaN or infinite; expected numbers within the action space")
         return values
 
     def _choices(self, actions: Any) -> np.ndarray:
@@ -83,12 +83,12 @@ class Batch:
         return np.ascontiguousarray(choices, np.int64)
 
     def render(self, camera: str | None, size: tuple[int, int]) -> np.ndarray:
-        """Pictures of every env as it is now, u8 ``[num_envs, height, width, 3]``."""
+        """A frame of the present state of every env, u8 ``[num_envs, height, width, 3]``."""
         if not self.was_reset:
             raise ResetNeededError("render before reset: call reset first")
         return self.native.render(size[0], size[1], camera)
 
     def close(self) -> None:
-        """Frees everything; again is no error."""
+        """Frees everything. Further calls do nothing."""
         self._native = None
         self.is_closed = True

@@ -1,13 +1,37 @@
-"""Arguments of users: each is returned as what it is, or refused by name."""
+"""Checks of arguments: each returns the value with its type, or raises an error that names the argument."""
 
 import difflib
+import inspect
 from typing import Any
 
 import numpy as np
 
+# Old keywords and their new names. Where there are two, the one that the function accepts applies.
+RENAMED = {
+    "goal": ("instruction", "goal_prompt"),
+    "prompt": ("goal_prompt",),
+    "baseline": ("baseline_prompt",),
+    "every": ("every_n_steps",),
+}
+
+
+def refuse_unknown(kwargs: dict[str, Any], function: Any) -> None:
+    """Raises a ``TypeError`` for an unknown keyword, with its new name or the nearest keyword that exists."""
+    if not kwargs:
+        return
+    known = [name for name in inspect.signature(function).parameters if name not in ("self", "unknown")]
+    name = next(iter(kwargs))
+    new_name = next((new for new in RENAMED.get(name, ()) if new in known), None)
+    near = difflib.get_close_matches(name, known, n=1)
+    if new_name is not None:
+        hint = f"; it was renamed to '{new_name}'"
+    else:
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+    raise TypeError(f"unexpected keyword argument '{name}'{hint} (known: {', '.join(known)})")
+
 
 def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    """``value``, if it is one of ``allowed``."""
+    """One of the allowed values."""
     if value in allowed:
         return value
     near = difflib.get_close_matches(str(value), allowed, n=1)
@@ -15,10 +39,10 @@ def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
     raise ValueError(f"{name} = {value!r}; expected one of {', '.join(allowed)}{meant}")
 
 
-def whole(name: str, value: Any, low: int, high: int) -> int:
-    """A whole number of a range, NumPy's too, as Python's."""
+def integer(name: str, value: Any, low: int, high: int) -> int:
+    """An integer in [low, high], as Python's ``int``; NumPy's integers are accepted."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise ValueError(f"{name} = {value!r}; expected a whole number from {low} to {high}")
+        raise ValueError(f"{name} = {value!r}; expected an integer from {low} to {high}")
     return int(value)
 
 
@@ -29,23 +53,23 @@ def fraction(name: str, value: Any) -> float:
     return float(value)
 
 
-def sentence(name: str, value: Any) -> str:
-    """A sentence that says something."""
+def text(name: str, value: Any) -> str:
+    """A string that is not blank."""
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name} = {value!r}; expected a sentence")
+        raise ValueError(f"{name} = {value!r}; expected a non-empty string")
     return value
 
 
-def sides(size: Any) -> tuple[int, int]:
-    """Rows and columns of a picture."""
+def image_size(size: Any) -> tuple[int, int]:
+    """Rows and columns of an image, from both or from one number for both."""
     both = (size, size) if isinstance(size, (int, np.integer)) else size
     if not isinstance(both, (tuple, list)) or len(both) != 2:
         raise ValueError(f"size = {size!r}; expected a number, or rows and columns")
-    return whole("size", both[0], 1, 4096), whole("size", both[1], 1, 4096)
+    return integer("size", both[0], 1, 4096), integer("size", both[1], 1, 4096)
 
 
 def seed_of(seed: Any) -> int:
-    """A seed as Python's integer; NumPy's integers are taken too."""
+    """A seed as Python's ``int``; NumPy's integers are accepted."""
     if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
         raise TypeError(f"seed = {seed!r}; expected an integer")
     if not 0 <= int(seed) < 2**64:

@@ -1,16 +1,16 @@
-"""A conformance suite for vector environments, of any library.
+"""A conformance suite for vector environments of any library.
 
-Gymnasium's ``check_env`` looks at single environments. What goes wrong in practice goes wrong in vectors: the last
-observation of an episode is lost, an action meant for a finished env is applied to the next episode, slots share a seed, or an
-array that was returned is overwritten by the next step. Each check here states one such rule of Gymnasium's ``VectorEnv`` and
-compares every slot with the same environment alone::
+Gymnasium's ``check_env`` checks single environments. Vectors have faults of their own: the last observation of an episode is
+lost, an action for a finished env is applied to the next episode, envs share a seed, or an array that was returned is
+overwritten by the next step. Each check tests one rule of Gymnasium's ``VectorEnv``; most compare every env of a vector with
+a vector of one env::
 
     from sayso.conformance import check_vector_env
 
     check_vector_env(lambda num_envs, mode: MyVectorEnv(num_envs, autoreset_mode=mode))
 
-or from a shell, for anything that ``gymnasium.make_vec`` makes: ``python -m sayso.conformance CartPole-v1 --how sync``. In
-pytest, parametrise over :data:`CHECKS` and call each with a :class:`Subject`.
+or from a shell, for every environment of ``gymnasium.make_vec``: ``python -m sayso.conformance CartPole-v1 --how sync``. In
+pytest, parametrise over :data:`CHECKS` and call each check with a :class:`Subject`.
 """
 
 import argparse
@@ -32,19 +32,19 @@ NEXT_STEP, SAME_STEP, DISABLED = AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STE
 
 
 class ConformanceError(AssertionError):
-    """A vector environment that breaks rules; the message has all of them."""
+    """A vector environment violates rules; the message lists all of them."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked.
+    """A vector environment to check.
 
     Args:
-        make: from a number of envs and an autoreset mode to a vector environment.
-        num_envs: slots of the vectors that are checked; 2 or more.
-        max_steps: within so many steps of random actions an episode must end in every slot.
-        seed: of environments and actions.
-        modes: that ``make`` can make.
+        make: returns a vector environment for a number of envs and an autoreset mode.
+        num_envs: number of envs of the checked vectors; 2 or more.
+        max_steps: number of steps of random actions within which an episode must end in every env.
+        seed: seed of environments and actions.
+        modes: autoreset modes that ``make`` supports.
     """
 
     make: Callable[[int, AutoresetMode], VectorEnv]
@@ -62,20 +62,20 @@ class Subject:
         return self.make(self.num_envs, mode or self.modes[0])
 
     def actions(self, envs: VectorEnv) -> Callable[[], Any]:
-        """A source of random actions, the same for every vector of the subject."""
+        """A sampler of random actions; the same sequence for every vector of the subject."""
         space = copy.deepcopy(envs.action_space)
         space.seed(self.seed)
         return space.sample
 
 
-class Alone:
-    """One env of the subject with nobody beside it, reset by hand: what its slot in a vector is compared with."""
+class SingleEnv:
+    """A vector of one env that is reset manually: the reference for the env at index ``env_idx`` of a vector."""
 
-    def __init__(self, subject: Subject, slot: int) -> None:
+    def __init__(self, subject: Subject, env_idx: int) -> None:
         self.envs = subject.make(1, subject.modes[0])
-        # What an env that has reset itself already says of its next episode.
+        # Observation and info of the next episode, if the env has reset itself already.
         self._next: tuple[Any, dict[str, Any]] | None = None
-        self.observation, self.info = self._row(self.envs.reset(seed=subject.seed + slot))
+        self.observation, self.info = self._row(self.envs.reset(seed=subject.seed + env_idx))
         self.reward, self.terminated, self.truncated = 0.0, False, False
 
     @property
@@ -89,7 +89,7 @@ class Alone:
         self.reward, self.terminated, self.truncated = 0.0, False, False
 
     def step(self, action: Any) -> None:
-        """One step; ``observation`` and ``info`` are those before any reset, in a vector that resets at once too."""
+        """One step; ``observation`` and ``info`` are those before any reset, with ``SAME_STEP`` too."""
         observations, rewards, terminated, truncated, infos = self.envs.step(
             _joined(self.envs.single_action_space, [action])
         )
@@ -104,13 +104,13 @@ class Alone:
 
 
 def check_interface(subject: Subject) -> None:
-    """Spaces are batches of the single ones; results have their shapes and types; the mode is told as Gymnasium's enum."""
+    """Spaces are batches of the single spaces; results have their shapes and types; the mode is Gymnasium's enum."""
     for mode in subject.modes:
         envs = subject.vector(mode)
         n = subject.num_envs
         assert envs.num_envs == n, f"num_envs is {envs.num_envs}; expected {n}"
-        told = envs.metadata.get("autoreset_mode")
-        assert told is mode, f"metadata['autoreset_mode'] is {told!r}; expected {mode!r}, the enum's member"
+        reported = envs.metadata.get("autoreset_mode")
+        assert reported is mode, f"metadata['autoreset_mode'] is {reported!r}; expected {mode!r}, the enum's member"
         for name in ("observation_space", "action_space"):
             batched, single = getattr(envs, name), getattr(envs, f"single_{name}")
             assert batched == batch_space(single, n), f"{name} is {batched}; expected {n} times {single}"
@@ -127,7 +127,7 @@ def check_interface(subject: Subject) -> None:
 
 
 def check_seeds(subject: Subject) -> None:
-    """A seed repeats everything; ``seed=s`` means ``s, s + 1, …``; no seed goes on with the series; wrong seeds are refused."""
+    """A seed repeats everything; ``seed=s`` means ``s, s + 1, …``; no seed continues the series; wrong seeds are refused."""
     seed, n = subject.seed, subject.num_envs
     one, other = subject.vector(), subject.vector()
     first = _rows(one, one.reset(seed=seed)[0])
@@ -139,16 +139,16 @@ def check_seeds(subject: Subject) -> None:
         a, b = one.step(copy.deepcopy(actions)), other.step(actions)
         _expect_same(a[:4], b[:4], f"step {step} differs between two vectors of one seed and the same actions")
     following = _rows(one, one.reset()[0])
-    _expect_same(following, _rows(other, other.reset()[0]), "reset() without a seed is not a matter of the last seed")
+    _expect_same(following, _rows(other, other.reset()[0]), "reset() without a seed differs between two vectors of one seed")
     if any(not data_equivalence(first[0], row) for row in first[1:]):
-        assert not data_equivalence(first, following), "reset() without a seed starts the first episodes again"
-    _expect_same(first, _rows(one, one.reset(seed=seed)[0]), "reset with the first seed does not start anew")
+        assert not data_equivalence(first, following), "reset() without a seed repeats the first episodes"
+    _expect_same(first, _rows(one, one.reset(seed=seed)[0]), "reset with the first seed does not repeat the first episodes")
     for wrong in (-1, [seed] * (n + 1)):
         _expect_error(lambda wrong=wrong: one.reset(seed=wrong), f"reset(seed={wrong}) is not refused")
 
 
 def check_slots_are_independent(subject: Subject) -> None:
-    """What one env does changes nothing for another."""
+    """The actions of one env do not affect another."""
     one, other = subject.vector(), subject.vector()
     one.reset(seed=subject.seed)
     other.reset(seed=subject.seed)
@@ -159,22 +159,22 @@ def check_slots_are_independent(subject: Subject) -> None:
         a = one.step(_joined(one.single_action_space, actions))
         b = other.step(_joined(one.single_action_space, [*actions[:last], others[last]]))
         kept = [(_rows(one, result[0])[:last], result[1][:last]) for result in (a, b)]
-        _expect_same(kept[0], kept[1], f"step {step}: the action of env {last} changed what others observe")
+        _expect_same(kept[0], kept[1], f"step {step}: the action of env {last} changed the observations of others")
 
 
 def check_results_are_not_overwritten(subject: Subject) -> None:
-    """Later steps write nothing into arrays that were returned."""
+    """Later steps do not write into arrays that were returned."""
     envs = subject.vector()
     sample = subject.actions(envs)
     results = [envs.reset(seed=subject.seed), *(envs.step(sample()) for _ in range(2))]
     kept = copy.deepcopy(results)
     for _ in range(3):
         envs.step(sample())
-    _expect_same(results, kept, "an array that was returned has been written into by a later step")
+    _expect_same(results, kept, "a later step wrote into an array that was returned")
 
 
 def check_info_masks(subject: Subject) -> None:
-    """Every info ``k`` is an array with a row for each env, or a dict of such, beside a boolean mask ``_k``."""
+    """Every info ``k`` is an array with a row for each env, or a dict of such arrays, and has a boolean mask ``_k``."""
     for mode in subject.modes:
         envs = subject.vector(mode)
         _expect_masks(envs.reset(seed=subject.seed)[1], subject.num_envs, "infos")
@@ -185,7 +185,7 @@ def check_info_masks(subject: Subject) -> None:
 
 
 def check_next_step(subject: Subject) -> None:
-    """The step after a last one resets: its action is ignored, it earns 0, and the last observation came before it."""
+    """The step after a last one resets: its action is ignored, its reward is 0; the last observation came before it."""
     envs = subject.vector(NEXT_STEP)
     alone = _start(subject, envs)
     for result, actions in _until_all_restarted(subject, envs):
@@ -195,7 +195,7 @@ def check_next_step(subject: Subject) -> None:
 
 
 def check_reset_by_hand(subject: Subject) -> None:
-    """``reset()`` right after a last step is the reset that was due: the step that follows is a step."""
+    """``reset()`` after an episode's last step replaces the automatic reset: the next step is an ordinary step."""
     envs, fresh = subject.vector(NEXT_STEP), subject.vector(NEXT_STEP)
     envs.reset(seed=subject.seed)
     for (*_, terminated, truncated, _), _ in _until_all_restarted(subject, envs):
@@ -206,11 +206,11 @@ def check_reset_by_hand(subject: Subject) -> None:
     for vector in (envs, fresh):
         vector.reset(seed=subject.seed)
         results.append(vector.step(copy.deepcopy(actions))[:4])
-    _expect_same(results[0], results[1], "the step after a reset by hand is not what it is in a fresh vector")
+    _expect_same(results[0], results[1], "the step after a manual reset differs from that in a new vector")
 
 
 def check_same_step(subject: Subject) -> None:
-    """A last step resets at once: ``final_obs`` and ``final_info`` tell of the end, the observation is the next episode's."""
+    """A last step resets: ``final_obs`` and ``final_info`` belong to the end, the observation to the next episode."""
     envs = subject.vector(SAME_STEP)
     alone = _start(subject, envs)
     for (observations, rewards, *flags, infos), actions in _until_all_restarted(subject, envs):
@@ -218,15 +218,15 @@ def check_same_step(subject: Subject) -> None:
             env.step(action)
         ended = np.array([env.has_ended for env in alone])
         for key in ("final_obs", "final_info"):
-            told = infos.get(f"_{key}", np.zeros_like(ended))
-            assert np.array_equal(told, ended), f"infos['_{key}'] is {told}; expected {ended}"
+            mask = infos.get(f"_{key}", np.zeros_like(ended))
+            assert np.array_equal(mask, ended), f"infos['_{key}'] is {mask}; expected {ended}"
         own_infos = vector_infos.rows(infos, subject.num_envs)
         last_infos = vector_infos.rows(infos.get("final_info", {}), subject.num_envs)
         for i, (row, env) in enumerate(zip(_rows(envs, observations), alone, strict=True)):
             _expect_flags(i, rewards, flags, env)
             if not env.has_ended:
-                _expect_same(row, env.observation, f"env {i}: the observation is not what it is alone")
-                _expect_same(own_infos[i], env.info, f"env {i}: the info is not what it is alone")
+                _expect_same(row, env.observation, f"env {i}: the observation differs from that of the env alone")
+                _expect_same(own_infos[i], env.info, f"env {i}: the info differs from that of the env alone")
                 continue
             _expect_same(infos["final_obs"][i], env.observation, f"env {i}: final_obs is not the last observation")
             _expect_same(last_infos[i], env.info, f"env {i}: final_info is not the last info")
@@ -234,12 +234,12 @@ def check_same_step(subject: Subject) -> None:
             _expect_same(row, env.observation, f"env {i}: the observation is not that of the next episode")
             _expect_same(_without_final(own_infos[i]), env.info, f"env {i}: the info is not that of the next episode")
         if ended.any():
-            holes = [value is None for value in infos["final_obs"]]
-            assert holes == (~ended).tolist(), "final_obs has rows of envs that have not ended"
+            is_empty = [value is None for value in infos["final_obs"]]
+            assert is_empty == (~ended).tolist(), "final_obs has rows of envs that have not ended"
 
 
 def check_disabled(subject: Subject) -> None:
-    """Ended envs wait for a reset by mask, which starts those of the mask and leaves the others as they were."""
+    """Ended envs wait for a reset with a mask, which starts episodes in its envs and does not change the others."""
     envs = subject.vector(DISABLED)
     alone = _start(subject, envs)
     for result, actions in _until_all_restarted(subject, envs):
@@ -252,12 +252,12 @@ def check_disabled(subject: Subject) -> None:
                 alone[i].reset()
             observations, infos = envs.reset(options={"reset_mask": mask})
             expected = [env.observation for env in alone]
-            _expect_same(_rows(envs, observations), expected, "after a partial reset the observations are others")
+            _expect_same(_rows(envs, observations), expected, "the observations after a partial reset are wrong")
             _expect_masks(infos, subject.num_envs, "infos of a partial reset")
 
 
 def check_partial_resets(subject: Subject) -> None:
-    """A seed beside a mask is that of the masked envs alone; wrong masks, and steps of ended envs, are refused."""
+    """Seeds beside a mask apply to the masked envs only; wrong masks, and steps of ended envs, are refused."""
     envs = subject.vector(DISABLED)
     first, _ = envs.reset(seed=subject.seed)
     sample = subject.actions(envs)
@@ -267,7 +267,7 @@ def check_partial_resets(subject: Subject) -> None:
     observations, _ = envs.reset(seed=seeds, options={"reset_mask": mask})
     rows = zip(_rows(envs, observations), _rows(envs, first), _rows(envs, stepped), strict=True)
     for i, (row, started, other) in enumerate(rows):
-        _expect_same(row, started if mask[i] else other, f"env {i}: a partial reset of env 1 with its seed gave another state")
+        _expect_same(row, started if mask[i] else other, f"env {i}: wrong state after a partial reset of env 1")
     for what, wrong in (
         ("of no env", np.zeros(subject.num_envs, bool)),
         ("of numbers", np.ones(subject.num_envs, np.int64)),
@@ -283,7 +283,7 @@ def check_partial_resets(subject: Subject) -> None:
 
 
 def check_closing(subject: Subject) -> None:
-    """``close`` may be called again, before the first reset too."""
+    """``close`` may be called repeatedly, and before the first reset."""
     for was_reset in (False, True):
         envs = subject.vector()
         if was_reset:
@@ -293,7 +293,7 @@ def check_closing(subject: Subject) -> None:
         envs.close()
 
 
-#: Every check by name. A check of an autoreset mode that the subject lacks is skipped.
+#: Every check by name. A check of an autoreset mode that the subject does not support is skipped.
 CHECKS: dict[str, Callable[[Subject], None]] = {
     "interface": check_interface,
     "seeds": check_seeds,
@@ -317,23 +317,23 @@ _NEEDS = {
 
 
 def check_vector_env(make: Callable[[int, AutoresetMode], VectorEnv], **settings: Any) -> dict[str, str]:
-    """Runs every check; ``settings`` are those of :class:`Subject`.
+    """Runs every check; ``settings`` are arguments of :class:`Subject`.
 
     Returns:
         For each check ``"passed"`` or ``"skipped"``.
 
     Raises:
-        ConformanceError: with every rule that is broken.
+        ConformanceError: lists every rule that is violated.
     """
-    outcome = examine(Subject(make, **settings))
-    broken = {name: said for name, said in outcome.items() if said not in ("passed", "skipped")}
-    if broken:
-        raise ConformanceError("\n".join(f"{name}: {said}" for name, said in broken.items()))
+    outcome = run_checks(Subject(make, **settings))
+    failures = {name: result for name, result in outcome.items() if result not in ("passed", "skipped")}
+    if failures:
+        raise ConformanceError("\n".join(f"{name}: {message}" for name, message in failures.items()))
     return outcome
 
 
-def examine(subject: Subject) -> dict[str, str]:
-    """What every check says: ``"passed"``, ``"skipped"``, or what is wrong."""
+def run_checks(subject: Subject) -> dict[str, str]:
+    """The result of every check: ``"passed"``, ``"skipped"``, or an error message."""
     outcome = {}
     for name, check in CHECKS.items():
         if _NEEDS.get(name, subject.modes[0]) not in subject.modes:
@@ -347,17 +347,17 @@ def examine(subject: Subject) -> dict[str, str]:
     return outcome
 
 
-def _start(subject: Subject, envs: VectorEnv) -> list[Alone]:
-    """Resets the vector, and gives the env of each slot alone."""
+def _start(subject: Subject, envs: VectorEnv) -> list[SingleEnv]:
+    """Resets the vector, and returns a single env for each of its envs."""
     observations, _ = envs.reset(seed=subject.seed)
-    alone = [Alone(subject, slot) for slot in range(subject.num_envs)]
+    alone = [SingleEnv(subject, env_idx) for env_idx in range(subject.num_envs)]
     expected = [env.observation for env in alone]
-    _expect_same(_rows(envs, observations), expected, "env i of reset(seed=s) is not the env of reset(seed=s + i)")
+    _expect_same(_rows(envs, observations), expected, "env i of reset(seed=s) differs from an env alone with seed s + i")
     return alone
 
 
 def _until_all_restarted(subject: Subject, envs: VectorEnv) -> Iterator[tuple[tuple, Any]]:
-    """Steps with random actions until every slot is some steps into a second episode; gives results and actions."""
+    """Steps with random actions until every env is some steps into its second episode; yields results and actions."""
     sample = subject.actions(envs)
     n_after_end = np.zeros(subject.num_envs, np.int64)
     for _ in range(subject.max_steps):
@@ -369,30 +369,30 @@ def _until_all_restarted(subject: Subject, envs: VectorEnv) -> Iterator[tuple[tu
             return
     without = np.flatnonzero(n_after_end == 0).tolist()
     raise AssertionError(
-        f"in envs {without} no episode ended within {subject.max_steps} steps of random actions: allow more, or make "
-        "episodes shorter"
+        f"in envs {without} no episode ended within {subject.max_steps} steps of random actions: raise max_steps, or "
+        "shorten the episodes"
     )
 
 
-def _expect_as_alone(envs: VectorEnv, result: tuple, alone: list[Alone]) -> None:
+def _expect_as_alone(envs: VectorEnv, result: tuple, alone: list[SingleEnv]) -> None:
     observations, rewards, *flags, infos = result
     own_infos = vector_infos.rows(infos, envs.num_envs)
     for i, (row, env) in enumerate(zip(_rows(envs, observations), alone, strict=True)):
-        _expect_same(row, env.observation, f"env {i}: the observation is not what it is alone")
+        _expect_same(row, env.observation, f"env {i}: the observation differs from that of the env alone")
         _expect_flags(i, rewards, flags, env)
-        _expect_same(own_infos[i], env.info, f"env {i}: the info is not what it is alone")
+        _expect_same(own_infos[i], env.info, f"env {i}: the info differs from that of the env alone")
 
 
-def _expect_flags(i: int, rewards: np.ndarray, flags: list[np.ndarray], env: Alone) -> None:
-    told = (float(rewards[i]), *(bool(flag[i]) for flag in flags))
+def _expect_flags(i: int, rewards: np.ndarray, flags: list[np.ndarray], env: SingleEnv) -> None:
+    got = (float(rewards[i]), *(bool(flag[i]) for flag in flags))
     expected = (env.reward, env.terminated, env.truncated)
-    assert told == expected, f"env {i}: reward, terminated, truncated are {told}; alone they are {expected}"
+    assert got == expected, f"env {i}: reward, terminated, truncated are {got}; those of the env alone are {expected}"
 
 
 def _expect_masks(infos: dict[str, Any], num_envs: int, where: str) -> None:
     for key, value in infos.items():
         if key.startswith("_"):
-            assert key[1:] in infos, f"{where} has a mask {key!r} of nothing"
+            assert key[1:] in infos, f"{where} has a mask {key!r} without a column"
             continue
         mask = infos.get(f"_{key}")
         assert mask is not None, f"{where}[{key!r}] has no mask {'_' + key!r}"
@@ -412,16 +412,16 @@ def _expect_array(name: str, value: Any, n: int, dtype: Any) -> None:
     )
 
 
-def _expect_same(one: Any, other: Any, said: str) -> None:
-    assert data_equivalence(one, other), f"{said}\n  {_short(one)}\n  {_short(other)}"
+def _expect_same(one: Any, other: Any, message: str) -> None:
+    assert data_equivalence(one, other), f"{message}\n  {_short(one)}\n  {_short(other)}"
 
 
-def _expect_error(action: Callable[[], Any], said: str) -> None:
+def _expect_error(action: Callable[[], Any], message: str) -> None:
     try:
         action()
     except Exception:
         return
-    raise AssertionError(said)
+    raise AssertionError(message)
 
 
 def _rows(envs: VectorEnv, observations: Any) -> list[Any]:
@@ -433,7 +433,7 @@ def _without_final(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def _joined(single_space: gymnasium.Space, rows: Sequence[Any]) -> Any:
-    """A batch of rows of a space."""
+    """A batch from values of a single space."""
     return concatenate(single_space, rows, create_empty_array(single_space, len(rows)))
 
 
@@ -443,11 +443,12 @@ def _short(value: Any) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The suite for an environment that ``gymnasium.make_vec`` makes; 1 if it breaks a rule."""
+    """Runs the suite for an environment of ``gymnasium.make_vec``. The exit status is 1 if it violates a rule."""
     parser = argparse.ArgumentParser(prog="sayso.conformance", description=main.__doc__)
-    parser.add_argument("env_id", help="as gymnasium.make_vec takes it, such as CartPole-v1 or sayso/Reach-v0")
-    parser.add_argument("--import", dest="module", help="module that registers it", default="sayso")
-    parser.add_argument("--how", choices=["sync", "async", "vector_entry_point"], help="its own vector if it has one, else sync")
+    parser.add_argument("env_id", help="id for gymnasium.make_vec, such as CartPole-v1 or sayso/Reach-v0")
+    parser.add_argument("--import", dest="module", help="module that registers the environment", default="sayso")
+    modes = ["sync", "async", "vector_entry_point"]
+    parser.add_argument("--how", choices=modes, help="vectorization_mode; vector_entry_point if registered, else sync")
     parser.add_argument("--num-envs", type=int, default=3)
     parser.add_argument("--max-steps", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
@@ -457,14 +458,14 @@ def main(argv: list[str] | None = None) -> int:
     how = args.how or ("vector_entry_point" if has_own else "sync")
 
     def make(num_envs: int, mode: AutoresetMode) -> VectorEnv:
-        told: dict[str, Any] = {"autoreset_mode": mode}
-        told = told if how == "vector_entry_point" else {"vector_kwargs": told}
-        return gymnasium.make_vec(args.env_id, num_envs=num_envs, vectorization_mode=how, **told)
+        kwargs: dict[str, Any] = {"autoreset_mode": mode}
+        kwargs = kwargs if how == "vector_entry_point" else {"vector_kwargs": kwargs}
+        return gymnasium.make_vec(args.env_id, num_envs=num_envs, vectorization_mode=how, **kwargs)
 
-    outcome = examine(Subject(make, args.num_envs, args.max_steps, args.seed))
-    for name, said in outcome.items():
-        print(f"{name:<28} {said}")
-    return int(any(said not in ("passed", "skipped") for said in outcome.values()))
+    outcome = run_checks(Subject(make, args.num_envs, args.max_steps, args.seed))
+    for name, result in outcome.items():
+        print(f"{name:<28} {result}")
+    return int(any(result not in ("passed", "skipped") for result in outcome.values()))
 
 
 if __name__ == "__main__":

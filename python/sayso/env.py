@@ -6,39 +6,43 @@ import gymnasium
 import numpy as np
 
 from sayso.batch import Batch
-from sayso.checks import choice, seed_of
+from sayso.checks import choice, refuse_unknown, seed_of
 from sayso.errors import ResetNeededError
-from sayso.settings import UNLIMITED, Obs, Reward, Settings, refuse_unknown
+from sayso.settings import UNLIMITED, Obs, Reward, Settings
 
 RENDER_SIZE = (240, 240)
 
 
 class Env(gymnasium.Env):
-    """An environment whose reward may come from a sentence.
+    """An environment, whose reward may come from a vision-language model and a goal prompt.
 
     Args:
-        env_id: as ``sayso envs`` lists it; Gymnasium's ids carry ``sayso/`` before it.
-        goal: the task's goal by name; the one that ``prompt`` names, or the first, if absent.
-        prompt: the sentence; the goal's own if absent.
-        baseline: the sentence without the goal (goal-baseline regularisation); the goal's own if absent.
-        alpha: strength of goal-baseline regularisation, in [0, 1]; the task's own if absent, 0 is plain cosine similarity.
-        reward: ``"clip"`` (a vision-language model reads the frames), a :class:`sayso.RewardModel` (the same, with a model that
-            environments share), ``"ground_truth"`` or ``"none"``.
-        model: reward model of ``"clip"``: ``"bundled"``, a folder, or a name on the Hugging Face hub.
-        every: frames are drawn and scored in every so many steps; between, the reward is held.
+        env_id: as ``sayso envs`` lists it; Gymnasium's ids have the prefix ``sayso/``.
+        instruction: name of the goal whose instruction the agent is given, one of :attr:`goals`; the goal that
+            ``goal_prompt`` names, or the first, if absent.
+        goal_prompt: description of the goal state for the reward model; that of the instruction if absent.
+        baseline_prompt: description of the scene without the goal, for goal-baseline regularisation; that of the instruction
+            if absent.
+        alpha: strength of goal-baseline regularisation, in [0, 1]; the task's default if absent, 0 is plain cosine
+            similarity.
+        reward: ``"ground_truth"``, ``"vlm_rm"`` (a vision-language model scores the frames), a :class:`sayso.RewardModel`
+            (the same, with a model that environments share), or ``"none"``.
+        model: reward model of ``"vlm_rm"``: ``"bundled"``, a folder, or a name on the Hugging Face hub.
+        every_n_steps: frames are rendered and scored in every n-th step; the reward of other steps is the last score of the
+            episode, 0 before the first.
         obs: ``"state"`` (f32), ``"pixels"`` (u8 ``[height, width, 3]``) or ``"both"``.
-        camera: of pixel observations; the task's own if absent.
+        camera: camera of pixel observations; the task's default if absent.
         size: rows and columns of pixel observations, or one number for both.
-        max_episode_steps: control steps after which an episode is truncated; the task's own if absent. ``gymnasium.make`` keeps
-            this argument for its own ``TimeLimit``.
-        device: where pictures are drawn and judged: ``"cpu"``, ``"auto"``, ``"gpu"``, ``"gpu:1"``, ``"gpu:"`` and a PCI bus id or
-            a UUID; the reward model's, or the CPU, if absent.
-        options: of the task. Reach: ``{"control": "ee_delta_pos"}`` (default) or ``"joint_delta_pos"``; CartPole:
+        max_episode_steps: control steps after which an episode is truncated; the task's default if absent.
+            ``gymnasium.make`` passes this argument to its own ``TimeLimit``.
+        device: device that renders and scores frames: ``"cpu"``, ``"auto"``, ``"gpu"``, ``"gpu:1"``, ``"gpu:"`` and a PCI
+            bus id or a UUID; that of the reward model, or the CPU, if absent.
+        options: options of the task. Reach: ``{"control": "ee_delta_pos"}`` (default) or ``"joint_delta_pos"``; CartPole:
             ``{"variant": "classic"}`` (default) or ``"vlm_rm"``.
-        render_mode: ``"rgb_array"`` or none.
+        render_mode: ``"rgb_array"`` or ``None``.
 
-    ``info`` has ``success`` (ground truth, for evaluation), ``is_success`` (the same, for libraries that ask for it so) and
-    the task's metrics, in SI units.
+    ``info`` has ``success`` (ground truth, for evaluation), ``is_success`` (the same, under the name that some libraries
+    read) and the task's metrics, in SI units.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}
@@ -47,13 +51,13 @@ class Env(gymnasium.Env):
         self,
         env_id: str = "Reach-v0",
         *,
-        goal: str | None = None,
-        prompt: str | None = None,
-        baseline: str | None = None,
+        instruction: str | None = None,
+        goal_prompt: str | None = None,
+        baseline_prompt: str | None = None,
         alpha: float | None = None,
         reward: Reward = "ground_truth",
         model: str = "bundled",
-        every: int = 1,
+        every_n_steps: int = 1,
         obs: Obs = "state",
         camera: str | None = None,
         size: int | tuple[int, int] = 64,
@@ -69,13 +73,13 @@ class Env(gymnasium.Env):
             env_id,
             num_envs=1,
             autoreset="disabled",
-            goal=goal,
-            prompt=prompt,
-            baseline=baseline,
+            instruction=instruction,
+            goal_prompt=goal_prompt,
+            baseline_prompt=baseline_prompt,
             alpha=alpha,
             reward=reward,
             model=model,
-            every=every,
+            every_n_steps=every_n_steps,
             obs=obs,
             camera=camera,
             size=size,
@@ -92,22 +96,22 @@ class Env(gymnasium.Env):
 
     @property
     def goals(self) -> list[str]:
-        """The task's goals by name."""
+        """Names of the task's goals."""
         return self._batch.settings.about["goals"]
 
     @property
     def task_description(self) -> str:
-        """What the agent is told: the goal's instruction, or ``prompt`` if it is none of the goals'."""
+        """The agent's instruction; ``goal_prompt`` if that names none of the goals."""
         return self._batch.settings.task_description
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Starts an episode. The same seed starts the same series of episodes; without one the series goes on."""
+        """Starts an episode. The same seed starts the same series of episodes; without a seed the series continues."""
         seed = None if seed is None else seed_of(seed)
         super().reset(seed=seed)
         if seed is None and not self._batch.was_reset:
-            # A series of its own, from the entropy that Gymnasium's generator was seeded with.
+            # The seed of the series comes from Gymnasium's generator, which is seeded from the system's entropy.
             seed = int(self.np_random.integers(2**32))
         columns = self._batch.reset(None if seed is None else [seed], None)
         self._has_ended = False
@@ -124,13 +128,13 @@ class Env(gymnasium.Env):
         return self._observation(columns), reward, terminated, truncated, self._info(columns)
 
     def render(self) -> np.ndarray | None:
-        """The video camera's picture, u8 ``[240, 240, 3]``; nothing without a render mode."""
+        """A frame of the video camera, u8 ``[240, 240, 3]``; ``None`` without a render mode."""
         if self.render_mode is None:
             return None
         return self._batch.render(None, RENDER_SIZE)[0]
 
     def close(self) -> None:
-        """Frees everything; again is no error."""
+        """Frees everything. Further calls do nothing."""
         self._batch.close()
 
     def _observation(self, columns: dict[str, Any]) -> Any:
@@ -148,5 +152,5 @@ class Env(gymnasium.Env):
 
 
 def without_limit(**kwargs: Any) -> Env:
-    """What ``gymnasium.make`` makes, whose ``TimeLimit`` truncates episodes."""
+    """The entry point of ``gymnasium.make``, whose ``TimeLimit`` truncates episodes."""
     return Env(**kwargs, max_episode_steps=UNLIMITED)

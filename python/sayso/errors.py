@@ -1,4 +1,4 @@
-"""What can go wrong. Each exception is also the one that users of Gymnasium expect."""
+"""Exceptions. Each also derives from the corresponding exception of Gymnasium."""
 
 import gymnasium.error
 
@@ -8,7 +8,7 @@ __all__ = ["ActionError", "ClosedError", "DeviceError", "ResetNeededError", "Say
 
 
 class ActionError(SaysoError, gymnasium.error.InvalidAction, ValueError):
-    """An action of another type, shape or value than the action space has."""
+    """An action whose type, shape or value is not in the action space."""
 
 
 class ResetNeededError(SaysoError, gymnasium.error.ResetNeeded):
@@ -16,4 +16,4 @@ class ResetNeededError(SaysoError, gymnasium.error.ResetNeeded):
 
 
 class ClosedError(SaysoError, gymnasium.error.ClosedEnvironmentError):
-    """An environment that was closed."""
+    """A call of an environment that was closed."""

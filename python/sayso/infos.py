@@ -1,4 +1,4 @@
-"""Infos of vectors, as Gymnasium lays them out: a column and a mask for each key."""
+"""Infos of vector environments in Gymnasium's layout: a column and a mask for each key."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 def rows(infos: dict[str, Any], num_envs: int, outer: np.ndarray | None = None) -> list[dict[str, Any]]:
-    """The infos of each env: of every key those whose mask names it, numbers as Python's own.
+    """The infos of each env: the values of the keys whose mask includes the env, numbers as Python's types.
 
-    Within a dict, a key without a mask of its own has the dict's: Gymnasium's ``RecordEpisodeStatistics`` writes so.
+    Within a dict, a key without a mask has the mask of the dict, as ``RecordEpisodeStatistics`` of Gymnasium writes it.
     """
-    told: list[dict[str, Any]] = [{} for _ in range(num_envs)]
+    by_env: list[dict[str, Any]] = [{} for _ in range(num_envs)]
     for key, column in infos.items():
         if key.startswith("_"):
             continue
@@ -20,5 +20,5 @@ def rows(infos: dict[str, Any], num_envs: int, outer: np.ndarray | None = None) 
         else:
             values = column.tolist() if column.ndim == 1 and column.dtype != object else column
         for i in np.flatnonzero(mask).tolist():
-            told[i][key] = values[i]
-    return told
+            by_env[i][key] = values[i]
+    return by_env

@@ -1,4 +1,4 @@
-"""Sayso's tasks as LeRobot reads them: its observation keys, and a vector for each goal.
+"""Sayso's tasks for LeRobot: vector environments with its observation keys, one for each goal.
 
 An EnvHub repository's ``env.py`` is five lines::
 
@@ -23,8 +23,8 @@ from sayso.registration import describe
 from sayso.settings import OBSERVATIONS, Obs
 from sayso.vector import VectorEnv
 
-# How many of a state's values, from its first, are the robot's own; what follows is about other things.
-N_OWN = {"Reach-v0": 18, "GoTo-v0": 6}
+# Number of leading values of the state that describe the robot; the others describe the scene.
+N_AGENT_POS = {"Reach-v0": 18, "GoTo-v0": 6}
 
 
 def make_envs(
@@ -34,45 +34,47 @@ def make_envs(
     goals: Sequence[str] | None = None,
     **settings: Any,
 ) -> dict[str, dict[int, "LeRobotVectorEnv"]]:
-    """A vector for each goal, as ``{suite: {task_id: vector}}``: what LeRobot wants of a ``make_env``.
+    """A vector for each goal, as ``{suite: {task_id: vector}}``: the result that LeRobot expects of a ``make_env``.
 
     Args:
-        n_envs: envs of each vector.
-        env_id: also the suite's name.
-        goals: those to make, by name; all if absent. A ``task_id`` is the goal's place among the task's own.
-        settings: of :class:`LeRobotVectorEnv`, such as ``size=96``, ``obs="both"`` or ``reward="clip"``.
+        n_envs: number of envs of each vector.
+        env_id: id of the environment, and name of the suite.
+        goals: names of goals; all goals of the task if absent. A ``task_id`` is the index of the goal among the task's
+            goals.
+        settings: arguments of :class:`LeRobotVectorEnv`, such as ``size=96``, ``obs="both"`` or ``reward="vlm_rm"``.
 
-    No world is made, and no device opened, before a vector is used.
+    No world is created, and no device opened, before a vector is used.
     """
     known = describe(env_id, settings.get("options"))["goals"]
     chosen = [choice("goals", goal, tuple(known)) for goal in goals or known]
-    made = {known.index(goal): LeRobotVectorEnv(n_envs, env_id, goal=goal, **settings) for goal in chosen}
-    return {env_id: made}
+    vectors = {known.index(goal): LeRobotVectorEnv(n_envs, env_id, instruction=goal, **settings) for goal in chosen}
+    return {env_id: vectors}
 
 
-# LeRobot 0.4 draws videos of Gymnasium's own vectors only, through their `envs`: so this is one by name.
+# LeRobot 0.4 records videos of Gymnasium's own vectors only, through their `envs`: hence the base class.
 class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
     """A native vector with LeRobot's observation keys, all f32 in SI units or u8:
 
-    - ``agent_pos`` ``[num_envs, n]``: the robot's own part of the state.
-    - ``environment_state`` ``[num_envs, n]``: the rest of it, unless ``obs`` is ``"pixels"``.
-    - ``pixels`` ``[num_envs, height, width, 3]`` unless ``obs`` is ``"state"``; a dict of such if ``cameras`` are
+    - ``agent_pos`` ``[num_envs, n]``: the values of the state that describe the robot.
+    - ``environment_state`` ``[num_envs, n]``: the other values of the state, unless ``obs`` is ``"pixels"``.
+    - ``pixels`` ``[num_envs, height, width, 3]`` unless ``obs`` is ``"state"``; a dict of such arrays if ``cameras`` are
       named.
 
     Args:
-        num_envs: how many.
+        num_envs: number of envs.
         env_id: ``"Reach-v0"`` or ``"GoTo-v0"``, as LeRobot's actions are continuous.
-        goal: what is to be done; ``call("task")`` is its name, and ``call("task_description")`` its instruction.
+        instruction: name of the goal whose instruction the agent is given. ``call("task")`` returns the name, and
+            ``call("task_description")`` the instruction.
         obs: ``"pixels"``, ``"state"`` or ``"both"``.
-        cameras: those of ``pixels``, by name. They are drawn as videos are, with four samples for each pixel.
-        settings: of :class:`sayso.VectorEnv`.
+        cameras: names of the cameras of ``pixels``. They are rendered like videos, with four samples per pixel.
+        settings: arguments of :class:`sayso.VectorEnv`.
 
-    LeRobot reads one observation and one reward beyond the end of an episode. With ``NEXT_STEP``, as here, those
-    are the last observation and 0. It looks for success in the ``final_info`` of ``SAME_STEP``, though, so the
-    infos of a step in which episodes end have that too.
+    LeRobot reads one observation and one reward beyond the end of an episode. With ``NEXT_STEP``, which this class uses,
+    they are the last observation and 0. LeRobot reads success from the ``final_info`` of ``SAME_STEP``, so the infos of
+    a step in which episodes end have ``final_info`` too.
     """
 
-    # Those of Gymnasium's `SyncVectorEnv` ask each of its `envs`.
+    # The properties of `SyncVectorEnv` read them from each of its `envs`.
     np_random = gymnasium.vector.VectorEnv.np_random
     np_random_seed = gymnasium.vector.VectorEnv.np_random_seed
 
@@ -81,26 +83,26 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
         num_envs: int = 1,
         env_id: str = "Reach-v0",
         *,
-        goal: str,
+        instruction: str,
         obs: Obs = "pixels",
         cameras: Sequence[str] = (),
         **settings: Any,
     ) -> None:
-        choice("env_id", env_id, tuple(N_OWN))
+        choice("env_id", env_id, tuple(N_AGENT_POS))
         choice("obs", obs, OBSERVATIONS)
         known = describe(env_id, settings.get("options"))
-        choice("goal", goal, tuple(known["goals"]))
+        choice("instruction", instruction, tuple(known["goals"]))
         cameras = [choice("cameras", name, tuple(known["cameras"])) for name in _listed(cameras)]
         for fixed in ("autoreset_mode", "render_mode"):
             if fixed in settings:
-                raise TypeError(f"{fixed} is what LeRobot needs it to be, and no setting here")
+                raise TypeError(f"{fixed} cannot be set: LeRobot requires a fixed value")
         needed = "state" if cameras or obs == "state" else "both"
-        super().__init__(num_envs, env_id, goal=goal, obs=needed, render_mode="rgb_array", **settings)
-        self.task = goal
+        super().__init__(num_envs, env_id, instruction=instruction, obs=needed, render_mode="rgb_array", **settings)
+        self.task = instruction
         self.envs = [_Slot(self, i) for i in range(num_envs)]
         self._obs = obs
         self._cameras = cameras
-        self._n_own = N_OWN[env_id]
+        self._n_agent_pos = N_AGENT_POS[env_id]
         self._frames: tuple[np.ndarray, ...] | None = None
         self.single_observation_space = self._space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -108,7 +110,7 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Starts episodes. Options of others, such as LeRobot's own, are ignored."""
+        """Starts episodes. Unknown options, such as LeRobot's own, are ignored."""
         observation, infos = super().reset(seed=seed, options=options)
         self._frames = None
         return self._renamed(observation), infos
@@ -124,7 +126,7 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
         return self._renamed(observation), rewards, terminated, truncated, infos
 
     def render(self) -> tuple[np.ndarray, ...]:
-        """The video camera's picture of every env, drawn once a step however often it is asked for."""
+        """A frame of the video camera of every env; rendered at most once per step."""
         if self._frames is None:
             self._frames = super().render()
         return self._frames
@@ -132,20 +134,20 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
     def _space(self) -> spaces.Dict:
         about, size = self._batch.settings.about, self._batch.settings.size
         low, high = about["state_space"]["low"], about["state_space"]["high"]
-        picture = spaces.Box(0, 255, (*size, 3), np.uint8)
-        parts: dict[str, spaces.Space] = {"agent_pos": spaces.Box(low[: self._n_own], high[: self._n_own])}
+        image = spaces.Box(0, 255, (*size, 3), np.uint8)
+        parts: dict[str, spaces.Space] = {"agent_pos": spaces.Box(low[: self._n_agent_pos], high[: self._n_agent_pos])}
         if self._obs != "pixels":
-            parts["environment_state"] = spaces.Box(low[self._n_own :], high[self._n_own :])
+            parts["environment_state"] = spaces.Box(low[self._n_agent_pos :], high[self._n_agent_pos :])
         if self._obs != "state":
-            views = {camera: picture for camera in self._cameras}
-            parts["pixels"] = spaces.Dict(views) if views else picture
+            views = {camera: image for camera in self._cameras}
+            parts["pixels"] = spaces.Dict(views) if views else image
         return spaces.Dict(parts)
 
     def _renamed(self, observation: Any) -> dict[str, Any]:
         state = observation["state"] if isinstance(observation, dict) else observation
-        parts: dict[str, Any] = {"agent_pos": state[:, : self._n_own]}
+        parts: dict[str, Any] = {"agent_pos": state[:, : self._n_agent_pos]}
         if self._obs != "pixels":
-            parts["environment_state"] = state[:, self._n_own :]
+            parts["environment_state"] = state[:, self._n_agent_pos :]
         if self._obs != "state":
             size = self._batch.settings.size
             views = {camera: self._batch.render(camera, size) for camera in self._cameras}
@@ -158,7 +160,7 @@ def _listed(names: str | Sequence[str]) -> Sequence[str]:
 
 
 class _Slot:
-    """One env of a vector, as far as LeRobot looks at it."""
+    """One env of a vector, with the attributes that LeRobot reads."""
 
     def __init__(self, vector: LeRobotVectorEnv, env_idx: int) -> None:
         self._vector = vector

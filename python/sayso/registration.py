@@ -8,14 +8,14 @@ from sayso import _core
 
 
 def register_envs() -> None:
-    """Registers every environment; those that are registered already stay as they are."""
+    """Registers every environment that is not registered yet."""
     for name in _core.env_ids():
         env_id = f"sayso/{name}"
         if env_id in gymnasium.registry:
             continue
         gymnasium.register(
             id=env_id,
-            # Gymnasium itself truncates what it makes one by one; a vector is told the number.
+            # Gymnasium truncates single environments itself, and passes the number to a vector.
             entry_point="sayso.env:without_limit",
             vector_entry_point="sayso.vector:VectorEnv",
             max_episode_steps=describe(name, None)["max_episode_steps"],
@@ -25,7 +25,7 @@ def register_envs() -> None:
 
 
 def describe(env_id: str, options: dict | None) -> dict:
-    """What is fixed about an environment, before any world is made."""
+    """The static properties of an environment: spaces, goals, names. Creates no world."""
     if options is not None and not isinstance(options, dict):
         raise TypeError(f"options = {options!r}; expected a dict")
     try:

@@ -1,4 +1,4 @@
-"""Reward models on frames of any origin."""
+"""Reward models for frames of any origin."""
 
 import os
 from collections.abc import Sequence
@@ -7,32 +7,33 @@ from typing import Any
 import numpy as np
 
 from sayso import _core
-from sayso.checks import fraction, sentence
+from sayso.checks import fraction, refuse_unknown, text
 
-# Sentences whose embeddings are kept.
+# Sets of prompts whose embeddings are kept.
 N_KEPT = 256
 
 
 class RewardModel:
-    """A vision-language model: pictures and sentences into one space.
+    """A vision-language model, which embeds images and texts into one space.
 
     Args:
-        name: ``"bundled"`` (small, and at home only in Sayso's own scenes), a folder with a CLIP or SigLIP checkpoint, or a name
-            on the Hugging Face hub such as ``"openai/clip-vit-base-patch32"``.
-        device: beside which device the model computes: ``"cpu"``, ``"auto"``, ``"gpu"`` and so on, as for :class:`sayso.Env`.
+        name: ``"bundled"`` (small, and trained on Sayso's own scenes only), a folder with a CLIP or SigLIP checkpoint, or a
+            name on the Hugging Face hub such as ``"openai/clip-vit-base-patch32"``.
+        device: device on which frames are rendered and scored: ``"cpu"``, ``"auto"``, ``"gpu"`` and so on, as for
+            :class:`sayso.Env`.
 
-    Pictures are u8 ``[n, height, width, 3]``; those of another size than :attr:`image_size` are resized as the checkpoint says.
-    The model is loaded at its first use, and again after pickling.
+    Frames are u8 ``[n, height, width, 3]``; those of another size than :attr:`image_size` are resized as the checkpoint
+    specifies. The model is loaded at its first use, and again after unpickling.
     """
 
     def __init__(self, name: str | os.PathLike[str] = "bundled", device: str = "cpu") -> None:
         self.name = os.fspath(name)
         self.device = device
         self._native: _core.RewardModel | None = None
-        self._judges: dict[tuple, _core.Judge] = {}
+        self._prompted: dict[tuple, _core.PromptedReward] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"name": self.name, "device": self.device, "_native": None, "_judges": {}}
+        return {"name": self.name, "device": self.device, "_native": None, "_prompted": {}}
 
     @property
     def native(self) -> _core.RewardModel:
@@ -43,49 +44,53 @@ class RewardModel:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width that the image tower reads."""
+        """Height and width of the image tower's input, in pixels."""
         return self.native.image_size
 
     @property
     def embed_dim(self) -> int:
-        """Width of the shared space."""
+        """Dimension of the embeddings."""
         return self.native.embed_dim
 
     def embed(self, frames: np.ndarray) -> np.ndarray:
-        """Unit embeddings of pictures, f32 ``[n, embed_dim]``."""
-        return self.native.embed(_pictures(frames))
+        """Unit embeddings of frames, f32 ``[n, embed_dim]``."""
+        return self.native.embed(_images(frames))
 
     def embed_prompts(self, prompts: str | Sequence[str]) -> np.ndarray:
-        """Unit embeddings of sentences, f32 ``[n, embed_dim]``."""
-        return self.native.embed_prompts(_sentences(prompts))
+        """Unit embeddings of texts, f32 ``[n, embed_dim]``."""
+        return self.native.embed_prompts(_texts("prompt", prompts))
 
     def score(
         self,
         frames: np.ndarray,
-        goal: str | Sequence[str],
-        baseline: str | Sequence[str] | None = None,
+        goal_prompt: str | Sequence[str],
+        baseline_prompt: str | Sequence[str] | None = None,
         alpha: float | None = None,
+        **unknown: Any,
     ) -> np.ndarray:
-        """How well pictures match a sentence, f32 ``[n]``.
+        """Rewards of frames for a goal prompt, f32 ``[n]``.
 
-        The cosine similarity; with a ``baseline`` (the scene without the goal) the goal-baseline regularised reward of VLM-RM
-        (Rocamonde et al. 2023, equation 5) of strength ``alpha``, 0.5 if absent. Of several goals the mean.
+        The cosine similarity; with a ``baseline_prompt`` (a description of the scene without the goal) the goal-baseline
+        regularised reward of VLM-RM (Rocamonde et al. 2023, equation 5) of strength ``alpha``, 0.5 if absent. The
+        embeddings of several goal prompts are averaged; each needs a baseline prompt if there are any.
         """
-        goals, baselines = _sentences(goal), [] if baseline is None else _sentences(baseline)
+        refuse_unknown(unknown, RewardModel.score)
+        goals = _texts("goal_prompt", goal_prompt)
+        baselines = [] if baseline_prompt is None else _texts("baseline_prompt", baseline_prompt)
         strength = (0.5 if baselines else 0.0) if alpha is None else fraction("alpha", alpha)
         key = (tuple(goals), tuple(baselines), strength)
-        if key not in self._judges:
-            if len(self._judges) >= N_KEPT:
-                self._judges.clear()
-            self._judges[key] = self.native.judge(goals, baselines, strength)
-        return self._judges[key].score(_pictures(frames))
+        if key not in self._prompted:
+            if len(self._prompted) >= N_KEPT:
+                self._prompted.clear()
+            self._prompted[key] = self.native.with_prompts(goals, baselines, strength)
+        return self._prompted[key].score(_images(frames))
 
 
-def _sentences(prompts: str | Sequence[str]) -> list[str]:
-    return [sentence("prompt", prompt) for prompt in ([prompts] if isinstance(prompts, str) else prompts)]
+def _texts(name: str, prompts: str | Sequence[str]) -> list[str]:
+    return [text(name, prompt) for prompt in ([prompts] if isinstance(prompts, str) else prompts)]
 
 
-def _pictures(frames: np.ndarray) -> np.ndarray:
+def _images(frames: np.ndarray) -> np.ndarray:
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4:
         raise ValueError(f"frames are {frames.dtype} {frames.shape}; expected uint8 [n, height, width, 3]")

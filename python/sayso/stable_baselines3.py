@@ -1,11 +1,11 @@
-"""Vectors of Gymnasium for Stable-Baselines3, whose own ``VecEnv`` is another interface.
+"""Gymnasium vector environments as ``VecEnv`` of Stable-Baselines3.
 
-SB3 would step single environments one by one; this steps a native batch at once::
+SB3 steps single environments one after another; this adapter steps a native batch at once::
 
     from stable_baselines3 import PPO
     from sayso.stable_baselines3 import make_vec_env
 
-    PPO("MlpPolicy", make_vec_env("sayso/Reach-v0", 64, goal="red", reward="clip")).learn(320_000)
+    PPO("MlpPolicy", make_vec_env("sayso/Reach-v0", 64, instruction="red", reward="vlm_rm")).learn(320_000)
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,12 +20,12 @@ from sayso import infos as vector_infos
 
 
 def make_vec_env(env_id: str, n_envs: int = 1, seed: int | None = None, **kwargs: Any) -> VecMonitor:
-    """As SB3's function of this name: ``n_envs`` envs with their returns and lengths monitored.
+    """Like SB3's function of this name: ``n_envs`` envs, whose returns and lengths are monitored.
 
     Args:
-        env_id: registered with a native vector.
-        seed: env ``i`` of the next reset gets ``seed + i``.
-        kwargs: for ``gymnasium.make_vec``.
+        env_id: id of an environment that is registered with a native vector.
+        seed: the next reset seeds env ``i`` with ``seed + i``.
+        kwargs: arguments of ``gymnasium.make_vec``.
     """
     envs = gymnasium.make_vec(env_id, num_envs=n_envs, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
     vec_env = VectorEnvAdapter(envs)
@@ -35,10 +35,11 @@ def make_vec_env(env_id: str, n_envs: int = 1, seed: int | None = None, **kwargs
 
 
 class VectorEnvAdapter(VecEnv):
-    """Any Gymnasium vector that resets in the same step, as a ``VecEnv``.
+    """A ``VecEnv`` around any Gymnasium vector with ``SAME_STEP`` autoreset.
 
-    Rewards are f32 ``[n_envs]``. In a last step ``infos[i]`` is the episode's last info, ``terminal_observation`` its last
-    observation, and ``TimeLimit.truncated`` says whether values bootstrap from it; the observation is the next episode's.
+    Rewards are f32 ``[n_envs]``. In the last step of an episode, ``infos[i]`` is its last info, ``terminal_observation``
+    its last observation, and ``TimeLimit.truncated`` whether values bootstrap from it; the observation is that of the next
+    episode.
     """
 
     def __init__(self, envs: gymnasium.vector.VectorEnv) -> None:
@@ -51,10 +52,10 @@ class VectorEnvAdapter(VecEnv):
         self.metadata = {**envs.metadata, **self.metadata}
 
     def reset(self) -> Any:
-        """Starts episodes with the seeds of :meth:`seed` and the options of :meth:`set_options`, which are used once."""
+        """Starts episodes with the seeds of :meth:`seed` and the options of :meth:`set_options`; both are used once."""
         options = self._options[0]
         if any(other != options for other in self._options):
-            raise ValueError("options differ between envs: a vector's reset takes one and the same for all")
+            raise ValueError("options differ between envs: the reset of a vector takes the same options for all")
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
         observations, infos = self.envs.reset(seed=seeds, options=dict(options) or None)
         self.reset_infos = vector_infos.rows(infos, self.num_envs)
@@ -63,41 +64,41 @@ class VectorEnvAdapter(VecEnv):
         return observations
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Remembers the actions."""
+        """Stores the actions for :meth:`step_wait`."""
         self._actions = actions
 
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """One step of every env."""
         observations, rewards, terminated, truncated, infos = self.envs.step(self._actions)
         dones = terminated | truncated
-        told = vector_infos.rows(infos, self.num_envs)
+        by_env = vector_infos.rows(infos, self.num_envs)
         for i in np.flatnonzero(dones).tolist():
-            # What a vector tells of an ended env beside its end is about the next episode.
-            end = told[i]
-            told[i] = {**end.pop("final_info"), "terminal_observation": end.pop("final_obs")}
-            if "episode" in end:
-                # But for the statistics that Gymnasium's wrapper adds.
-                told[i]["episode"] = end.pop("episode")
-            self.reset_infos[i] = end
-        for info, is_truncated in zip(told, (truncated & ~terminated).tolist(), strict=True):
+            # The other infos of an ended env are those of the next episode.
+            info = by_env[i]
+            by_env[i] = {**info.pop("final_info"), "terminal_observation": info.pop("final_obs")}
+            if "episode" in info:
+                # Except the episode statistics that Gymnasium's wrapper adds.
+                by_env[i]["episode"] = info.pop("episode")
+            self.reset_infos[i] = info
+        for info, is_truncated in zip(by_env, (truncated & ~terminated).tolist(), strict=True):
             info["TimeLimit.truncated"] = is_truncated
-        return observations, rewards.astype(np.float32), dones, told
+        return observations, rewards.astype(np.float32), dones, by_env
 
     def close(self) -> None:
         """Frees everything."""
         self.envs.close()
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        """The picture of every env; ``None`` without a render mode."""
+        """A frame of every env; ``None`` without a render mode."""
         frames = self.envs.render()
         return [None] * self.num_envs if frames is None else frames
 
     def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
-        """An attribute of envs."""
+        """An attribute of the chosen envs."""
         return self._chosen(self.envs.unwrapped.get_attr(attr_name), indices)
 
     def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
-        """Sets an attribute of envs."""
+        """Sets an attribute of the chosen envs."""
         values = [value] * self.num_envs
         if indices is not None:
             values = list(self.envs.unwrapped.get_attr(attr_name))
@@ -108,13 +109,13 @@ class VectorEnvAdapter(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
     ) -> list[Any]:
-        """What envs say to a method, which is called on all of a vector's."""
+        """Results of a method for the chosen envs; it is called for all envs of the vector."""
         return self._chosen(self.envs.unwrapped.call(method_name, *method_args, **method_kwargs), indices)
 
     def env_is_wrapped(
         self, wrapper_class: type[gymnasium.Wrapper], indices: int | Iterable[int] | None = None
     ) -> list[bool]:
-        """Slots of a vector are wrapped by nothing that SB3 could ask for."""
+        """False for every env: the envs of a vector have no wrappers of their own."""
         return self._chosen([False] * self.num_envs, indices)
 
     def _chosen(self, values: Sequence[Any], indices: int | Iterable[int] | None) -> list[Any]:

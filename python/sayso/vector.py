@@ -10,23 +10,23 @@ from gymnasium.vector.utils import batch_space
 
 from sayso import settings
 from sayso.batch import Batch
-from sayso.checks import choice, seed_of, whole
+from sayso.checks import choice, integer, refuse_unknown, seed_of
 from sayso.env import RENDER_SIZE, Env
 from sayso.errors import ResetNeededError
-from sayso.settings import UNLIMITED, Obs, Reward, refuse_unknown
+from sayso.settings import UNLIMITED, Obs, Reward
 
 
 class VectorEnv(gymnasium.vector.VectorEnv):
-    """Environments that step together; the arguments are those of :class:`sayso.Env`, and
+    """Environments that step together. The arguments are those of :class:`sayso.Env`, and
 
     Args:
-        num_envs: how many.
-        autoreset_mode: Gymnasium's; ``NextStep`` if absent.
-        seed_stride: ``reset(seed=s)`` seeds env ``i`` with ``s + i * seed_stride``. 1, as in Gymnasium's own vectors, if absent;
-            workers whose seeds follow each other need as much as there are workers, or they would live the same episodes.
+        num_envs: number of envs.
+        autoreset_mode: Gymnasium's; ``AutoresetMode.NEXT_STEP`` if absent.
+        seed_stride: ``reset(seed=s)`` seeds env ``i`` with ``s + i * seed_stride``. 1, as in Gymnasium's own vectors, if
+            absent; workers with consecutive seeds need a stride of the number of workers, or they would run the same
+            episodes.
 
-    Observations are arrays of their own in every step: nothing writes into them later. A list of seeds
-    gives each env its own.
+    Every step returns new arrays, which later steps do not overwrite. ``reset`` also takes a list with a seed for each env.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         seed_stride: int = 1,
-        goal: str | None = None,
-        prompt: str | None = None,
-        baseline: str | None = None,
+        instruction: str | None = None,
+        goal_prompt: str | None = None,
+        baseline_prompt: str | None = None,
         alpha: float | None = None,
         reward: Reward = "ground_truth",
         model: str = "bundled",
-        every: int = 1,
+        every_n_steps: int = 1,
         obs: Obs = "state",
         camera: str | None = None,
         size: int | tuple[int, int] = 64,
@@ -55,17 +55,17 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         refuse_unknown(unknown, VectorEnv.__init__)
         mode = settings.autoreset_mode(autoreset_mode)
         self.render_mode = None if render_mode is None else choice("render_mode", render_mode, ("rgb_array",))
-        made_of = settings.Settings(
+        spec = settings.Settings(
             env_id,
             num_envs=num_envs,
             autoreset=mode.name.lower(),
-            goal=goal,
-            prompt=prompt,
-            baseline=baseline,
+            instruction=instruction,
+            goal_prompt=goal_prompt,
+            baseline_prompt=baseline_prompt,
             alpha=alpha,
             reward=reward,
             model=model,
-            every=every,
+            every_n_steps=every_n_steps,
             obs=obs,
             camera=camera,
             size=size,
@@ -74,27 +74,27 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             options=options,
         )
         self.metadata = {**Env.metadata, "autoreset_mode": mode}
-        # Also by the name that Gymnasium's own vectors give it, for those who look there.
+        # Gymnasium's own vectors have this attribute too, and some libraries read it.
         self.autoreset_mode = mode
         self.num_envs = num_envs = int(num_envs)
-        self.single_observation_space = made_of.observation_space
-        self.single_action_space = made_of.action_space
+        self.single_observation_space = spec.observation_space
+        self.single_action_space = spec.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._max_episode_steps = max_episode_steps or made_of.about["max_episode_steps"]
-        self._metric_names = made_of.about["metric_names"]
-        self._batch = Batch(made_of, num_envs, self.single_action_space)
+        self._max_episode_steps = max_episode_steps or spec.about["max_episode_steps"]
+        self._metric_names = spec.about["metric_names"]
+        self._batch = Batch(spec, num_envs, self.single_action_space)
         self._has_ended = np.zeros(num_envs, bool)
-        self._seed_stride = whole("seed_stride", seed_stride, 1, UNLIMITED)
+        self._seed_stride = integer("seed_stride", seed_stride, 1, UNLIMITED)
 
     @property
     def goals(self) -> list[str]:
-        """The task's goals by name."""
+        """Names of the task's goals."""
         return self._batch.settings.about["goals"]
 
     @property
     def task_description(self) -> str:
-        """What the agents are told: the goal's instruction, or ``prompt`` if it is none of the goals'."""
+        """The agents' instruction; ``goal_prompt`` if that names none of the goals."""
         return self._batch.settings.task_description
 
     def reset(
@@ -118,32 +118,32 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         columns = self._batch.step(actions)
         terminated, truncated = columns["terminated"], columns["truncated"]
         self._has_ended = terminated | truncated
-        everyone = np.ones(self.num_envs, bool)
+        all_envs = np.ones(self.num_envs, bool)
         if self.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP and self._has_ended.any():
-            infos = self._infos(columns["restart_info"], everyone)
+            infos = self._infos(columns["restart_info"], all_envs)
             infos["final_info"] = self._infos(columns["info"], self._has_ended)
             infos["_final_info"] = self._has_ended.copy()
             infos["final_obs"] = self._final_observations(columns)
             infos["_final_obs"] = self._has_ended.copy()
         else:
-            infos = self._infos(columns["info"], everyone)
+            infos = self._infos(columns["info"], all_envs)
         observation = self._batch.settings.observation(columns["observation"])
         return observation, columns["reward"].astype(np.float64), terminated, truncated, infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """The video camera's picture of every env; nothing without a render mode."""
+        """A frame of the video camera of every env; ``None`` without a render mode."""
         if self.render_mode is None:
             return None
         return tuple(self._batch.render(None, RENDER_SIZE))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Frees everything."""
-        # One that could not be made is closed too, by its finaliser.
+        # The finaliser also closes an environment whose constructor failed.
         if "_batch" in vars(self):
             self._batch.close()
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """What every env says to a method's or an attribute's name."""
+        """The result of a method, or the value of an attribute, of every env."""
         if name == "render":
             return self.render() or (None,) * self.num_envs
         value = getattr(self, name)
@@ -155,7 +155,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         return self.call(name)
 
     def set_attr(self, name: str, values: Any) -> None:
-        """Sets an attribute that all envs share; a list must hold one and the same value for each."""
+        """Sets an attribute that all envs share; the values of a list must be equal."""
         if isinstance(values, (list, tuple)):
             is_one = all(value is values[0] or np.array_equal(value, values[0]) for value in values)
             if len(values) != self.num_envs or not is_one:
@@ -164,7 +164,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         setattr(self, name, values)
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None] | None:
-        """A seed for each env; ``None`` for one whose series goes on."""
+        """A seed for each env; ``None`` for an env whose series of episodes continues."""
         if isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, str):
             if len(seed) != self.num_envs:
                 raise ValueError(f"{len(seed)} seeds for {self.num_envs} envs")
@@ -179,7 +179,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         else:
             seeds = [None] * self.num_envs
         if not self._batch.was_reset:
-            # Series of their own, from the entropy that Gymnasium's generator was seeded with.
+            # The seeds come from Gymnasium's generator, which is seeded from the system's entropy.
             first = int(self.np_random.integers(2**32))
             seeds = [first + i if one is None else one for i, one in enumerate(seeds)]
         return seeds
@@ -189,21 +189,19 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             return None
         mask = np.asarray(options["reset_mask"])
         if mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ValueError(
-                f"reset_mask is {mask.dtype} {mask.shape}; expected bool {(self.num_envs,)}"
-            )
+            raise ValueError(f"reset_mask is {mask.dtype} {mask.shape}; expected bool {(self.num_envs,)}")
         if not mask.any():
             raise ValueError("reset_mask selects no env")
         return np.ascontiguousarray(mask)
 
-    def _infos(self, columns: dict[str, Any], told: np.ndarray) -> dict[str, Any]:
+    def _infos(self, columns: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
         success = columns["success"][:, self._batch.settings.goal_idx]
         values = {"success": success, "is_success": success}
         values.update({name: columns["metrics"][:, i] for i, name in enumerate(self._metric_names)})
         infos: dict[str, Any] = {}
         for name, column in values.items():
-            infos[name] = np.where(told, column, np.zeros((), column.dtype))
-            infos[f"_{name}"] = told.copy()
+            infos[name] = np.where(mask, column, np.zeros((), column.dtype))
+            infos[f"_{name}"] = mask.copy()
         return infos
 
     def _final_observations(self, columns: dict[str, Any]) -> np.ndarray:

@@ -1,4 +1,4 @@
-//! What a process has of its own and a fork of it has not: threads, and what a device's driver keeps.
+//! State of one process that a fork does not inherit: threads, and the state of device drivers.
 
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,14 +12,14 @@ use sayso::sim::render::RenderDevice;
 
 use crate::errors::{DeviceError, SaysoError};
 
-/// The threads that native work enters by, and their process. Of rayon's own pool a fork would have the memory without the
-/// threads, and wait for them for ever.
+/// The id of a process, and the thread pool in which it runs native work. A fork inherits the memory of rayon's global pool
+/// but not its threads, and would wait for them for ever.
 static THREADS: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 
-/// The process that used a graphics processor; 0 if none did.
+/// Id of the process that used a GPU; 0 if none did.
 static GPU_USER: AtomicU32 = AtomicU32::new(0);
 
-/// The threads of this process, as many as there are cores or as `RAYON_NUM_THREADS` says.
+/// The thread pool of this process: one thread per core, or `RAYON_NUM_THREADS`.
 fn threads() -> PyResult<Arc<ThreadPool>> {
     let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((process, pool)) = threads.as_ref()
@@ -28,35 +28,34 @@ fn threads() -> PyResult<Arc<ThreadPool>> {
         return Ok(pool.clone());
     }
     let pool = ThreadPoolBuilder::new().thread_name(|i| format!("sayso-{i}")).build();
-    let pool = Arc::new(pool.map_err(|error| SaysoError::new_err(format!("no threads: {error}")))?);
-    // What a fork inherited has nobody to say goodbye to.
+    let pool = Arc::new(pool.map_err(|error| SaysoError::new_err(format!("cannot start threads: {error}")))?);
+    // Dropping an inherited pool would wait for threads that do not exist in this process.
     std::mem::forget(threads.replace((process::id(), pool.clone())));
     Ok(pool)
 }
 
-/// Does native work without the interpreter's lock, on this process's own threads. A panic in it, which would be no fault of
-/// the caller's, is a `SaysoError`: pyo3's own exception for it passes by every `except Exception`, and would end a worker that
-/// could go on.
+/// Runs native work without the interpreter's lock, in the thread pool of this process. A panic in it becomes a
+/// `SaysoError`: pyo3's `PanicException` is not caught by `except Exception`, and would end a worker that could continue.
 pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> PyResult<T> + Send) -> PyResult<T> {
     let threads = threads()?;
-    let done = py.detach(|| catch_unwind(AssertUnwindSafe(|| threads.install(work))));
-    done.unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().map(String::as_str);
-        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(SaysoError::new_err(format!("a fault in Sayso itself: {said} (please report it)")))
+    let result = py.detach(|| catch_unwind(AssertUnwindSafe(|| threads.install(work))));
+    result.unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(SaysoError::new_err(format!("a fault in Sayso itself: {message} (please report it)")))
     })
 }
 
-/// Panics, so that a test can see what becomes of it.
+/// Panics; for the test that a panic becomes an exception.
 #[pyfunction]
 pub fn panic(py: Python<'_>) -> PyResult<()> {
     detached(py, || panic!("as asked"))
 }
 
-/// Says that this process uses what `device` stands for.
+/// Records that this process uses a device.
 ///
 /// # Errors
-/// If that is a graphics processor, and this process is a fork of one that used one: its driver does not survive that.
+/// If the device is a GPU and this process is a fork of one that used a GPU: its driver does not survive the fork.
 pub fn use_device(device: &RenderDevice) -> PyResult<()> {
     if matches!(device, RenderDevice::Cpu) {
         return Ok(());
@@ -64,42 +63,42 @@ pub fn use_device(device: &RenderDevice) -> PyResult<()> {
     let this = process::id();
     match GPU_USER.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed) {
         Err(user) if user != this => Err(DeviceError::new_err(
-            "this process was forked after its parent had used a graphics processor: start it by spawn or forkserver, or \
-             reset no environment on a graphics processor before the fork",
+            "this process was forked after its parent had used a GPU: start it by spawn or forkserver, or reset no \
+             environment on a GPU before the fork",
         )),
         _ => Ok(()),
     }
 }
 
-/// Something with threads of its own, which only the process that made it may wait for: a fork leaves it be when it is done.
-pub struct OfProcess<T> {
+/// A value with threads of its own, for which only the process that created it may wait: a fork does not drop it.
+pub struct ProcessLocal<T> {
     /// `None` only while it is dropped.
     value: Option<T>,
     process: u32,
 }
 
-impl<T> OfProcess<T> {
-    /// Made by this process.
+impl<T> ProcessLocal<T> {
+    /// A value of this process.
     pub fn new(value: T) -> Self {
         Self { value: Some(value), process: process::id() }
     }
 }
 
-impl<T> Deref for OfProcess<T> {
+impl<T> Deref for ProcessLocal<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.value.as_ref().expect("it is there until it is dropped")
+        self.value.as_ref().expect("present until it is dropped")
     }
 }
 
-impl<T> DerefMut for OfProcess<T> {
+impl<T> DerefMut for ProcessLocal<T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.value.as_mut().expect("it is there until it is dropped")
+        self.value.as_mut().expect("present until it is dropped")
     }
 }
 
-impl<T> Drop for OfProcess<T> {
+impl<T> Drop for ProcessLocal<T> {
     fn drop(&mut self) {
         if self.process != process::id() {
             std::mem::forget(self.value.take());

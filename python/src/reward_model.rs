@@ -1,4 +1,4 @@
-//! Reward models on frames of any origin.
+//! Reward models for frames of any origin.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use sayso::{models, setup};
 use crate::errors::raise;
 use crate::process::{detached, use_device};
 
-/// An image and a text tower that embed into one space.
+/// An image tower and a text tower with a shared embedding space.
 #[pyclass(module = "sayso._core", frozen)]
 pub struct RewardModel {
     model: Arc<CheckpointModel>,
@@ -27,7 +27,8 @@ pub struct RewardModel {
 
 #[pymethods]
 impl RewardModel {
-    /// Loads `bundled`, a folder, or a name on the Hugging Face hub, where it computes best beside the device that draws.
+    /// Loads `bundled`, a folder, or a name on the Hugging Face hub, on the device that reads the frames of the render
+    /// device `device` fastest.
     #[new]
     fn new(py: Python<'_>, name: &str, device: &str) -> PyResult<Self> {
         let device: RenderDevice = device.parse().map_err(|error: SimError| raise(EnvError::from(error)))?;
@@ -39,20 +40,20 @@ impl RewardModel {
         Ok(Self { model, device })
     }
 
-    /// Height and width that the image tower reads, in pixels.
+    /// Height and width of the image tower's input, in pixels.
     #[getter]
     fn image_size(&self) -> (usize, usize) {
         let spec = self.model.image_spec();
         (spec.height, spec.width)
     }
 
-    /// Width of the shared space.
+    /// Dimension of the embeddings.
     #[getter]
     fn embed_dim(&self) -> usize {
         self.model.embed_dim()
     }
 
-    /// Unit embeddings, f32 `[n, embed_dim]`, of u8 pictures `[n, height, width, 3]`.
+    /// Unit embeddings, f32 `[n, embed_dim]`, of u8 images `[n, height, width, 3]`.
     fn embed<'py>(
         &self,
         py: Python<'py>,
@@ -64,7 +65,7 @@ impl RewardModel {
         rows(py, embedded)
     }
 
-    /// Unit embeddings, f32 `[n, embed_dim]`, of sentences.
+    /// Unit embeddings, f32 `[n, embed_dim]`, of texts.
     fn embed_prompts<'py>(
         &self,
         py: Python<'py>,
@@ -75,33 +76,39 @@ impl RewardModel {
         rows(py, embedded)
     }
 
-    /// The judge of a goal: cosine similarity, with goal-baseline regularisation of strength `alpha`.
-    fn judge(&self, py: Python<'_>, goal: Vec<String>, baseline: Vec<String>, alpha: f32) -> PyResult<Judge> {
+    /// The reward of goal prompts: cosine similarity, with goal-baseline regularisation of strength `alpha`.
+    fn with_prompts(
+        &self,
+        py: Python<'_>,
+        goal_prompts: Vec<String>,
+        baseline_prompts: Vec<String>,
+        alpha: f32,
+    ) -> PyResult<PromptedReward> {
         use_device(&self.device)?;
-        let config = GoalBaselineConfig { goal, baseline, alpha };
+        let config = GoalBaselineConfig { goal_prompts, baseline_prompts, alpha };
         let reward = detached(py, || LanguageReward::new(self.model.clone(), &config).map_err(raise))?;
-        Ok(Judge { model: self.model.clone(), device: self.device.clone(), reward })
+        Ok(PromptedReward { model: self.model.clone(), device: self.device.clone(), reward })
     }
 }
 
 impl RewardModel {
-    /// The model itself, to be asked from elsewhere.
+    /// The model, shared.
     pub fn shared(&self) -> Arc<CheckpointModel> {
         self.model.clone()
     }
 }
 
-/// A reward model with its sentences.
+/// A reward model with its prompts.
 #[pyclass(module = "sayso._core", frozen)]
-pub struct Judge {
+pub struct PromptedReward {
     model: Arc<CheckpointModel>,
     device: RenderDevice,
     reward: LanguageReward,
 }
 
 #[pymethods]
-impl Judge {
-    /// Rewards, f32 `[n]`, of u8 pictures `[n, height, width, 3]`.
+impl PromptedReward {
+    /// Rewards, f32 `[n]`, of u8 images `[n, height, width, 3]`.
     fn score<'py>(
         &self,
         py: Python<'py>,
@@ -125,13 +132,13 @@ fn images(frames: &PyReadonlyArray4<'_, u8>) -> PyResult<Frames> {
     let frames = are_images.then(|| Frames::from_pixels(n, height, width, pixels));
     frames.flatten().ok_or_else(|| {
         PyValueError::new_err(format!(
-            "frames have shape {:?}; expected [n, height, width, 3], none of them 0 but n",
+            "frames have shape {:?}; expected [n, height, width, 3] with height and width of 1 or more",
             array.shape()
         ))
     })
 }
 
-/// Pictures of the model's size: as they are, or as the checkpoint resizes.
+/// Frames of the model's input size, resized as the checkpoint specifies if necessary.
 fn fitted(model: &CheckpointModel, frames: Frames) -> Frames {
     let spec = model.image_spec();
     if (frames.height(), frames.width()) == (spec.height, spec.width) {

@@ -18,10 +18,10 @@ use sayso::sim::render::RenderDevice;
 use sayso::{models, setup};
 
 use crate::errors::raise;
-use crate::process::{OfProcess, detached, use_device};
+use crate::process::{ProcessLocal, detached, use_device};
 use crate::reward_model::RewardModel;
 
-/// Rows and columns that a picture may have.
+/// Rows and columns that a frame may have.
 const PIXELS: RangeInclusive<usize> = 1..=4096;
 
 /// Ids of all environments, without `sayso/`.
@@ -30,7 +30,7 @@ pub fn env_ids() -> Vec<&'static str> {
     registry::ids().to_vec()
 }
 
-/// What is fixed about an environment with some options (JSON), before any world is made.
+/// The static properties of an environment with some options (JSON): spaces, goals, names. Creates no world.
 #[pyfunction]
 pub fn describe<'py>(py: Python<'py>, id: &str, options: &str) -> PyResult<Bound<'py, PyDict>> {
     let task = registry::task(id, &table("options", options)?).map_err(raise)?;
@@ -51,7 +51,7 @@ pub fn describe<'py>(py: Python<'py>, id: &str, options: &str) -> PyResult<Bound
     Ok(dict)
 }
 
-/// `{"low", "high"}` of a box, `{"n"}` of a choice.
+/// `{"low", "high"}` of a box space, `{"n"}` of a discrete one.
 fn bounds<'py>(py: Python<'py>, space: &Space) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     match space {
@@ -69,15 +69,16 @@ fn table(what: &str, json: &str) -> PyResult<toml::Table> {
     serde_json::from_str(json).map_err(|error| PyValueError::new_err(format!("{what}: {error}")))
 }
 
-/// The configuration of a run around an env of default settings, with `settings` laid over it.
+/// The configuration of a run with the preset's reward and default settings of the env, overridden by `settings`; and
+/// whether there is a reward.
 fn resolve(settings: toml::Table) -> PyResult<(RunConfig, bool)> {
     let mut above = Layers::default();
     above.add(settings);
-    let has_reward = above.get_str("reward.source") != Some("none");
+    let has_reward = above.get_str("reward.kind") != Some("none");
     if !has_reward {
-        above.set("reward.source", "ground_truth");
+        above.set("reward.kind", "ground_truth");
     }
-    let id = above.get_str("env.id").unwrap_or(presets::MAIN_ENV).to_owned();
+    let id = above.get_str("env.id").unwrap_or(presets::DEFAULT_ENV).to_owned();
     registry::task(&id, &toml::Table::new()).map_err(raise)?;
     let mut layers = Layers::default();
     layers.add_text(presets::of_env(&id).unwrap_or_default(), id.as_ref()).map_err(raise)?;
@@ -89,21 +90,22 @@ fn resolve(settings: toml::Table) -> PyResult<(RunConfig, bool)> {
     Ok((config, has_reward))
 }
 
-/// Who rewards: the task itself, or a model that reads the frames.
+/// The reward source: the task's ground truth, or a model that reads the frames.
 fn reward_source(config: &RunConfig, model: Option<Arc<CheckpointModel>>) -> PyResult<RewardSource> {
-    let judge: Option<Arc<dyn FrameReward>> = match (config.reward.source, model) {
+    let model: Option<Arc<dyn FrameReward>> = match (config.reward.kind, model) {
         (RewardKind::GroundTruth, _) => None,
-        (RewardKind::Language, None) => setup::judge(config).map_err(raise)?.reward,
-        (RewardKind::Language, Some(model)) => {
-            Some(Arc::new(models::language_reward_by(model, &config.reward).map_err(raise)?))
+        (RewardKind::VlmRm, None) => setup::reward_model(config).map_err(raise)?.model,
+        (RewardKind::VlmRm, Some(model)) => {
+            Some(Arc::new(models::language_reward_with(model, &config.reward).map_err(raise)?))
         }
     };
-    Ok(judge.map_or(RewardSource::GroundTruth, |judge| RewardSource::Language(judge, config.judge.clone())))
+    Ok(model.map_or(RewardSource::GroundTruth, |model| RewardSource::Model(model, config.reward.scoring())))
 }
 
-/// What the agent of some settings (JSON) is told, and the index of its goal among the task's; makes nothing, and opens no device.
+/// The instruction of some settings (JSON), and the index of its goal among the task's goals. Creates no world and opens no
+/// device.
 #[pyfunction]
-pub fn told(settings: &str) -> PyResult<(String, usize)> {
+pub fn instruction_of(settings: &str) -> PyResult<(String, usize)> {
     let mut settings = table("settings", settings)?;
     if let Some(env) = settings.get_mut("env").and_then(toml::Value::as_table_mut) {
         let device = env.insert("device".to_owned(), "cpu".into());
@@ -113,24 +115,25 @@ pub fn told(settings: &str) -> PyResult<(String, usize)> {
     let (config, _) = resolve(settings)?;
     let task = registry::task(&config.env.id, &config.env.options).map_err(raise)?;
     let goals = &task.spec().goals;
-    let goal_idx = goals.iter().position(|goal| Some(&goal.name) == config.env.goal.as_ref()).unwrap_or(0);
-    let is_own = config.sentence() != goals[goal_idx].goal_prompt;
-    let told = if is_own { config.sentence() } else { &goals[goal_idx].instruction };
-    Ok((told.to_owned(), goal_idx))
+    let named = config.env.instruction.as_ref();
+    let goal_idx = goals.iter().position(|goal| Some(&goal.name) == named).unwrap_or(0);
+    let is_of_goal = config.goal_prompt() == goals[goal_idx].goal_prompt;
+    let instruction = if is_of_goal { goals[goal_idx].instruction.as_str() } else { config.goal_prompt() };
+    Ok((instruction.to_owned(), goal_idx))
 }
 
 /// Envs that step together.
 #[pyclass(module = "sayso._core")]
 pub struct VecEnv {
-    env: OfProcess<sayso::envs::VecEnv>,
+    env: ProcessLocal<sayso::envs::VecEnv>,
     device: RenderDevice,
     video_camera: &'static str,
 }
 
 #[pymethods]
 impl VecEnv {
-    /// Makes a batch from settings in JSON: tables `env`, `judge` and `reward`, as in a run's configuration; `reward.source` may
-    /// also be "none". A reward model that is loaded already stands for the one that the settings name.
+    /// Creates a batch from settings in JSON: tables `env` and `reward`, as in a run's configuration; `reward.kind` may
+    /// also be "none". `model` replaces the reward model that the settings name.
     #[new]
     #[pyo3(signature = (settings, model=None))]
     fn new(py: Python<'_>, settings: &str, model: Option<PyRef<'_, RewardModel>>) -> PyResult<Self> {
@@ -141,11 +144,12 @@ impl VecEnv {
             let source = if has_reward { reward_source(&config, model)? } else { RewardSource::None };
             let env = sayso::envs::VecEnv::new(&config.env, source).map_err(raise)?;
             let video_camera = env.task_spec().video_camera;
-            Ok(Self { env: OfProcess::new(env), device: config.env.device, video_camera })
+            Ok(Self { env: ProcessLocal::new(env), device: config.env.device, video_camera })
         })
     }
 
-    /// Starts episodes; `seeds` has one for each env or `None`, `mask` says in which. Returns the columns.
+    /// Starts episodes in the envs of `mask`, in all if absent; `seeds` has a seed or `None` for each env. Returns the
+    /// columns.
     #[pyo3(signature = (seeds=None, mask=None))]
     fn reset<'py>(
         &mut self,
@@ -177,13 +181,13 @@ impl VecEnv {
         py: Python<'py>,
         actions: PyReadonlyArray1<'py, i64>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        // What is negative is no choice, however many there are.
+        // Negative numbers are out of range for any number of choices.
         let choice = |&choice: &i64| u32::try_from(choice).unwrap_or(u32::MAX);
         let actions = Actions::Discrete(actions.as_array().iter().map(choice).collect());
         self.step(py, &actions)
     }
 
-    /// Draws one camera of every env, u8 `[n_envs, height, width, 3]`; the video camera if none is named.
+    /// Renders one camera of every env, u8 `[n_envs, height, width, 3]`; the video camera if none is named.
     #[pyo3(signature = (height, width, camera=None))]
     fn render<'py>(
         &mut self,
@@ -193,12 +197,10 @@ impl VecEnv {
         camera: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         if ![height, width].iter().all(|side| PIXELS.contains(side)) {
-            let said = format!(
-                "a picture of {height} by {width}; expected {} to {} by as many",
-                PIXELS.start(),
-                PIXELS.end()
-            );
-            return Err(PyValueError::new_err(said));
+            let (min, max) = (PIXELS.start(), PIXELS.end());
+            let message =
+                format!("a frame of {height} by {width} pixels; expected {min} to {max} rows and columns");
+            return Err(PyValueError::new_err(message));
         }
         let camera = camera.unwrap_or(self.video_camera).to_owned();
         use_device(&self.device)?;
@@ -211,7 +213,7 @@ impl VecEnv {
         detached(py, || self.env.snapshot().map_err(raise))
     }
 
-    /// Goes back to a state from `snapshot`.
+    /// Restores a state from `snapshot`.
     fn restore(&mut self, py: Python<'_>, snapshot: &[u8]) -> PyResult<()> {
         detached(py, || self.env.restore(snapshot).map_err(raise))
     }
@@ -225,7 +227,7 @@ impl VecEnv {
         self.columns(py, batch)
     }
 
-    /// The columns as arrays that take over their memory.
+    /// The columns as arrays that take ownership of their memory.
     fn columns<'py>(&self, py: Python<'py>, batch: StepBatch) -> PyResult<Bound<'py, PyDict>> {
         let n_envs = self.env.n_envs();
         let StepBatch {
@@ -252,7 +254,7 @@ impl VecEnv {
     }
 }
 
-/// Success and ground-truth reward by goal, metrics, and bookkeeping.
+/// Success and ground-truth reward of every goal `[n_envs, n_goals]`, metrics `[n_envs, n_metrics]`, and per-env columns.
 fn info_columns(py: Python<'_>, info: StepInfo, n_envs: usize) -> PyResult<Bound<'_, PyDict>> {
     let StepInfo { success, ground_truth_reward, metrics, episode_steps, is_reset, quarantined } = info;
     let rows = |len: usize| [n_envs, len / n_envs];
@@ -268,7 +270,7 @@ fn info_columns(py: Python<'_>, info: StepInfo, n_envs: usize) -> PyResult<Bound
     Ok(dict)
 }
 
-/// An array, or `None` for what is not observed.
+/// An array, or `None` for a part that is not observed.
 type Part<'py> = Option<Bound<'py, PyAny>>;
 
 /// State and pixels.

@@ -1,4 +1,4 @@
-"""Gymnasium's own checkers, without a warning, on every environment in every mode."""
+"""Gymnasium's own checkers on every environment in every mode, with warnings as errors."""
 
 import pickle
 import warnings
@@ -14,7 +14,7 @@ import sayso
 
 IDS = [env_id for env_id in gymnasium.registry if env_id.startswith("sayso/")]
 OBS = ["state", "pixels", "both"]
-REWARDS = ["ground_truth", "none", "clip"]
+REWARDS = ["ground_truth", "none", "vlm_rm"]
 
 
 def test_all_environments_are_registered():
@@ -25,7 +25,7 @@ def test_all_environments_are_registered():
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("obs", OBS)
 @pytest.mark.parametrize("reward", REWARDS)
-def test_gymnasium_finds_nothing_to_warn_of(env_id, obs, reward):
+def test_check_env_gives_no_warnings(env_id, obs, reward):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         env = gymnasium.make(env_id, obs=obs, reward=reward, size=40, render_mode="rgb_array")
@@ -54,7 +54,7 @@ def test_an_environment_matches_itself(env_id):
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_slot_of_a_vector_lives_as_it_would_alone(env_id):
+def test_an_env_of_a_vector_equals_a_single_environment(env_id):
     envs = gymnasium.make_vec(env_id, num_envs=3, max_episode_steps=5, obs="both", size=16)
     alone = [gymnasium.make(env_id, max_episode_steps=5, obs="both", size=16) for _ in range(3)]
     observation, _ = envs.reset(seed=7)
@@ -79,24 +79,24 @@ def test_a_slot_of_a_vector_lives_as_it_would_alone(env_id):
             ended[i] = any(flags)
 
 
-def test_an_end_in_the_last_allowed_step_is_told_as_gymnasium_tells_it():
-    # The pole falls some steps after the reset; an episode may be as long as that, and no longer.
-    def lived(env):
+def test_an_end_in_the_last_allowed_step_is_reported_as_gymnasium_reports_it():
+    # The pole falls some steps after the reset; the limit is exactly that number of steps.
+    def flags_of_episode(env):
         env.reset(seed=0)
         ends = []
         while not ends or not any(ends[-1]):
             ends.append(env.step(1)[2:4])
         return ends
 
-    free = lived(gymnasium.make("sayso/CartPole-v1"))
+    free = flags_of_episode(gymnasium.make("sayso/CartPole-v1"))
     assert free[-1] == (True, False)
-    limited = lived(gymnasium.make("sayso/CartPole-v1", max_episode_steps=len(free)))
-    own = lived(sayso.Env("CartPole-v1", max_episode_steps=len(free)))
+    limited = flags_of_episode(gymnasium.make("sayso/CartPole-v1", max_episode_steps=len(free)))
+    own = flags_of_episode(sayso.Env("CartPole-v1", max_episode_steps=len(free)))
     assert own == limited == [*free[:-1], (True, True)]
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_same_step_tells_the_last_observation(env_id):
+def test_same_step_returns_the_last_observation(env_id):
     make = lambda mode: gymnasium.make_vec(  # noqa: E731
         env_id, num_envs=2, max_episode_steps=3, vector_kwargs=None, autoreset_mode=mode
     )
@@ -114,10 +114,10 @@ def test_same_step_tells_the_last_observation(env_id):
     started, *_, start_infos = following.step(actions)
     assert np.array_equal(observation, started)
     for key, column in start_infos.items():
-        assert np.array_equal(infos[key], column), f"{key}: the row of an ended env tells of its new episode"
+        assert np.array_equal(infos[key], column), f"{key}: the row of an ended env belongs to its new episode"
 
 
-def test_disabled_autoreset_wants_a_mask():
+def test_disabled_autoreset_requires_a_mask():
     envs = gymnasium.make_vec(
         "sayso/Reach-v0", num_envs=3, max_episode_steps=2, autoreset_mode=AutoresetMode.DISABLED
     )
@@ -137,7 +137,7 @@ def test_disabled_autoreset_wants_a_mask():
 
 
 def test_environments_can_be_pickled_and_closed():
-    env = gymnasium.make("sayso/Reach-v0", goal="blue").unwrapped
+    env = gymnasium.make("sayso/Reach-v0", instruction="blue").unwrapped
     first, _ = env.reset(seed=3)
     again = pickle.loads(pickle.dumps(env))
     assert np.array_equal(again.reset(seed=3)[0], first)
@@ -153,42 +153,42 @@ def test_environments_can_be_pickled_and_closed():
     envs.close()
 
 
-BAD = [
+WRONG_ACTIONS = [
     (np.zeros(5, np.float32), "shape"),
-    (np.full(7, np.nan, np.float32), "not finite"),
+    (np.full(7, np.nan, np.float32), "NaN or infinite"),
     (np.zeros(7, np.complex64), "complex64"),
 ]
 
 
-@pytest.mark.parametrize(("action", "said"), BAD)
-def test_wrong_actions_are_explained(action, said):
+@pytest.mark.parametrize(("action", "message"), WRONG_ACTIONS)
+def test_wrong_actions_are_refused(action, message):
     env = gymnasium.make("sayso/Reach-v0", disable_env_checker=True).unwrapped
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step(env.action_space.sample())
     env.reset(seed=0)
-    action = np.resize(action, env.action_space.shape) if said != "shape" else action
-    with pytest.raises(sayso.ActionError, match=said):
+    action = np.resize(action, env.action_space.shape) if message != "shape" else action
+    with pytest.raises(sayso.ActionError, match=message):
         env.step(action)
     env.step(np.asfortranarray(env.action_space.sample())[::1].astype(np.float64))
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_each_goal_has_its_own_sentence(env_id):
+def test_each_goal_has_its_own_instruction(env_id):
     goals = gymnasium.make(env_id).unwrapped.goals
-    told = {}
+    rewards_of = {}
     for goal in goals:
-        env = gymnasium.make_vec(env_id, num_envs=2, goal=goal, reward="clip")
+        env = gymnasium.make_vec(env_id, num_envs=2, instruction=goal, reward="vlm_rm")
         env.reset(seed=0)
         env.action_space.seed(0)
-        told[env.call("task_description")[0]] = env.step(env.action_space.sample())[1].tolist()
+        rewards_of[env.call("task_description")[0]] = env.step(env.action_space.sample())[1].tolist()
         assert len(goals) == 1 or goal in env.call("task_description")[0]
-    assert len(told) == len(goals) == len({tuple(rewards) for rewards in told.values()})
-    own = gymnasium.make(env_id, prompt="anything at all", baseline="a scene")
+    assert len(rewards_of) == len(goals) == len({tuple(rewards) for rewards in rewards_of.values()})
+    own = gymnasium.make(env_id, goal_prompt="anything at all", baseline_prompt="a scene")
     assert own.unwrapped.task_description == "anything at all"
 
 
 @pytest.mark.parametrize("n_steps", [20, 120])
-def test_episodes_are_as_long_as_was_asked_for(n_steps):
+def test_episodes_have_the_requested_length(n_steps):
     def length(step, reset):
         reset(seed=0)
         for n in range(1, 300):
@@ -207,13 +207,13 @@ def test_episodes_are_as_long_as_was_asked_for(n_steps):
     assert length(env.step, env.reset) == 50
 
 
-BAD_ARGUMENTS = [
+WRONG_ARGUMENTS = [
     *({"size": size} for size in ("64", (1, 2, 3), (64,), 1.5, None, True, -1, 0, 10**6, (16, 0))),
-    *({"every": every} for every in (0, -1, 1.5, True, None, "episode_end")),
+    *({"every_n_steps": n} for n in (0, -1, 1.5, True, None, "episode_end")),
     *({"alpha": alpha} for alpha in (2.0, -0.1, float("nan"), "0.5", True)),
-    *({"prompt": prompt} for prompt in ("", "  ", 3)),
+    *({"goal_prompt": prompt} for prompt in ("", "  ", 3)),
     *({"max_episode_steps": n} for n in (0, -1, 10**20, True, 1.5)),
-    {"baseline": ""},
+    {"baseline_prompt": ""},
     {"camera": "nope"},
     {"render_mode": "human"},
     {"device": ""},
@@ -221,30 +221,30 @@ BAD_ARGUMENTS = [
     {"device": 0},
     {"options": []},
     {"options": {"control": object()}},
-    {"baseline": 3},
-    {"goal": "purple"},
+    {"baseline_prompt": 3},
+    {"instruction": "purple"},
 ]
 
 
-@pytest.mark.parametrize("kwargs", BAD_ARGUMENTS, ids=str)
+@pytest.mark.parametrize("kwargs", WRONG_ARGUMENTS, ids=str)
 @pytest.mark.parametrize("kind", [sayso.Env, sayso.VectorEnv])
-def test_bad_arguments_are_refused_by_name_before_anything_is_made(kwargs, kind):
+def test_wrong_arguments_are_named_by_the_constructor(kwargs, kind):
     [name] = kwargs
     with pytest.raises((ValueError, TypeError), match=name):
-        kind(reward="clip", obs="pixels", **kwargs)
+        kind(reward="vlm_rm", obs="pixels", **kwargs)
 
 
 @pytest.mark.parametrize("num_envs", [0, -1, 2**40, 2**64, None, True, 1.5, "2"])
-def test_bad_numbers_of_envs_are_refused(num_envs):
+def test_wrong_numbers_of_envs_are_refused(num_envs):
     with pytest.raises(ValueError, match="num_envs"):
         sayso.VectorEnv(num_envs)
     with pytest.raises(ValueError, match="seed_stride"):
         sayso.VectorEnv(2, seed_stride=0 if num_envs == 0 else "2")
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numbers_of_numpy_are_accepted():
     two = np.int64(2)
-    envs = sayso.VectorEnv(two, every=two, max_episode_steps=two, seed_stride=two, size=np.int64(16), obs="pixels")
+    envs = sayso.VectorEnv(two, every_n_steps=two, max_episode_steps=two, seed_stride=two, size=np.int64(16), obs="pixels")
     observation, _ = envs.reset(seed=np.uint8(3))
     assert observation.shape == (2, 16, 16, 3)
     assert np.array_equal(envs.reset(seed=range(3, 7, 2))[0], observation)
@@ -252,30 +252,44 @@ def test_numbers_of_numpy_are_numbers():
         envs.reset(seed=2**64 - 1)
 
 
-def test_what_the_agent_is_told_needs_no_world():
-    env = sayso.Env(prompt="the gripper touching the blue ball", reward="clip", model="nowhere")
+def test_the_instruction_needs_no_world():
+    env = sayso.Env(goal_prompt="the gripper touching the blue ball", reward="vlm_rm", model="nowhere")
     assert env.task_description == "touch the blue ball"
     env.close()
     assert env.goals == ["red", "green", "blue"] and env.task_description
 
 
 @pytest.mark.parametrize("actions", [[[1, 2], [3]], np.full((2, 3), 1e300), np.full((2, 3), "a")])
-def test_wrong_actions_of_a_vector_are_explained(actions):
+def test_wrong_actions_of_a_vector_are_refused(actions):
     envs = sayso.VectorEnv(2)
     envs.reset(seed=0)
     with pytest.raises(sayso.ActionError):
         envs.step(actions)
 
 
-def test_wrong_arguments_are_explained():
-    for kwargs, kind, said in [
-        ({"rewrd": "clip"}, TypeError, "did you mean 'reward'"),
-        ({"reward": "clop"}, ValueError, "did you mean 'clip'"),
-        ({"goal": "blu"}, ValueError, "did you mean 'blue'"),
+@pytest.mark.parametrize("kind", [sayso.Env, sayso.VectorEnv])
+def test_old_names_of_arguments_name_the_new_ones(kind):
+    for old, new in [
+        ("goal", "instruction"),
+        ("prompt", "goal_prompt"),
+        ("baseline", "baseline_prompt"),
+        ("every", "every_n_steps"),
+    ]:
+        with pytest.raises(TypeError, match=f"'{old}'; it was renamed to '{new}'"):
+            kind(**{old: "red"})
+    with pytest.raises(ValueError, match="renamed to 'vlm_rm'"):
+        kind(reward="clip")
+
+
+def test_error_messages_name_argument_and_alternative():
+    for kwargs, kind, message in [
+        ({"rewrd": "vlm_rm"}, TypeError, "did you mean 'reward'"),
+        ({"reward": "vlm-rm"}, ValueError, "did you mean 'vlm_rm'"),
+        ({"instruction": "blu"}, ValueError, "did you mean 'blue'"),
         ({"device": "gpu:77"}, sayso.DeviceError, "device 77"),
         ({"options": {"contrl": "x"}}, ValueError, "control"),
     ]:
-        with pytest.raises(kind, match=said):
+        with pytest.raises(kind, match=message):
             gymnasium.make("sayso/Reach-v0", **kwargs).unwrapped.reset()
     env = gymnasium.make("sayso/Reach-v0").unwrapped
     env.reset(seed=np.int64(4))

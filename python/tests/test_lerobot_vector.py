@@ -1,27 +1,27 @@
-"""Vectors with LeRobot's observation keys; no LeRobot is needed."""
+"""Vectors with LeRobot's observation keys; LeRobot itself is not needed."""
 
 import gymnasium
 import numpy as np
 import pytest
 
 from sayso import _core
-from sayso.lerobot import N_OWN, LeRobotVectorEnv, make_envs
+from sayso.lerobot import N_AGENT_POS, LeRobotVectorEnv, make_envs
 
 SEEDS = [3, 1, 4]
 
 
-def test_the_robots_own_values_come_first():
-    own = ("joint", "gripper", "finger", "robot", "forward", "turning")
-    for env_id, n_own in N_OWN.items():
+def test_values_of_the_robot_come_first():
+    prefixes = ("joint", "gripper", "finger", "robot", "forward", "turning")
+    for env_id, n_agent_pos in N_AGENT_POS.items():
         names = _core.describe(env_id, "{}")["state_names"]
-        assert [name.startswith(own) for name in names] == [i < n_own for i in range(len(names))]
+        assert [name.startswith(prefixes) for name in names] == [i < n_agent_pos for i in range(len(names))]
 
 
-@pytest.mark.parametrize("env_id", N_OWN)
+@pytest.mark.parametrize("env_id", N_AGENT_POS)
 @pytest.mark.parametrize("obs", ["state", "pixels", "both"])
-def test_observations_are_those_of_the_vector_by_other_names(env_id, obs):
-    vector = LeRobotVectorEnv(3, env_id, goal="red", obs=obs, size=24)
-    plain = gymnasium.make_vec(f"sayso/{env_id}", num_envs=3, goal="red", obs="both", size=24)
+def test_observations_equal_those_of_the_vector_under_other_keys(env_id, obs):
+    vector = LeRobotVectorEnv(3, env_id, instruction="red", obs=obs, size=24)
+    plain = gymnasium.make_vec(f"sayso/{env_id}", num_envs=3, instruction="red", obs="both", size=24)
     keys = {"state": ["agent_pos", "environment_state"], "pixels": ["agent_pos", "pixels"]}
     observation, _ = vector.reset(seed=SEEDS, options={"of_another_library": True})
     expected, _ = plain.reset(seed=SEEDS)
@@ -29,15 +29,15 @@ def test_observations_are_those_of_the_vector_by_other_names(env_id, obs):
     for _ in range(2):
         assert list(observation) == keys.get(obs, ["agent_pos", "environment_state", "pixels"])
         assert vector.observation_space.contains(observation)
-        n_own = N_OWN[env_id]
-        parts = {"agent_pos": expected["state"][:, :n_own], "environment_state": expected["state"][:, n_own:]}
+        n_agent_pos = N_AGENT_POS[env_id]
+        parts = {"agent_pos": expected["state"][:, :n_agent_pos], "environment_state": expected["state"][:, n_agent_pos:]}
         for key, value in observation.items():
             assert np.array_equal(value, parts.get(key, expected["pixels"]))
         observation, expected = vector.step(actions)[0], plain.step(actions)[0]
 
 
 def test_cameras_are_named():
-    vector = LeRobotVectorEnv(2, goal="red", cameras=("front", "wrist"), size=(24, 32))
+    vector = LeRobotVectorEnv(2, instruction="red", cameras=("front", "wrist"), size=(24, 32))
     observation, _ = vector.reset(seed=0)
     assert vector.observation_space.contains(observation)
     assert {name: view.shape for name, view in observation["pixels"].items()} == {
@@ -47,8 +47,8 @@ def test_cameras_are_named():
     assert not np.array_equal(observation["pixels"]["front"], observation["pixels"]["wrist"])
 
 
-def test_the_end_is_told_as_a_same_step_vector_tells_it():
-    settings = {"goal": "green", "max_episode_steps": 3}
+def test_the_end_of_an_episode_is_reported_as_with_same_step():
+    settings = {"instruction": "green", "max_episode_steps": 3}
     vector = LeRobotVectorEnv(3, obs="state", **settings)
     same = gymnasium.make_vec("sayso/Reach-v0", num_envs=3, autoreset_mode="same_step", **settings)
     vector.reset(seed=SEEDS)
@@ -83,13 +83,13 @@ def test_goals_are_tasks():
 
 
 @pytest.mark.parametrize("goal", ["red", "blue"])
-def test_each_goal_has_its_own_sentence(goal):
-    for env_id in N_OWN:
-        assert goal in LeRobotVectorEnv(1, env_id, goal=goal).envs[0].task_description
+def test_each_goal_has_its_own_instruction(goal):
+    for env_id in N_AGENT_POS:
+        assert goal in LeRobotVectorEnv(1, env_id, instruction=goal).envs[0].task_description
 
 
-def test_every_env_shows_its_own_frame_of_the_same_drawing():
-    vector = LeRobotVectorEnv(2, goal="red", obs="state")
+def test_every_env_returns_its_frame_of_one_rendering():
+    vector = LeRobotVectorEnv(2, instruction="red", obs="state")
     vector.reset()
     frames = vector.call("render")
     assert all(env.render() is frame for env, frame in zip(vector.envs, frames, strict=True))
@@ -102,20 +102,21 @@ def test_every_env_shows_its_own_frame_of_the_same_drawing():
     vector.close()
 
 
-def test_what_lerobot_cannot_use_is_refused():
-    for settings, said in [
+def test_settings_that_lerobot_cannot_use_are_refused():
+    for settings, message in [
         ({"env_id": "CartPole-v1"}, "expected one of Reach-v0, GoTo-v0"),
         ({"goals": ["blu"]}, "did you mean 'blue'"),
         ({"obs": "pixel"}, "did you mean 'pixels'"),
     ]:
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             make_envs(1, **settings)
-    for settings, said in [
-        ({"rewrd": "clip"}, "did you mean 'reward'"),
+    for settings, message in [
+        ({"rewrd": "vlm_rm"}, "did you mean 'reward'"),
         ({"autoreset_mode": "same_step"}, "autoreset_mode"),
         ({"render_mode": None}, "render_mode"),
+        ({"prompt": "red"}, "renamed to 'goal_prompt'"),
     ]:
-        with pytest.raises(TypeError, match=said):
+        with pytest.raises(TypeError, match=message):
             make_envs(1, **settings)
     with pytest.raises(ValueError, match="num_envs"):
         make_envs(0)

@@ -1,6 +1,7 @@
-"""Reward models, and the wrappers that put them on any environment."""
+"""Reward models, and the wrappers that add them to any environment."""
 
 import pickle
+from functools import partial
 from pathlib import Path
 
 import gymnasium
@@ -17,7 +18,7 @@ def frames(n=3, side=64):
     return np.random.default_rng(0).integers(0, 256, (n, side, side, 3), np.uint8)
 
 
-def test_scores_are_what_embeddings_say():
+def test_scores_follow_from_embeddings():
     model = sayso.RewardModel()
     embedded, text = model.embed(frames()), model.embed_prompts([GOAL])
     assert embedded.shape == (3, model.embed_dim) and embedded.dtype == np.float32
@@ -32,7 +33,7 @@ def test_scores_are_what_embeddings_say():
     assert np.allclose(model.score(frames(), GOAL, BASELINE), expected, atol=1e-4)
 
 
-def test_pictures_of_other_sizes_are_resized():
+def test_images_of_other_sizes_are_resized():
     model = sayso.RewardModel()
     assert model.embed(frames(2, 100)).shape == (2, model.embed_dim)
     again = pickle.loads(pickle.dumps(model))
@@ -47,7 +48,7 @@ def test_a_model_can_be_a_folder():
         sayso.RewardModel(3)
 
 
-def test_wrong_frames_and_models_are_explained():
+def test_wrong_frames_and_models_are_refused():
     model = sayso.RewardModel()
     for bad in (frames().astype(np.float32), frames()[0], frames()[..., :2]):
         with pytest.raises(ValueError, match="expected"):
@@ -57,11 +58,11 @@ def test_wrong_frames_and_models_are_explained():
 
 
 @pytest.mark.parametrize("env_id", ["sayso/CartPole-v1", "CartPole-v1"])
-def test_a_sentence_rewards_any_environment(env_id):
+def test_a_goal_prompt_rewards_any_environment(env_id):
     if env_id == "CartPole-v1":
-        pytest.importorskip("pygame", reason="Gymnasium's own CartPole draws with it")
+        pytest.importorskip("pygame", reason="Gymnasium's own CartPole renders with pygame")
     env = gymnasium.make(env_id, render_mode="rgb_array")
-    env = LanguageReward(env, "the gripper", model=sayso.RewardModel(), every=2)
+    env = LanguageReward(env, "the gripper", model=sayso.RewardModel(), every_n_steps=2)
     env.reset(seed=0)
     rewards = [env.step(env.action_space.sample())[1] for _ in range(4)]
     assert rewards[0] == 0.0 and rewards[1] == rewards[2] != rewards[3] and rewards[1] != 0.0
@@ -69,7 +70,7 @@ def test_a_sentence_rewards_any_environment(env_id):
     assert "env_reward" in info
 
 
-def test_a_vector_is_rewarded_as_its_envs_are():
+def test_rewards_of_a_vector_equal_those_of_its_envs():
     def one(i):
         env = gymnasium.make("sayso/Reach-v0", max_episode_steps=3, render_mode="rgb_array")
         env = LanguageReward(env, GOAL, BASELINE)
@@ -86,12 +87,12 @@ def test_a_vector_is_rewarded_as_its_envs_are():
         assert np.allclose(rewards, [env.step(actions[i])[1] for i, env in enumerate(alone)], atol=1e-6)
         assert infos["_env_reward"].all() and truncated.all() == (step == 2)
     _, rewards, *_ = envs.step(actions)
-    assert not rewards.any(), "the step that resets earns nothing"
+    assert not rewards.any(), "the reward of the step that resets is 0"
 
 
-def test_the_end_of_an_episode_earns_its_score():
+def test_episode_end_scores_the_last_step_only():
     env = gymnasium.make("sayso/Reach-v0", max_episode_steps=3, render_mode="rgb_array")
-    env = LanguageReward(env, GOAL, BASELINE, every="episode_end")
+    env = LanguageReward(env, GOAL, BASELINE, schedule="episode_end")
     env.reset(seed=1)
     rewards = [env.step(env.action_space.sample())[1] for _ in range(3)]
     assert rewards[:2] == [0.0, 0.0] and rewards[2] != 0.0
@@ -104,10 +105,10 @@ def test_the_end_of_an_episode_earns_its_score():
 
 def test_a_model_can_be_given_as_the_reward():
     model = sayso.RewardModel()
-    kwargs = {"prompt": GOAL, "baseline": BASELINE}
+    kwargs = {"goal_prompt": GOAL, "baseline_prompt": BASELINE}
     envs = [
         gymnasium.make_vec("sayso/Reach-v0", num_envs=2, reward=reward, **kwargs)
-        for reward in (model, model, "clip", pickle.loads(pickle.dumps(model)))
+        for reward in (model, model, "vlm_rm", pickle.loads(pickle.dumps(model)))
     ]
     for one in envs:
         one.reset(seed=1)
@@ -115,7 +116,7 @@ def test_a_model_can_be_given_as_the_reward():
     rewards = [one.step(actions)[1] for one in envs]
     assert all(np.array_equal(one, rewards[0]) for one in rewards) and rewards[0][0] != rewards[0][1]
     assert envs[0].call("task_description") == ("touch the red ball",) * 2
-    # It is one and the same: a second environment loads nothing.
+    # Environments share the model: a second one does not load it again.
     assert envs[0]._batch.settings.reward_model.native is model.native
     with pytest.raises(ValueError, match="give both the same"):
         gymnasium.make_vec("sayso/Reach-v0", num_envs=2, reward=model, device="gpu")
@@ -124,22 +125,35 @@ def test_a_model_can_be_given_as_the_reward():
     assert isinstance(env.step(env.action_space.sample())[1], float)
 
 
-def test_wrong_sentences_are_explained():
+def test_wrong_prompts_are_refused():
     model = sayso.RewardModel()
-    for wrong in ({"goal": ""}, {"goal": GOAL, "baseline": ""}, {"goal": GOAL, "baseline": BASELINE, "alpha": 9}):
-        with pytest.raises(ValueError, match="prompt|alpha"):
-            model.score(frames(), **wrong)
+    both = {"goal_prompt": GOAL, "baseline_prompt": BASELINE}
+    for wrong in ({"goal_prompt": ""}, {"baseline_prompt": ""}, {"alpha": 9}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            model.score(frames(), **(both | wrong))
     with pytest.raises(ValueError, match="expected"):
         model.embed(frames(2, 0))
     env = gymnasium.make("sayso/Reach-v0", render_mode="rgb_array")
-    for kwargs in ({"goal": ""}, {"alpha": 9}, {"alpha": 0.5}, {"model": 3}, {"every": True}):
+    for kwargs in ({"goal_prompt": ""}, {"alpha": 9}, {"alpha": 0.5}, {"model": 3}, {"every_n_steps": True}, {"schedule": "never"}):
         with pytest.raises((ValueError, TypeError), match=next(iter(kwargs))):
-            LanguageReward(env, **({"goal": GOAL} | kwargs))
+            LanguageReward(env, **({"goal_prompt": GOAL} | kwargs))
+
+
+def test_old_names_of_prompts_name_the_new_ones():
+    env = gymnasium.make("sayso/Reach-v0", render_mode="rgb_array")
+    for call in (lambda **kwargs: sayso.RewardModel().score(frames(), **kwargs), partial(LanguageReward, env)):
+        with pytest.raises(TypeError, match="goal_prompt"):
+            call(goal=GOAL)
+        with pytest.raises(TypeError, match="'baseline'; it was renamed to 'baseline_prompt'"):
+            call(goal_prompt=GOAL, baseline=BASELINE)
+    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=2, render_mode="rgb_array")
+    with pytest.raises(TypeError, match="'every'; it was renamed to 'every_n_steps'"):
+        VectorLanguageReward(envs, GOAL, every=2)
 
 
 def test_a_refused_reset_changes_nothing():
     envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=3, render_mode="rgb_array")
-    envs = VectorLanguageReward(envs, GOAL, BASELINE, every=2)
+    envs = VectorLanguageReward(envs, GOAL, BASELINE, every_n_steps=2)
     envs.reset(seed=0)
     actions = np.zeros(envs.action_space.shape, np.float32)
     for wrong in (np.array([1, 0, 0]), np.ones(5, bool)):
@@ -149,25 +163,26 @@ def test_a_refused_reset_changes_nothing():
     assert envs.step(actions)[1].all()
 
 
-def test_scores_can_be_rarer_than_steps():
+def test_frames_are_scored_in_every_nth_step():
     often, rarely, plain = (
-        gymnasium.make("sayso/Reach-v0", reward="clip", **kwargs) for kwargs in ({}, {"every": 3}, {"alpha": 0.0})
+        gymnasium.make("sayso/Reach-v0", reward="vlm_rm", **kwargs)
+        for kwargs in ({}, {"every_n_steps": 3}, {"alpha": 0.0})
     )
     rewards = []
     for env in (often, rarely, plain):
         env.reset(seed=4)
         env.action_space.seed(4)
         rewards.append([env.step(env.action_space.sample())[1] for _ in range(7)])
-    held = rewards[1]
-    assert held[:2] == [0.0, 0.0] and held[2] == held[3] == held[4] and held[5] == held[6]
-    assert held[2] == rewards[0][2] and held[5] == rewards[0][5] and held[2] != held[5]
+    every, third, _ = rewards
+    assert third[:2] == [0.0, 0.0] and third[2] == third[3] == third[4] and third[5] == third[6]
+    assert third[2] == every[2] and third[5] == every[5] and third[2] != third[5]
     assert rewards[2] != rewards[0]
-    for wrong, said in (({"every": 0}, "every"), ({"alpha": 2.0}, "alpha")):
-        with pytest.raises(ValueError, match=said):
-            gymnasium.make("sayso/Reach-v0", reward="clip", **wrong).unwrapped.reset()
+    for wrong, message in (({"every_n_steps": 0}, "every_n_steps"), ({"alpha": 2.0}, "alpha")):
+        with pytest.raises(ValueError, match=message):
+            gymnasium.make("sayso/Reach-v0", reward="vlm_rm", **wrong).unwrapped.reset()
 
 
-def test_a_model_on_a_device_that_is_absent_is_explained():
+def test_absent_devices_of_a_model_are_named():
     with pytest.raises(sayso.DeviceError, match="device 77"):
         sayso.RewardModel(device="gpu:77").embed(frames())
     with pytest.raises(ValueError, match="tpu"):

@@ -1,4 +1,4 @@
-"""What a long-lived process needs: nothing grows, an interrupt breaks nothing, memory is shared where it is promised."""
+"""Long-lived processes: constant memory, interrupts, child processes, shared memory, panics."""
 
 import gc
 import resource
@@ -15,42 +15,42 @@ import sayso
 
 
 def resident_mb() -> float:
-    """Memory of this process, as it is now."""
+    """Resident memory of this process."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
 
 
-# MB by which an allocator's least goes up and down by itself: up to 3 in runs that were eight times as long and did not grow. One
-# observation kept in each step, or a kilobyte of each environment, would be more.
+# MB by which the minimum of the allocator's memory varies without a leak: up to 3 in runs that were eight times as long. A
+# leak of one observation per step, or of a kilobyte per environment, would exceed it.
 NOISE = 6.0
 
 
 def growth(action, n: int) -> float:
-    """MB by which `n` times the action grows the process: from the least it needed in the first half to that in the second.
+    """MB by which `n` calls of the action grow the process: the minimum over the second half less that over the first.
 
-    The least, as an allocator holds now more and now less of what is free.
+    Minima, as the amount of free memory that an allocator keeps varies.
     """
-    held = []
+    resident = []
     for _ in range(10):
         for _ in range(n // 10):
             action()
         gc.collect()
-        held.append(resident_mb())
-    return min(held[5:]) - min(held[:5])
+        resident.append(resident_mb())
+    return min(resident[5:]) - min(resident[:5])
 
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @needs_proc
-def test_making_and_closing_does_not_grow_the_process():
-    def one_life():
+def test_creating_and_closing_does_not_grow_the_process():
+    def create_and_close():
         env = gymnasium.make("sayso/Reach-v0", obs="both", size=32)
         env.reset(seed=0)
         env.step(env.action_space.sample())
         env.close()
 
-    assert growth(one_life, 10_000) < NOISE
+    assert growth(create_and_close, 10_000) < NOISE
 
 
 @needs_proc
@@ -63,8 +63,8 @@ def test_a_million_steps_do_not_grow_the_process():
 
 
 @needs_proc
-def test_judged_frames_do_not_grow_the_process():
-    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=16, reward="clip", obs="pixels", render_mode="rgb_array")
+def test_scored_frames_do_not_grow_the_process():
+    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=16, reward="vlm_rm", obs="pixels", render_mode="rgb_array")
     envs.reset(seed=0)
     actions = np.zeros(envs.action_space.shape, np.float32)
 
@@ -72,13 +72,13 @@ def test_judged_frames_do_not_grow_the_process():
         envs.step(actions)
         envs.render()
 
-    # A step draws 400 kB for the judge and 2.7 MB to look at.
+    # A step renders 400 kB for the reward model, and 2.7 MB in render().
     assert growth(step, 100) < NOISE
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
-def test_an_interrupt_in_the_middle_of_a_step_leaves_everything_usable():
-    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=64, obs="pixels", size=64, reward="clip")
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an interval timer")
+def test_an_environment_is_usable_after_an_interrupt_in_a_step():
+    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=64, obs="pixels", size=64, reward="vlm_rm")
     envs.reset(seed=0)
     actions = np.zeros(envs.action_space.shape, np.float32)
     n_interrupted = 0
@@ -99,7 +99,7 @@ def test_an_interrupt_in_the_middle_of_a_step_leaves_everything_usable():
     finally:
         signal.signal(signal.SIGALRM, previous)
     assert n_interrupted == 4
-    fresh = gymnasium.make_vec("sayso/Reach-v0", num_envs=64, obs="pixels", size=64, reward="clip")
+    fresh = gymnasium.make_vec("sayso/Reach-v0", num_envs=64, obs="pixels", size=64, reward="vlm_rm")
     assert np.array_equal(envs.reset(seed=3)[0], fresh.reset(seed=3)[0])
     for one, other in zip(envs.step(actions)[:4], fresh.step(actions)[:4], strict=True):
         assert np.array_equal(one, other)
@@ -110,19 +110,19 @@ START = """
 import multiprocessing, sys
 import gymnasium, sayso
 
-KWARGS = {"num_envs": 2, "obs": "both", "size": 32, "reward": "clip"}
+KWARGS = {"num_envs": 2, "obs": "both", "size": 32, "reward": "vlm_rm"}
 
-def lived(env):
+def first_results(env):
     first = env.reset(seed=3)[0]["pixels"].sum()
     return int(first), env.step(env.action_space.sample() * 0)[1].tolist()
 
 def work(env, results):
-    results.put(lived(env))
+    results.put(first_results(env))
 
 if __name__ == "__main__":
     context = multiprocessing.get_context(sys.argv[1])
     envs = gymnasium.make_vec("sayso/Reach-v0", **KWARGS)
-    here = lived(envs)
+    here = first_results(envs)
     results = context.Queue()
     others = [gymnasium.make_vec("sayso/Reach-v0", **KWARGS) for _ in range(2)]
     workers = [context.Process(target=work, args=(env, results)) for env in others]
@@ -130,10 +130,10 @@ if __name__ == "__main__":
     assert [results.get(timeout=60) for _ in workers] == [here, here]
     [worker.join() for worker in workers]
     if sys.argv[1] == "fork":
-        # An environment that has run goes on in the child where the parent left it.
+        # An environment that has run continues in the child with the parent's state.
         child = context.Process(target=lambda: results.put(envs.step(envs.action_space.sample() * 0)[1].tolist()))
         child.start()
-        # Closing one there leaves what belongs to the parent alone.
+        # Closing it in the child does not affect the parent.
         closing = context.Process(target=lambda: (envs.close(), results.put("closed")))
         assert results.get(timeout=60) == envs.step(envs.action_space.sample() * 0)[1].tolist()
         child.join()
@@ -156,7 +156,7 @@ def test_arrays_own_their_memory_and_share_it_by_dlpack():
     envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=4, obs="both", size=16)
     observations, _ = envs.reset(seed=0)
     for part in observations.values():
-        # A view of memory that Rust allocated, and that lives as long as anyone looks at it.
+        # A view of memory that Rust allocated; it is freed with the last view.
         assert part.flags.c_contiguous and part.flags.writeable
         assert np.shares_memory(np.from_dlpack(part), part)
     torch = pytest.importorskip("torch", reason="torch is absent")
@@ -170,7 +170,7 @@ def test_arrays_own_their_memory_and_share_it_by_dlpack():
     assert torch.equal(pixels, kept)
 
 
-def test_a_panic_is_an_exception_of_ours(capfd):
+def test_a_panic_becomes_a_sayso_error(capfd):
     with pytest.raises(sayso.SaysoError, match="a fault in Sayso itself: as asked"):
         sayso._core.panic()
     assert "as asked" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""The conformance suite: Sayso's vectors and Gymnasium's own pass it, those with a fault fail the check that is about it."""
+"""The conformance suite: Sayso's vectors and Gymnasium's own pass; a vector with a fault fails the check for that fault."""
 
 import gymnasium
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from gymnasium.utils.env_match import check_environments_match
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from sayso.conformance import CHECKS, NEXT_STEP, ConformanceError, Subject, check_vector_env, examine, main
+from sayso.conformance import CHECKS, NEXT_STEP, ConformanceError, Subject, check_vector_env, main, run_checks
 
 IDS = [env_id for env_id in gymnasium.registry if env_id.startswith("sayso/")]
 
@@ -18,7 +18,7 @@ def sayso_vector(env_id, obs="state"):
 
 
 def singles(num_envs, **kwargs):
-    """Makers of Sayso's CartPole one by one, for Gymnasium's own vector: it has infos, and episodes of many lengths."""
+    """Constructors of Sayso's CartPole for Gymnasium's own vector: it has infos, and episodes of different lengths."""
     return [lambda: gymnasium.make("sayso/CartPole-v1", **kwargs) for _ in range(num_envs)]
 
 
@@ -50,7 +50,7 @@ class OneSeedForAll(SyncVectorEnv):
 
 
 class Repetitive(SyncVectorEnv):
-    """Without a seed, starts with the last one again."""
+    """Reuses the last seed if none is given."""
 
     def reset(self, *, seed=None, options=None):
         self.last = seed or getattr(self, "last", None)
@@ -76,7 +76,7 @@ class Listed(SyncVectorEnv):
 
 
 class Hasty(SyncVectorEnv):
-    """Resets in the same step, whatever it was told."""
+    """Resets in the same step in every mode."""
 
     def __init__(self, env_fns, autoreset_mode):
         super().__init__(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
@@ -84,7 +84,7 @@ class Hasty(SyncVectorEnv):
 
 
 class Forgetful(SyncVectorEnv):
-    """The reset that a last step owes comes after a reset by hand too."""
+    """Also resets automatically after a manual reset."""
 
     def reset(self, *, seed=None, options=None):
         due = self._autoreset_envs.copy()
@@ -128,7 +128,7 @@ FAULTS = [
 ]
 
 
-def test_every_check_has_a_fault_to_find():
+def test_every_check_has_a_faulty_vector():
     assert {check for check, _ in FAULTS} == set(CHECKS)
 
 
@@ -137,10 +137,10 @@ def test_faults_are_found(check, faulty):
     subject = Subject(lambda num_envs, mode: faulty(singles(num_envs), autoreset_mode=mode))
     with pytest.raises((AssertionError, KeyError)):
         CHECKS[check](subject)
-    assert examine(subject)[check] != "passed"
+    assert run_checks(subject)[check] != "passed"
 
 
-def test_all_that_is_broken_is_told_at_once():
+def test_the_error_lists_every_violated_rule():
     with pytest.raises(ConformanceError, match=r"(?s)interface: .*rewards is list"):
         check_vector_env(lambda num_envs, mode: Listed(singles(num_envs), autoreset_mode=mode))
     only = check_vector_env(sync_vector, modes=(NEXT_STEP,))
@@ -151,24 +151,24 @@ def test_all_that_is_broken_is_told_at_once():
 
 @pytest.mark.parametrize("mode", AutoresetMode)
 @pytest.mark.parametrize("make", [sync_vector, sayso_vector("sayso/CartPole-v1")])
-def test_a_vector_with_one_mode_passes_what_is_about_it(make, mode):
+def test_a_vector_with_one_mode_passes_the_checks_of_that_mode(make, mode):
     outcome = check_vector_env(make, modes=(mode,))
     assert "passed" in outcome.values() and set(outcome.values()) == {"passed", "skipped"}
 
 
-def test_a_subject_is_checked_itself():
+def test_wrong_subjects_are_refused():
     for wrong in ({"num_envs": 1}, {"modes": ()}):
         with pytest.raises(ValueError, match="2 or more"):
             Subject(sync_vector, **wrong)
 
 
-def test_the_suite_runs_from_a_shell(capsys):
+def test_the_suite_runs_from_the_command_line(capsys):
     assert main(["sayso/CartPole-v1", "--num-envs", "2"]) == 0
     assert capsys.readouterr().out.count("passed") == len(CHECKS)
 
 
 class Slot(gymnasium.Env):
-    """One slot of a vector, as an environment; the others do something else."""
+    """One env of a vector as an environment; the other envs take other actions."""
 
     def __init__(self, env_id, slot, **kwargs):
         self.envs = gymnasium.make_vec(env_id, num_envs=3, autoreset_mode=AutoresetMode.DISABLED, **kwargs)
@@ -203,19 +203,19 @@ class Slot(gymnasium.Env):
 @pytest.mark.parametrize("slot", [0, 2])
 def test_an_environment_matches_any_slot(env_id, slot):
     kwargs = {"obs": "both", "size": 16, "max_episode_steps": 40, "render_mode": "rgb_array"}
-    # No env of the three may end before the others, or it would wait for its reset: poles fall early.
+    # No env may end within the test, as it would wait for a reset: poles fall early.
     num_steps = 8 if env_id == "sayso/CartPole-v1" else 30
     alone = gymnasium.make(env_id, **kwargs)
     check_environments_match(alone, Slot(env_id, slot, **kwargs), num_steps=num_steps, seed=4)
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_sentence_rewards_any_slot_as_it_would_alone(env_id):
-    alone = gymnasium.make(env_id, reward="clip")
-    slot = Slot(env_id, 1, reward="clip", obs="both", size=16)
+def test_model_rewards_of_a_slot_equal_those_of_a_single_environment(env_id):
+    alone = gymnasium.make(env_id, reward="vlm_rm")
+    slot = Slot(env_id, 1, reward="vlm_rm", obs="both", size=16)
     alone.reset(seed=2)
     slot.reset(seed=2)
     for _ in range(5):
         action = alone.action_space.sample()
-        # The towers sum in another order for another number of frames: equal to rounding, not to the bit.
+        # The order of the towers' sums depends on the number of frames: the rewards differ by rounding.
         assert alone.step(action)[1] == pytest.approx(slot.step(action)[1], abs=2e-6)

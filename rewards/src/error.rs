@@ -1,11 +1,11 @@
-//! What can go wrong in a reward model.
+//! Errors of reward models.
 
 use std::path::PathBuf;
 
-/// Result of a fallible call into a reward model.
+/// Result type of this crate.
 pub type Result<T, E = RewardError> = std::result::Result<T, E>;
 
-/// An error of a reward model; the message says what was wrong, where, and what to do.
+/// An error of a reward model. The message names the cause, its location and a remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RewardError {
@@ -14,42 +14,42 @@ pub enum RewardError {
     OutOfRange {
         /// Dotted path of the field.
         field: String,
-        /// What stands there.
+        /// Value of the field.
         got: String,
-        /// What may stand there.
+        /// Allowed values.
         expected: String,
     },
-    /// A file of a checkpoint is missing, damaged or does not fit the others.
+    /// A file of a checkpoint is missing, damaged or inconsistent with the others.
     #[error("{}: {reason}", path.display())]
     Checkpoint {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it; names the tensor or the key.
+        /// Cause; names the tensor or the key.
         reason: String,
     },
-    /// A model name leads nowhere.
+    /// A model name cannot be resolved.
     #[error("no model '{name}': {reason}")]
     UnknownModel {
-        /// The name that was asked for.
+        /// Requested name.
         name: String,
-        /// Where it was looked for, and what to do.
+        /// Where it was searched for, and what to do.
         reason: String,
     },
-    /// A prompt does not fit the model's text tower.
+    /// A prompt is longer than the text tower's context.
     #[error(
         "the prompt is {n_tokens} tokens long and the model reads {context_length}; {n_cut} would be cut: '{prompt}'"
     )]
     PromptTooLong {
         /// The prompt.
         prompt: String,
-        /// Its tokens, start and end marks included.
+        /// Number of its tokens, including the start and end tokens.
         n_tokens: usize,
-        /// What the model reads.
+        /// Maximum number of tokens.
         context_length: usize,
-        /// How many would be lost.
+        /// Number of tokens beyond the maximum.
         n_cut: usize,
     },
-    /// A prompt has words that the model has never seen.
+    /// A prompt has words outside the model's closed vocabulary.
     #[error(
         "the model does not know {} in '{prompt}'; it knows {n_known} words{}",
         quoted(words),
@@ -58,41 +58,41 @@ pub enum RewardError {
     UnknownWords {
         /// The prompt.
         prompt: String,
-        /// The words, as they stand in it.
+        /// The unknown words, as written in the prompt.
         words: Vec<String>,
-        /// The nearest words that the model knows.
+        /// Similar words of the vocabulary.
         suggestions: Vec<String>,
-        /// How many words it knows.
+        /// Number of words in the vocabulary.
         n_known: usize,
     },
-    /// Pictures have another size than the model reads.
+    /// The image size differs from the model's.
     #[error("the model reads {expected:?} pixels (height, width) and got {got:?}")]
     WrongImageSize {
         /// Height and width of the model's [`sayso_sim::ImageSpec`].
         expected: (usize, usize),
-        /// Height and width that came.
+        /// Height and width of the given images.
         got: (usize, usize),
     },
-    /// A card draws and cannot judge.
-    #[error("{device} draws, and CUDA cannot judge beside it: {reason}")]
+    /// CUDA cannot run the reward model on the rendering NVIDIA GPU.
+    #[error("frames are rendered on {device}, but CUDA cannot run the reward model on it: {reason}")]
     Cuda {
-        /// The card.
+        /// Name of the GPU.
         device: String,
-        /// What is in the way.
+        /// Cause.
         reason: String,
     },
-    /// The judge's device has not enough memory left.
-    #[error("the judge's device is out of memory with {n_views} pictures at a time; {fits} would fit")]
+    /// The reward model's device is out of memory.
+    #[error("the reward model's device is out of memory with {n_views} frames per batch; {fits} would fit")]
     OutOfMemory {
-        /// Pictures at a time.
+        /// Frames per batch.
         n_views: usize,
-        /// How many would have fitted.
+        /// Frames per batch that fit.
         fits: usize,
     },
-    /// The device that drew the frames failed.
+    /// The rendering device failed.
     #[error(transparent)]
     Sim(#[from] sayso_sim::SimError),
-    /// The tensor library failed.
+    /// The tensor library, candle, failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
 }

@@ -1,4 +1,4 @@
-//! The files of a checkpoint: in a folder, inside the program, or on the Hugging Face hub.
+//! The files of a checkpoint: in a folder, embedded in the program, or on the Hugging Face hub.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::hub::Hub;
 use crate::{Result, RewardError};
 
-/// Named files. Which of them a checkpoint needs is for the loader to say.
+/// The files of a checkpoint, by name.
 #[derive(Clone, Debug)]
 pub struct ModelFiles {
     name: String,
@@ -27,12 +27,12 @@ impl ModelFiles {
         Self { name: path.display().to_string(), source: Source::Folder(path) }
     }
 
-    /// Files that the program carries, `(file name, content)`.
+    /// Files embedded in the program, `(file name, content)`.
     pub fn embedded(name: &str, files: &'static [(&'static str, &'static [u8])]) -> Self {
         Self { name: name.into(), source: Source::Embedded(files) }
     }
 
-    /// The files of the repository `owner/name`, from the local cache first.
+    /// The files of the hub repository `owner/name`; the local cache is searched first.
     ///
     /// # Errors
     /// If the program was built without the feature `hub`.
@@ -40,12 +40,12 @@ impl ModelFiles {
         Ok(Self { name: name.into(), source: Source::Hub(Hub::new(name)?) })
     }
 
-    /// What to call the model.
+    /// Name of the model.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where a file is, for messages.
+    /// Path of a file in error messages, `{name}/{file}`.
     pub fn path_of(&self, file: &str) -> PathBuf {
         Path::new(&self.name).join(file)
     }
@@ -53,7 +53,7 @@ impl ModelFiles {
     /// The content of a file, `None` if there is no such file.
     ///
     /// # Errors
-    /// If it is there and cannot be read, or the hub cannot be reached.
+    /// If it exists but cannot be read, or the hub cannot be reached.
     pub fn get(&self, file: &str) -> Result<Option<Cow<'static, [u8]>>> {
         if let Source::Embedded(files) = &self.source {
             return Ok(files.iter().find(|(name, _)| *name == file).map(|(_, bytes)| Cow::Borrowed(*bytes)));
@@ -65,7 +65,7 @@ impl ModelFiles {
         }
     }
 
-    /// The path of a file on this machine, `None` if there is no such file or it is inside the program.
+    /// The path of a file on this machine, `None` if there is no such file or it is embedded in the program.
     ///
     /// # Errors
     /// If the hub cannot be reached.
@@ -82,10 +82,10 @@ impl ModelFiles {
         RewardError::Checkpoint { path: self.path_of(file), reason: reason.to_string() }
     }
 
-    /// The content of a file that must be there.
+    /// The content of a required file.
     ///
     /// # Errors
-    /// If it is not there, or cannot be read.
+    /// If it is missing or cannot be read.
     pub fn require(&self, file: &str) -> Result<Cow<'static, [u8]>> {
         self.get(file)?.ok_or_else(|| self.error(file, "no such file"))
     }

@@ -1,30 +1,32 @@
-//! VLM-RM's reward: how near a frame is to a goal prompt, with what the baseline prompt describes projected out.
+//! The reward of VLM-RM: similarity of a frame to a goal prompt, with goal-baseline regularisation.
 //!
-//! Rocamonde et al., ICLR 2024, definition 1. With the unit embeddings `g` (goal), `b` (baseline) and `s` (frame), and `L` the
-//! line through `b` and `g`:
+//! Rocamonde et al., ICLR 2024, definition 1. With the unit embeddings `g` (goal), `b` (baseline) and `s` (frame), and the
+//! line `L` through `b` and `g`:
 //!
 //! ```text
 //! R(s) = 1 - ½ |α proj_L(s) + (1 - α) s - g|²
 //! ```
 //!
-//! Because `g` lies on `L`, what is inside the norm is `(1 - α) u + α (u·d / |d|²) d` with `u = s - g` and `d = g - b`, which
-//! costs two dot products a frame instead of a matrix product. At `α = 0` and with one prompt the reward is the cosine.
+//! Because `g` is on `L`, the vector inside the norm is `(1 - α) u + α (u·d / |d|²) d` with `u = s - g` and `d = g - b`,
+//! which costs two dot products per frame instead of a matrix product. With `α = 0` and one prompt the reward is the
+//! cosine.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ops::math::dot;
 use crate::{Embeddings, ImageTextModel, Result, RewardError};
 
-/// What [`GoalBaseline`] scores against.
+/// Prompts and regularisation of a [`GoalBaseline`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GoalBaselineConfig {
-    /// What the frame should show. Several prompts are averaged without normalising the mean, as in the published code.
-    pub goal: Vec<String>,
-    /// What any frame shows; as many prompts as `goal`. May be empty if `alpha` is 0.
+    /// Goal prompts: descriptions of the goal. Several are averaged without normalising the mean, as in the published
+    /// code.
+    pub goal_prompts: Vec<String>,
+    /// Baseline prompts: descriptions of the scene without the goal; as many as `goal_prompts`. May be empty if `alpha` is 0.
     #[serde(default)]
-    pub baseline: Vec<String>,
-    /// Strength of the regularisation, 0 to 1.
+    pub baseline_prompts: Vec<String>,
+    /// Strength of the regularisation, `α` in 0 to 1.
     #[serde(default)]
     pub alpha: f32,
 }
@@ -38,22 +40,26 @@ impl GoalBaselineConfig {
         let out_of_range = |field: &str, got: String, expected: String| {
             Err(RewardError::OutOfRange { field: field.into(), got, expected })
         };
-        if self.goal.is_empty() {
-            return out_of_range("goal", "[]".into(), "at least one prompt".into());
+        if self.goal_prompts.is_empty() {
+            return out_of_range("goal_prompts", "[]".into(), "at least one prompt".into());
         }
         if !(0.0..=1.0).contains(&self.alpha) {
             return out_of_range("alpha", self.alpha.to_string(), "0 to 1".into());
         }
-        let may_be_absent = self.alpha == 0.0 && self.baseline.is_empty();
-        if self.baseline.len() != self.goal.len() && !may_be_absent {
-            let expected = format!("as many prompts as goal, {}", self.goal.len());
-            return out_of_range("baseline", format!("{} prompts", self.baseline.len()), expected);
+        let may_be_absent = self.alpha == 0.0 && self.baseline_prompts.is_empty();
+        if self.baseline_prompts.len() != self.goal_prompts.len() && !may_be_absent {
+            let expected = format!("as many as goal_prompts, {}", self.goal_prompts.len());
+            return out_of_range(
+                "baseline_prompts",
+                format!("{} prompts", self.baseline_prompts.len()),
+                expected,
+            );
         }
         Ok(())
     }
 }
 
-/// The reward for one goal.
+/// The reward function for embedded goal and baseline prompts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GoalBaseline {
     goal: Vec<f32>,
@@ -67,32 +73,35 @@ impl GoalBaseline {
     /// Embeds the prompts.
     ///
     /// # Errors
-    /// If the config is out of range, if the model cannot read a prompt, or if goal and baseline have the same embedding while
+    /// If the config is out of range, the model cannot encode a prompt, or goal and baseline have the same embedding while
     /// `alpha` is not 0.
     pub fn new(model: &dyn ImageTextModel, config: &GoalBaselineConfig) -> Result<Self> {
         config.validate()?;
-        let goal = mean_row(&model.embed_prompts(&config.goal)?);
-        let direction: Vec<f32> = if config.baseline.is_empty() {
+        let goal = mean_row(&model.embed_prompts(&config.goal_prompts)?);
+        let direction: Vec<f32> = if config.baseline_prompts.is_empty() {
             vec![0.0; goal.len()]
         } else {
-            let baseline = mean_row(&model.embed_prompts(&config.baseline)?);
+            let baseline = mean_row(&model.embed_prompts(&config.baseline_prompts)?);
             goal.iter().zip(&baseline).map(|(g, b)| g - b).collect()
         };
         let direction_sq = dot(&direction, &direction);
         if config.alpha > 0.0 && direction_sq < f32::EPSILON {
             return Err(RewardError::OutOfRange {
-                field: "baseline".into(),
-                got: format!("{:?}, which the model cannot tell from the goal", config.baseline),
+                field: "baseline_prompts".into(),
+                got: format!(
+                    "{:?}, which the model cannot distinguish from the goal",
+                    config.baseline_prompts
+                ),
                 expected: "prompts of another meaning, or alpha = 0".into(),
             });
         }
         Ok(Self { goal, direction, direction_sq, alpha: config.alpha })
     }
 
-    /// Replaces the content of `out` with one reward for each row of `frames`, at most 1.
+    /// Replaces the content of `out` with one reward per row of `frames`, each at most 1.
     ///
     /// # Errors
-    /// If the embeddings come from a model of another width.
+    /// If the width of the embeddings differs from the model's.
     pub fn score(&self, frames: &Embeddings, out: &mut Vec<f32>) -> Result<()> {
         if frames.n_rows() > 0 && frames.dim() != self.goal.len() {
             return Err(RewardError::OutOfRange {
@@ -140,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// Prompts are rows of numbers.
+    /// A model whose prompts are spelled-out embeddings, numbers separated by spaces.
     struct Spelled(ImageSpec);
 
     impl ImageTextModel for Spelled {
@@ -165,7 +174,8 @@ mod tests {
     fn rewards(goal: &[&str], baseline: &[&str], alpha: f32, frames: &[f32]) -> Result<Vec<f32>> {
         let model = Spelled(ImageSpec { height: 1, width: 1, mean: [0.0; 3], std: [1.0; 3] });
         let owned = |prompts: &[&str]| prompts.iter().map(|&p| p.to_owned()).collect();
-        let config = GoalBaselineConfig { goal: owned(goal), baseline: owned(baseline), alpha };
+        let config =
+            GoalBaselineConfig { goal_prompts: owned(goal), baseline_prompts: owned(baseline), alpha };
         let mut out = vec![7.0];
         GoalBaseline::new(&model, &config)?.score(&Embeddings::from_values(3, frames.to_vec()), &mut out)?;
         Ok(out)
@@ -216,12 +226,12 @@ mod tests {
         let message = |goal: &[&str], baseline: &[&str], alpha| {
             rewards(goal, baseline, alpha, &[1.0, 0.0, 0.0]).err().map(|e| e.to_string()).unwrap_or_default()
         };
-        assert!(message(&[], &[], 0.0).starts_with("goal = []"));
-        assert!(message(&["1 0 0"], &[], 0.5).starts_with("baseline = 0 prompts"));
-        assert!(message(&["1 0 0"], &["0 1 0", "0 0 1"], 0.0).starts_with("baseline = 2 prompts"));
+        assert!(message(&[], &[], 0.0).starts_with("goal_prompts = []"));
+        assert!(message(&["1 0 0"], &[], 0.5).starts_with("baseline_prompts = 0 prompts"));
+        assert!(message(&["1 0 0"], &["0 1 0", "0 0 1"], 0.0).starts_with("baseline_prompts = 2 prompts"));
         assert!(message(&["1 0 0"], &["0 1 0"], 1.5).starts_with("alpha = 1.5"));
         assert!(message(&["1 0 0"], &["0 1 0"], f32::NAN).starts_with("alpha = NaN"));
-        assert!(message(&["1 0 0"], &["1 0 0"], 0.5).contains("cannot tell from the goal"));
-        assert!(serde_json::from_str::<GoalBaselineConfig>(r#"{"goal":["a"],"alfa":1}"#).is_err());
+        assert!(message(&["1 0 0"], &["1 0 0"], 0.5).contains("cannot distinguish from the goal"));
+        assert!(serde_json::from_str::<GoalBaselineConfig>(r#"{"goal_prompts":["a"],"alfa":1}"#).is_err());
     }
 }

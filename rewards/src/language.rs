@@ -1,4 +1,4 @@
-//! Rewards of a batch of environments from their frames and a sentence.
+//! Rewards of a batch of envs from their frames and text prompts.
 
 use std::sync::Arc;
 
@@ -6,9 +6,10 @@ use sayso_sim::{FrameBatch, FrameRequest, ImageSpec};
 
 use crate::{Embeddings, FrameReward, GoalBaseline, GoalBaselineConfig, ImageTextModel, Result, RewardError};
 
-/// A goal in words, and the model that judges frames by it.
+/// A reward model: an image-text model with embedded goal and baseline prompts.
 ///
-/// Embedding and scoring are separate, so that stored embeddings can be scored by another goal without drawing anything again.
+/// Embedding and scoring are separate, so that stored embeddings can be scored against other prompts without rendering
+/// again.
 #[derive(Clone)]
 pub struct LanguageReward {
     model: Arc<dyn ImageTextModel>,
@@ -19,7 +20,7 @@ impl LanguageReward {
     /// Embeds the prompts.
     ///
     /// # Errors
-    /// If the config is out of range, or the model cannot read a prompt.
+    /// If the config is out of range, or the model cannot encode a prompt.
     pub fn new(model: Arc<dyn ImageTextModel>, config: &GoalBaselineConfig) -> Result<Self> {
         Ok(Self { goal: GoalBaseline::new(model.as_ref(), config)?, model })
     }
@@ -29,19 +30,19 @@ impl LanguageReward {
         &self.model
     }
 
-    /// Embeds frames, env-major: the views of an env side by side.
+    /// Embeds frames in env-major order: the views of an env are adjacent.
     ///
     /// # Errors
-    /// If the frames are not of the model's size.
+    /// If the frame size differs from the model's image size, or a device fails.
     pub fn embed(&self, frames: &FrameBatch) -> Result<Embeddings> {
         self.model.embed_batch(frames)
     }
 
-    /// Replaces the content of `out` with one reward for each env, the mean over its views, from embeddings in the order of
-    /// [`Self::embed`].
+    /// Replaces the content of `out` with one reward per env, the mean over its views. `views` are embeddings in the order
+    /// of [`Self::embed`].
     ///
     /// # Errors
-    /// If the embeddings are of another model, or not whole envs.
+    /// If the width of the embeddings differs from the model's, or their number is not a multiple of `n_views_per_env`.
     pub fn score_embeddings(
         &self,
         views: &Embeddings,
@@ -86,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// Embeds a picture by its first pixel, and the word "right" as the first axis.
+    /// Embeds a frame by the red value of its first pixel, and every prompt as the first axis.
     struct FirstPixel(ImageSpec);
 
     impl ImageTextModel for FirstPixel {
@@ -111,7 +112,8 @@ mod tests {
     #[test]
     fn the_views_of_an_env_are_averaged() -> Result<()> {
         let spec = ImageSpec { height: 1, width: 1, mean: [0.0; 3], std: [1.0; 3] };
-        let config = GoalBaselineConfig { goal: vec!["right".into()], baseline: vec![], alpha: 0.0 };
+        let config =
+            GoalBaselineConfig { goal_prompts: vec!["right".into()], baseline_prompts: vec![], alpha: 0.0 };
         let reward = LanguageReward::new(Arc::new(FirstPixel(spec)), &config)?;
         let pixels = [255, 0, 51, 51].iter().flat_map(|&r| [r, 0, 0]).collect();
         let frames = FrameBatch::from(Frames::from_pixels(4, 1, 1, pixels).unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Vision-language reward models: frames and sentences in, rewards out.
+//! Vision-language reward models: rewards from rendered frames and text prompts.
 
 pub mod error;
 pub mod model;
@@ -32,5 +32,5 @@ pub use reader::FrameReader;
 pub use tokens::PromptTokenizer;
 pub use towers::{Clip, ClipConfig};
 
-/// Linked for its feature `x86-v4`, which gives candle's matrix products AVX-512 where the processor has it.
+/// Linked only to enable its feature `x86-v4`: candle's matrix products then use AVX-512 on CPUs that support it.
 use gemm as _;

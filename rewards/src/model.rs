@@ -1,4 +1,4 @@
-//! What every image-text model offers, whatever its towers look like.
+//! The interfaces of image-text models and of frame rewards.
 
 use image::RgbImage;
 use sayso_sim::render::DeviceFrames;
@@ -9,27 +9,27 @@ use crate::{Result, RewardError};
 
 /// An image tower and a text tower that embed into one space.
 pub trait ImageTextModel: Send + Sync {
-    /// How pictures must be drawn for it.
+    /// Size and normalisation of the images that the model reads.
     fn image_spec(&self) -> &ImageSpec;
 
-    /// Width of the shared space.
+    /// Width of the shared embedding space.
     fn embed_dim(&self) -> usize;
 
-    /// Embeds every picture; the rows have unit length.
+    /// Embeds every frame: `[n_views, embed_dim]`, rows of unit length.
     ///
     /// # Errors
-    /// If the pictures are not of the size that [`Self::image_spec`] asks for.
+    /// If the frame size differs from [`Self::image_spec`], or a device fails.
     fn embed_frames(&self, frames: &Frames) -> Result<Embeddings>;
 
-    /// How frames should be drawn so that nothing is copied that need not be.
+    /// Size and memory layout in which frames should be rendered to avoid copies.
     fn frame_request(&self) -> FrameRequest {
         FrameRequest::on_host(self.image_spec().clone())
     }
 
-    /// [`Self::embed_frames`] for pictures that were drawn as [`Self::frame_request`] asks and stayed on their device.
+    /// [`Self::embed_frames`] for frames in GPU memory, rendered according to [`Self::frame_request`].
     ///
     /// # Errors
-    /// If the model reads none there, they were drawn for another one, or a device fails.
+    /// If the model does not read frames in GPU memory, they were rendered for another model, or a device fails.
     fn embed_device_frames(&self, frames: &DeviceFrames) -> Result<Embeddings> {
         Err(RewardError::OutOfRange {
             field: "frames".into(),
@@ -38,7 +38,7 @@ pub trait ImageTextModel: Send + Sync {
         })
     }
 
-    /// Embeds every picture of a step, part by part.
+    /// Embeds all frames of a step, part by part.
     ///
     /// # Errors
     /// Those of [`Self::embed_frames`] and [`Self::embed_device_frames`].
@@ -56,13 +56,13 @@ pub trait ImageTextModel: Send + Sync {
         }
     }
 
-    /// Embeds every prompt; the rows have unit length.
+    /// Embeds every prompt: `[n_prompts, embed_dim]`, rows of unit length.
     ///
     /// # Errors
-    /// If a prompt is longer than the text tower's context.
+    /// If a prompt is longer than the text tower's context, or has words outside a closed vocabulary.
     fn embed_prompts(&self, prompts: &[String]) -> Result<Embeddings>;
 
-    /// Makes pictures of any size fit [`Self::image_spec`].
+    /// Resizes and crops images to the size of [`Self::image_spec`].
     fn prepare(&self, images: &[RgbImage], fit: Fit) -> Frames {
         let preprocess = Preprocess::squashing(self.image_spec().clone());
         let fitted: Vec<RgbImage> = images.iter().map(|image| preprocess.fit(image, fit)).collect();
@@ -70,7 +70,7 @@ pub trait ImageTextModel: Send + Sync {
     }
 }
 
-/// Rows of one matrix: `[n_rows, dim]` f32.
+/// Embeddings, one per row: `[n_rows, dim]` f32, row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Embeddings {
     dim: usize,
@@ -80,7 +80,7 @@ pub struct Embeddings {
 impl Embeddings {
     /// Wraps row-major values; the length must be a multiple of `dim`.
     pub fn from_values(dim: usize, values: Vec<f32>) -> Self {
-        debug_assert_eq!(values.len() % dim.max(1), 0, "rows must be whole");
+        debug_assert_eq!(values.len() % dim.max(1), 0, "the length must be a multiple of dim");
         Self { dim, values }
     }
 
@@ -99,7 +99,7 @@ impl Embeddings {
         self.values.chunks_exact(self.dim.max(1))
     }
 
-    /// All values, row-major, given away.
+    /// Consumes the embeddings and returns all values, row-major.
     pub fn into_values(self) -> Vec<f32> {
         self.values
     }
@@ -110,20 +110,20 @@ impl Embeddings {
     }
 }
 
-/// A reward that is read off frames and knows nothing else: no state, no task.
+/// A stateless reward model: its input is frames alone, neither physics state nor the task.
 pub trait FrameReward: Send + Sync {
-    /// How pictures must be drawn for it.
+    /// Size and normalisation of the images that the model reads.
     fn image_spec(&self) -> &ImageSpec;
 
-    /// How frames should be drawn so that nothing is copied that need not be.
+    /// Size and memory layout in which frames should be rendered to avoid copies.
     fn frame_request(&self) -> FrameRequest {
         FrameRequest::on_host(self.image_spec().clone())
     }
 
-    /// One reward per env: the mean over the env's views. `frames` are env-major, `n_views_per_env` each; `out` is
-    /// resized.
+    /// Replaces the content of `out` with one reward per env, the mean over its views. `frames` are env-major, with
+    /// `n_views_per_env` views per env.
     ///
     /// # Errors
-    /// If the pictures have another size than [`Self::image_spec`] asks for.
+    /// If the frame size differs from [`Self::image_spec`], or a device fails.
     fn score(&self, frames: &FrameBatch, n_views_per_env: usize, out: &mut Vec<f32>) -> Result<()>;
 }

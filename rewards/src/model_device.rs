@@ -1,4 +1,4 @@
-//! Where the towers of a judge compute, and how frames get there.
+//! The device that a reward model computes on, and how frames are transferred to it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use sayso_sim::render::{DeviceUuid, Gpu};
 
 use crate::Result;
 
-/// Where a judge computes.
+/// The device that a reward model computes on.
 #[derive(Clone, Debug)]
 pub struct ModelDevice {
     device: Device,
@@ -16,14 +16,14 @@ pub struct ModelDevice {
     may_shrink: bool,
 }
 
-/// How frames get from where they are drawn to the towers.
+/// How frames are transferred from the renderer to the reward model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// They never leave the host.
+    /// Frames stay in host memory.
     Host,
-    /// CUDA maps what Vulkan drew on this card.
+    /// Frames stay in the memory of this GPU; CUDA maps the buffers of Vulkan.
     Cuda(DeviceUuid),
-    /// Through the host, for the reason that is given.
+    /// Frames are copied through the host, for the given reason.
     ReadBack(String),
 }
 
@@ -31,39 +31,41 @@ impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("frames stay on the host"),
-            Self::Cuda(_) => f.write_str("frames stay on the card (CUDA maps them)"),
+            Self::Cuda(_) => f.write_str("frames stay on the GPU (CUDA maps them)"),
             Self::ReadBack(reason) => write!(f, "frames are read back to the host: {reason}"),
         }
     }
 }
 
 impl ModelDevice {
-    /// The CPU, for frames that are there.
+    /// The CPU, for frames in host memory.
     pub fn cpu() -> Self {
         Self::new(Device::Cpu, Route::Host)
     }
 
-    /// The best that this program and this machine offer for frames that `gpu` draws, or the CPU draws if there is none: CUDA
-    /// on the same card; else Metal, which is untested; else the CPU, with the reason. Frames stay on the card only if a picture was read there first.
+    /// The best available device for frames that are rendered on `gpu`, or on the CPU if `gpu` is `None`.
+    ///
+    /// This is CUDA on the same GPU; else Metal, which is untested; else the CPU, with the reason in [`Self::route`]. Frames
+    /// stay on the GPU only after a test frame was read there correctly.
     ///
     /// # Errors
-    /// If an NVIDIA card draws, this program was built for CUDA, and the driver cannot run it: then the CPU would be a
-    /// slow surprise.
-    pub fn beside(gpu: Option<&Arc<Gpu>>) -> Result<Self> {
+    /// If frames are rendered on an NVIDIA GPU, this program was built with CUDA, and CUDA cannot run on that GPU. There is
+    /// no silent fallback to the CPU, which would be much slower.
+    pub fn for_renderer(gpu: Option<&Arc<Gpu>>) -> Result<Self> {
         let Some(gpu) = gpu else { return Ok(Self::cpu()) };
-        let reason = match cuda::beside(gpu)? {
+        let reason = match cuda::for_renderer(gpu)? {
             Ok(model_device) => return Ok(model_device),
             Err(reason) => reason,
         };
-        metal::beside(reason)
+        metal::for_renderer(reason)
     }
 
     fn new(device: Device, route: Route) -> Self {
         Self { device, route, may_shrink: false }
     }
 
-    /// Sets whether a device that is out of memory goes on with fewer pictures at a time, rather than fail.
-    pub fn set_shrink_on_oom(self, may_shrink: bool) -> Self {
+    /// Sets whether embedding continues with fewer frames per batch when the device is out of memory, instead of failing.
+    pub fn with_shrink_on_oom(self, may_shrink: bool) -> Self {
         Self { may_shrink, ..self }
     }
 
@@ -71,22 +73,23 @@ impl ModelDevice {
         self.may_shrink
     }
 
-    /// The tensor library's device.
+    /// The underlying candle device.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// How frames get there.
+    /// How frames are transferred to the device.
     pub fn route(&self) -> &Route {
         &self.route
     }
 
-    /// What the towers compute in: f32 on the CPU; f16 elsewhere, where products, norms and softmaxes sum in f32.
+    /// Data type of the towers: f32 on the CPU; f16 elsewhere, with sums in matrix products, norms and softmaxes
+    /// accumulated in f32.
     pub fn dtype(&self) -> DType {
         if self.device.is_cpu() { DType::F32 } else { DType::F16 }
     }
 
-    /// The device that draws, if frames are read where it left them.
+    /// The rendering GPU, if frames are read in its memory.
     pub(crate) fn shared_with(&self) -> Option<DeviceUuid> {
         match self.route {
             Route::Cuda(uuid) => Some(uuid),
@@ -96,7 +99,7 @@ impl ModelDevice {
 }
 
 impl fmt::Display for ModelDevice {
-    /// What computes.
+    /// Name of the compute backend.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.device {
             Device::Cpu => "the CPU",
@@ -120,11 +123,11 @@ mod cuda {
     use crate::reader::imported;
     use crate::{Result, RewardError};
 
-    /// How long a card may take for a first small picture.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    /// Time limit for reading a test frame.
+    const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// CUDA on the card that draws, or why not.
-    pub fn beside(gpu: &Arc<Gpu>) -> Result<Result<ModelDevice, String>> {
+    /// CUDA on the rendering GPU, or the reason why it cannot be used.
+    pub fn for_renderer(gpu: &Arc<Gpu>) -> Result<Result<ModelDevice, String>> {
         match open(gpu) {
             Err(reason) if gpu.adapter().is_nvidia() => {
                 Err(RewardError::Cuda { device: gpu.adapter().name.clone(), reason })
@@ -135,43 +138,44 @@ mod cuda {
 
     fn open(gpu: &Arc<Gpu>) -> Result<ModelDevice, String> {
         let driver = CudaDriver::get()?;
-        let uuid = gpu.adapter().uuid.ok_or("the device that draws has no UUID")?;
+        let uuid = gpu.adapter().uuid.ok_or("the driver of the rendering GPU reports no UUID")?;
         let found = driver.devices.iter().position(|device| *device == uuid);
-        let ordinal = found.ok_or_else(|| format!("CUDA does not see {uuid}, which draws"))?;
-        // A stream of its own: the default one waits for all others.
+        let ordinal = found.ok_or_else(|| format!("CUDA does not list the rendering GPU, {uuid}"))?;
+        // A separate stream, because CUDA's default stream synchronises with all others.
         let device = Device::new_cuda_with_stream(ordinal).map_err(|error| error.to_string())?;
         try_kernels(&device).map_err(|error| {
-            format!("its kernels do not run on this card ({error}): build for it with CUDA_COMPUTE_CAP")
+            format!("the kernels do not run on this GPU ({error}); rebuild with CUDA_COMPUTE_CAP set for it")
         })?;
         if !gpu.shares_memory() {
-            let reason = "this driver exports no memory from Vulkan".to_owned();
+            let reason = "this Vulkan driver cannot export memory".to_owned();
             return Ok(ModelDevice::new(device, Route::ReadBack(reason)));
         }
-        // Whoever waits for a card waits without end, so somebody else does.
-        let (tried, outcome) = channel();
-        let (gpu, tried_device) = (gpu.clone(), device.clone());
-        std::thread::spawn(move || tried.send(try_sharing(&gpu, &tried_device)));
-        match outcome.recv_timeout(PATIENCE) {
+        // Waiting for a GPU has no timeout, so another thread waits.
+        let (sender, receiver) = channel();
+        let (gpu, test_device) = (gpu.clone(), device.clone());
+        std::thread::spawn(move || sender.send(try_sharing(&gpu, &test_device)));
+        match receiver.recv_timeout(TEST_TIMEOUT) {
             Ok(Ok(())) => Ok(ModelDevice::new(device, Route::Cuda(uuid))),
             Ok(Err(error)) => {
-                let reason = format!("CUDA cannot read what Vulkan draws: {error}");
+                let reason = format!("CUDA cannot read frames rendered by Vulkan: {error}");
                 Ok(ModelDevice::new(device, Route::ReadBack(reason)))
             }
             Err(RecvTimeoutError::Timeout) => {
-                Err(format!("no picture reached it within {} s", PATIENCE.as_secs()))
+                Err(format!("no test frame was read within {} s", TEST_TIMEOUT.as_secs()))
             }
-            Err(RecvTimeoutError::Disconnected) => Err("reading a picture there panicked".to_owned()),
+            Err(RecvTimeoutError::Disconnected) => Err("reading a test frame panicked".to_owned()),
         }
     }
 
-    /// The first use of a kernel loads it, which fails if it was compiled for another card or a newer driver.
+    /// Runs a few kernels. Loading a kernel fails if it was compiled for another GPU or a newer driver.
     fn try_kernels(device: &Device) -> candle_core::Result<()> {
         let ones = Tensor::ones((8, 8), DType::F32, device)?.to_dtype(DType::F16)?;
         (ones.matmul(&ones)? + &ones)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         Ok(())
     }
 
-    /// Reads a picture through either door, in the same buffer several times, so that the turns with it alternate.
+    /// Compares test frames read through CUDA with the same frames read back through Vulkan. Several frames share one
+    /// buffer, so that Vulkan and CUDA access it in turn.
     fn try_sharing(gpu: &Arc<Gpu>, device: &Device) -> Result<()> {
         let (side, patch) = (32, 8);
         let shape = (1, (side / patch) * (side / patch), 3 * patch * patch);
@@ -187,7 +191,7 @@ mod cuda {
                 values.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
             });
             if mapped? != copied? {
-                return Err(candle_core::Error::msg("it sees other values than were drawn").into());
+                return Err(candle_core::Error::msg("the values differ from those that were rendered").into());
             }
         }
         Ok(())
@@ -203,12 +207,12 @@ mod cuda {
     use super::ModelDevice;
     use crate::Result;
 
-    pub fn beside(_: &Arc<Gpu>) -> Result<Result<ModelDevice, String>> {
+    pub fn for_renderer(_: &Arc<Gpu>) -> Result<Result<ModelDevice, String>> {
         Ok(Err("this program was built without CUDA (feature `cuda`)".to_owned()))
     }
 }
 
-/// Metal reads frames through memory that the host and the card share. Untested: nobody has run it.
+/// Metal reads frames from memory that the host and the GPU share. Untested.
 #[cfg(feature = "metal")]
 mod metal {
     use candle_core::Device;
@@ -216,8 +220,8 @@ mod metal {
     use super::{ModelDevice, Route};
     use crate::Result;
 
-    pub fn beside(_: String) -> Result<ModelDevice> {
-        let reason = "Metal's tensors are filled from there".to_owned();
+    pub fn for_renderer(_: String) -> Result<ModelDevice> {
+        let reason = "Metal tensors are created from host memory".to_owned();
         Ok(ModelDevice::new(Device::new_metal(0)?, Route::ReadBack(reason)))
     }
 }
@@ -229,7 +233,7 @@ mod metal {
     use super::{ModelDevice, Route};
     use crate::Result;
 
-    pub fn beside(reason: String) -> Result<ModelDevice> {
+    pub fn for_renderer(reason: String) -> Result<ModelDevice> {
         Ok(ModelDevice::new(Device::Cpu, Route::ReadBack(reason)))
     }
 }

@@ -1,4 +1,4 @@
-//! From any picture to one of the size that a model reads.
+//! Resizes and crops images to the size that a model reads.
 
 use image::RgbImage;
 use image::imageops::crop_imm;
@@ -7,22 +7,22 @@ use serde_json::Value;
 
 use crate::resize::{Resample, resize};
 
-/// How a picture of another shape is made to fit.
+/// How an image of another size is brought to the model's size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fit {
-    /// As the checkpoint's own configuration says.
+    /// As configured in the checkpoint.
     #[default]
     Checkpoint,
-    /// Both sides to the model's size, whatever becomes of the aspect ratio: VLM-RM.
+    /// Resize to the model's size without keeping the aspect ratio, as in VLM-RM.
     Squash,
-    /// The shorter side to the model's size, then the middle.
+    /// Resize the shorter side to the model's size, then crop the centre.
     ShortestEdgeCrop,
 }
 
-/// What a checkpoint says about its pictures.
+/// Image preprocessing of a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
-    /// Size, mean and standard deviation of what the tower reads.
+    /// Size, mean and standard deviation of the tower's input.
     pub spec: ImageSpec,
     size: Option<Size>,
     crops: bool,
@@ -36,7 +36,7 @@ enum Size {
     Exact { height: u32, width: u32 },
 }
 
-/// Where the middle of an odd rest is: the two reference libraries differ by a pixel.
+/// Rounding of the centre crop when an odd number of pixels is cut: the two reference libraries differ by one pixel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum CropOrigin {
     /// `transformers`.
@@ -58,7 +58,7 @@ impl Preprocess {
     /// Reads `preprocessor_config.json` of a Hugging Face checkpoint whose tower reads `image_size` pixels squared.
     ///
     /// # Errors
-    /// Says which key is missing, malformed, or does not fit the tower.
+    /// Names the key that is missing, malformed, or inconsistent with the tower.
     pub fn from_hugging_face(json: &Value, image_size: usize) -> Result<Self, String> {
         let flag = |key: &str, default: bool| json.get(key).and_then(Value::as_bool).unwrap_or(default);
         if !flag("do_rescale", true) || !flag("do_normalize", true) {
@@ -77,7 +77,7 @@ impl Preprocess {
         };
         let side = image_size as u32;
         if !matches!(read, Some(Size::Exact { height, width }) if (height, width) == (side, side)) {
-            return Err(format!("pictures come out as {read:?} and the tower reads {side} by {side}"));
+            return Err(format!("images are preprocessed to {read:?}, but the tower reads {side} by {side}"));
         }
         let number = json.get("resample").and_then(Value::as_u64).unwrap_or(3);
         let filter = u8::try_from(number).ok().and_then(Resample::from_pil).ok_or_else(|| {
@@ -90,7 +90,7 @@ impl Preprocess {
     /// Reads `preprocess_cfg` of an `open_clip_config.json`.
     ///
     /// # Errors
-    /// Says which key is missing, malformed, or does not fit the tower.
+    /// Names the key that is missing, malformed, or inconsistent with the tower.
     pub fn from_open_clip(json: &Value, image_size: usize) -> Result<Self, String> {
         let text = |key: &str, default: &'static str| {
             json.get(key).and_then(Value::as_str).unwrap_or(default).to_owned()
@@ -110,13 +110,13 @@ impl Preprocess {
         Ok(Self { spec, size: Some(size), crops, filter, origin: CropOrigin::HalfToEven })
     }
 
-    /// For pictures that are drawn at the model's size; others are squashed.
+    /// Preprocessing for frames rendered at the model's size; images of another size are squashed.
     pub fn squashing(spec: ImageSpec) -> Self {
         let size = Size::Exact { height: spec.height as u32, width: spec.width as u32 };
         Self { spec, size: Some(size), crops: false, filter: Resample::Bicubic, origin: CropOrigin::Floor }
     }
 
-    /// The content of a `preprocessor_config.json` that `transformers` reads as the same.
+    /// The equivalent content of a `preprocessor_config.json` for `transformers`.
     pub fn to_hugging_face(&self) -> Value {
         let (height, width) = (self.spec.height, self.spec.width);
         let size = match self.size {
@@ -139,7 +139,7 @@ impl Preprocess {
         })
     }
 
-    /// Makes a picture fit, `[spec.height, spec.width]`.
+    /// Resizes and crops an image to `[spec.height, spec.width]`.
     pub fn fit(&self, image: &RgbImage, fit: Fit) -> RgbImage {
         let (height, width) = (self.spec.height as u32, self.spec.width as u32);
         if image.dimensions() == (width, height) {
@@ -169,7 +169,7 @@ impl Preprocess {
         }
     }
 
-    /// The middle of a picture; what it lacks is black.
+    /// Crops the centre of an image, padded with black where the image is smaller.
     fn crop(&self, image: &RgbImage, width: u32, height: u32) -> RgbImage {
         let (w, h) = image.dimensions();
         let (left, top) = (self.origin.of(w.saturating_sub(width)), self.origin.of(h.saturating_sub(height)));
@@ -184,13 +184,13 @@ impl Preprocess {
     }
 }
 
-/// Stacks pictures of one size.
+/// Stacks images; `None` if their sizes differ from `spec`.
 pub(crate) fn stack(images: &[RgbImage], spec: &ImageSpec) -> Option<Frames> {
     let pixels = images.iter().flat_map(|image| image.as_raw()).copied().collect();
     Frames::from_pixels(images.len(), spec.height, spec.width, pixels)
 }
 
-/// A size that is a number, `{"shortest_edge": n}` or `{"height": h, "width": w}`.
+/// Reads a size given as a number, `{"shortest_edge": n}` or `{"height": h, "width": w}`.
 fn hugging_face_size(json: &Value, key: &str, number_is_square: bool) -> Result<Size, String> {
     let value = json.get(key).ok_or_else(|| format!("{key} is missing"))?;
     let side = |value: Option<&Value>| {

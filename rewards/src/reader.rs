@@ -1,4 +1,4 @@
-//! From frames, wherever they are, to the rows that an image tower reads, and through it.
+//! Embeds frames in host or GPU memory with an image tower, in batches that fit the device.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,23 +14,23 @@ use crate::ops::patchify;
 use crate::towers::unit_rows;
 use crate::{ModelDevice, Result, RewardError};
 
-/// Pictures that go through the tower at once on an accelerator, to begin with: enough to fill it.
+/// Initial number of frames per batch on an accelerator: enough to use it fully.
 const GROUP: usize = 256;
-/// The same for a core of the CPU. Groups run side by side, which for small towers is faster by a quarter than to share
-/// out each of their operations.
+/// Frames per batch on the CPU. Batches run in parallel, one per core, which for small towers is faster by a quarter than
+/// parallelising each operation.
 const CPU_GROUP: usize = 16;
-/// The tensor library's kernels count the values of a softmax, `[group, n_heads, n_tokens, n_tokens]`, in 32 bits.
+/// candle's kernels count the values of a softmax, `[group, n_heads, n_tokens, n_tokens]`, in 32 bits.
 const MAX_SOFTMAX: usize = i32::MAX as usize;
-/// Heads of any published tower, at most.
+/// Maximum number of attention heads in published towers.
 const MAX_HEADS: usize = 32;
 
-/// How a model reads frames.
+/// Turns frames into patches and embeds them with an image tower, batch by batch.
 #[derive(Debug)]
 pub struct FrameReader {
     spec: ImageSpec,
     patch_size: usize,
     model_device: ModelDevice,
-    /// Pictures at once; less after the device ran out of memory.
+    /// Frames per batch; reduced after the device ran out of memory.
     group: AtomicUsize,
 }
 
@@ -46,7 +46,7 @@ impl Clone for FrameReader {
 }
 
 impl FrameReader {
-    /// A reader for a tower that reads pictures of `spec` in square patches.
+    /// A reader for a tower whose input is images of `spec` in square patches of `patch_size` pixels.
     pub fn new(spec: ImageSpec, patch_size: usize, model_device: ModelDevice) -> Self {
         let n_tokens = (spec.height / patch_size.max(1)) * (spec.width / patch_size.max(1)) + 1;
         let group = match model_device.device().is_cpu() {
@@ -56,32 +56,32 @@ impl FrameReader {
         Self { spec, patch_size, model_device, group: AtomicUsize::new(group) }
     }
 
-    /// Size, mean and standard deviation of what is read.
+    /// Size, mean and standard deviation of the tower's input.
     pub fn spec(&self) -> &ImageSpec {
         &self.spec
     }
 
-    /// Where the tower computes.
+    /// Device of the tower.
     pub fn model_device(&self) -> &ModelDevice {
         &self.model_device
     }
 
-    /// How frames should be drawn.
+    /// Size and memory layout in which frames should be rendered.
     pub fn request(&self) -> FrameRequest {
         let layout = PixelLayout::Patches { size: self.patch_size };
         let dtype = if self.model_device.dtype() == DType::F16 { PixelType::F16 } else { PixelType::F32 };
-        // Halves fill words in pairs.
+        // Two f16 values share a 32-bit word, so the rows of a patch must have an even length.
         let is_possible = dtype == PixelType::F32 || self.patch_size.is_multiple_of(2);
         let uuid = self.model_device.shared_with().filter(|_| is_possible);
         let on_device = uuid.map(|uuid| DeviceRequest { uuid, layout, dtype });
         FrameRequest { image: self.spec.clone(), on_device }
     }
 
-    /// Unit embeddings of pictures on the host, row-major. `tower` makes `[n, dim]` of `[n, n_patches, 3 * patch * patch]`; what it
-    /// makes of a picture must not depend on the others.
+    /// Embeddings of frames in host memory, of unit length, row-major. `tower` maps `[n, n_patches, 3 * patch_size²]` to
+    /// `[n, dim]`; its result for a frame must not depend on the other frames.
     ///
     /// # Errors
-    /// If the pictures have another size, or the tower's device fails.
+    /// If the frame size differs from the tower's, or its device fails.
     pub fn embed(
         &self,
         frames: &Frames,
@@ -93,10 +93,10 @@ impl FrameReader {
         self.in_groups(frames.n_views(), embed, || Ok(()))
     }
 
-    /// The same for pictures on the device that drew them. If the tower lives elsewhere, they are copied through the host.
+    /// [`Self::embed`] for frames in GPU memory. If the tower is on another device, they are copied through the host.
     ///
     /// # Errors
-    /// If the pictures were drawn for another model, or a device fails.
+    /// If the frames were rendered for another model, or a device fails.
     pub fn embed_on_device(
         &self,
         frames: &DeviceFrames,
@@ -117,7 +117,7 @@ impl FrameReader {
         let patches = match self.model_device.shared_with() {
             Some(_) => match imported::tensor(frames, shape, self.model_device.device()) {
                 Ok(patches) => patches,
-                // A device that was lost explains whatever else went wrong.
+                // If the rendering device was lost, that is the cause, so its error is returned instead.
                 Err(error) => return Err(self.wait(frames).err().unwrap_or(error)),
             },
             None => {
@@ -133,21 +133,21 @@ impl FrameReader {
             }
         };
         let embed = |views: Range<usize>| tower(&patches.narrow(0, views.start, views.len())?);
-        // Whoever waits for a tensor waits without end; the device that draws is given up after a while.
+        // Reading a tensor waits without a timeout. Waiting for the rendering device has one, so it comes first.
         self.in_groups(frames.n_views(), embed, || self.wait(frames))
     }
 
-    /// Waits for the device that draws. If it does not answer, the tensor library's device is left as it is, because to close it
-    /// would wait for what never comes.
+    /// Waits for the rendering device. If it does not respond, candle's device is kept alive until the program ends, because
+    /// dropping it would block forever.
     fn wait(&self, frames: &DeviceFrames) -> Result<()> {
-        static LEFT: Mutex<Vec<Device>> = Mutex::new(Vec::new());
-        let leave = |_: &SimError| {
-            LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(self.model_device.device().clone());
+        static KEPT: Mutex<Vec<Device>> = Mutex::new(Vec::new());
+        let keep_alive = |_: &SimError| {
+            KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(self.model_device.device().clone());
         };
-        Ok(frames.wait().inspect_err(leave)?)
+        Ok(frames.wait().inspect_err(keep_alive)?)
     }
 
-    /// The same for patches that are on the tower's device, `[n, n_patches, 3 * patch * patch]`, normalised.
+    /// [`Self::embed`] for normalised patches on the tower's device, `[n, n_patches, 3 * patch_size²]`.
     ///
     /// # Errors
     /// If the device fails.
@@ -165,7 +165,8 @@ impl FrameReader {
         if expected == got { Ok(()) } else { Err(RewardError::WrongImageSize { expected, got }) }
     }
 
-    /// Embeds group by group. `before_waiting` is called when everything has been sent to the device.
+    /// Embeds group by group, each a batch of the tower. On an accelerator, `before_waiting` is called when all work has
+    /// been submitted.
     fn in_groups(
         &self,
         n_views: usize,
@@ -193,8 +194,8 @@ fn in_steps(n: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(step).map(move |start| start..n.min(start + step))
 }
 
-/// Calls `embed` with a group that fits into the device's memory: half as large, and again half, for as long as it runs out. The
-/// group that fitted is kept if that is allowed, and told in an error if not.
+/// Calls `embed` with `group`, and halves it for as long as the device runs out of memory. If `is_allowed`, the size that
+/// fitted is stored in `kept`; otherwise an error reports it.
 fn shrinking<T>(
     group: usize,
     is_allowed: bool,
@@ -234,9 +235,9 @@ pub(crate) mod imported {
 
     use crate::Result;
 
-    /// The frames as a tensor on their card, after one copy there.
+    /// Copies the frames into a tensor on the same GPU.
     pub fn tensor(frames: &DeviceFrames, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
-        // An operation of ours is the library's only public way in; it needs a tensor to work on.
+        // A custom op is candle's only public way to create a tensor from device memory, and it needs an input tensor.
         let anchor = Tensor::zeros(1, DType::F16, device)?;
         let import = Import { frames, shape: shape.into(), failure: Mutex::new(None) };
         let tensor = anchor.apply_op1_no_bwd(&import);
@@ -250,7 +251,7 @@ pub(crate) mod imported {
     struct Import<'a> {
         frames: &'a DeviceFrames,
         shape: Shape,
-        /// What the tensor library's own error would turn into text.
+        /// The original error, which candle's error would keep only as text.
         failure: Mutex<Option<SimError>>,
     }
 
@@ -260,7 +261,7 @@ pub(crate) mod imported {
         }
 
         fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-            candle_core::bail!("frames on a card are read there")
+            candle_core::bail!("frames in GPU memory cannot be imported into a CPU tensor")
         }
 
         fn cuda_fwd(&self, anchor: &CudaStorage, _: &Layout) -> candle_core::Result<(CudaStorage, Shape)> {
@@ -306,10 +307,10 @@ mod tests {
         assert_eq!(kept.load(Ordering::Relaxed), 25);
         assert_eq!(shrinking(25, true, &kept, embed).ok(), Some(25));
         let message = shrinking(200, false, &kept, embed).expect_err("not allowed").to_string();
-        assert!(message.contains("200 pictures") && message.contains("25 would fit"), "{message}");
+        assert!(message.contains("200 frames") && message.contains("25 would fit"), "{message}");
         let other = |_| -> Result<()> { Err(candle_core::Error::msg("something else").into()) };
         assert!(shrinking(200, true, &kept, other).is_err());
         let never = |_| -> Result<()> { Err(candle_core::Error::msg("CUDA_ERROR_OUT_OF_MEMORY").into()) };
-        assert!(shrinking(200, true, &kept, never).is_err(), "an end even if nothing fits");
+        assert!(shrinking(200, true, &kept, never).is_err(), "stops even if nothing fits");
     }
 }

@@ -1,24 +1,25 @@
-//! Resizing as Pillow does it, to the last bit, because that is what checkpoints were trained on.
+//! Image resizing, bit for bit as in Pillow, because checkpoints were trained with it.
 //!
-//! Each axis in turn is convolved with a filter that widens with the reduction (so that a smaller picture is averaged, not
-//! sampled), rows before columns, its coefficients rounded to 22 bits after the point, the sums rounded to bytes between the two axes.
+//! Rows are convolved with a filter first, then columns. For a reduction the filter is widened by its factor, so that
+//! pixels are averaged, not skipped. Coefficients are rounded to 22 fractional bits; the sums are rounded to bytes after
+//! each axis.
 
 use image::RgbImage;
 use rayon::prelude::*;
 
-/// A convolution kernel, under the numbers of `PIL.Image.Resampling`.
+/// A resampling filter, with its number in `PIL.Image.Resampling`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resample {
-    /// Windowed sinc of radius 3; 1.
+    /// Windowed sinc of radius 3; number 1.
     Lanczos,
-    /// Triangle of radius 1; 2.
+    /// Triangle of radius 1; number 2.
     Bilinear,
-    /// Keys's cubic with a = -0.5, radius 2; 3.
+    /// Keys's cubic with a = -0.5, radius 2; number 3.
     Bicubic,
 }
 
 impl Resample {
-    /// From the number in a `preprocessor_config.json`.
+    /// The filter with a number, as in a `preprocessor_config.json`.
     pub fn from_pil(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::Lanczos),
@@ -51,10 +52,10 @@ impl Resample {
     }
 }
 
-/// Bits after the point of a coefficient: 32, less 8 of the pixel and 2 of headroom.
+/// Fractional bits of a coefficient: 32, minus 8 for the pixel and 2 for headroom.
 const PRECISION: u32 = 32 - 8 - 2;
 
-/// The pixels that one output pixel is made of.
+/// The input pixels of one output pixel, from `start`, and their coefficients.
 struct Window {
     start: usize,
     coefficients: Vec<i32>,
@@ -82,7 +83,7 @@ fn to_byte(sum: i32) -> u8 {
     ((sum + (1 << (PRECISION - 1))) >> PRECISION).clamp(0, 255) as u8
 }
 
-/// Resizes to `width` by `height` pixels. A picture that has that size already is returned as it is.
+/// Resizes to `width` by `height` pixels. An image of that size is returned unchanged.
 pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Resample) -> RgbImage {
     if image.dimensions() == (width, height) {
         return image.clone();

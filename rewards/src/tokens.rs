@@ -1,4 +1,4 @@
-//! From prompts to token sequences, by the checkpoint's own tokenizer.
+//! Converts prompts to token sequences with the checkpoint's tokenizer.
 
 use std::collections::HashMap;
 
@@ -9,24 +9,25 @@ use tokenizers::{ModelWrapper, Tokenizer};
 use crate::files::ModelFiles;
 use crate::{Result, RewardError};
 
-/// A tokenizer with the length of what the text tower reads.
+/// A checkpoint's tokenizer, with the context length of its text tower.
 #[derive(Clone, Debug)]
 pub struct PromptTokenizer {
     tokenizer: Tokenizer,
     context_length: usize,
     ending: Ending,
-    /// The token that stands for words outside a closed vocabulary.
+    /// Token of words outside a closed vocabulary; `None` if the vocabulary is open.
     unknown: Option<u32>,
 }
 
-/// How a sequence ends.
+/// How token sequences end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ending {
-    /// At an end mark, which every sequence must have (CLIP).
+    /// With an end token, which every sequence must have (CLIP).
     Token(u32),
-    /// Filled up to the context length with this token (SigLIP).
+    /// Padded to the context length with this token (SigLIP).
     Padding(u32),
-    /// Wherever the tokenizer ends it; the tower reads the token with the highest number (CLIP, early configurations).
+    /// As the tokenizer ends them; the tower takes its output at the token with the highest number (CLIP, early
+    /// configurations).
     Highest,
 }
 
@@ -34,7 +35,7 @@ impl PromptTokenizer {
     /// Reads `tokenizer.json`, or `vocab.json` with `merges.txt`.
     ///
     /// # Errors
-    /// If the files are missing or damaged, or know tokens that the text tower does not.
+    /// If the files are missing or damaged, or have tokens outside the text tower's vocabulary.
     pub fn load(
         files: &ModelFiles,
         vocab_size: usize,
@@ -58,7 +59,7 @@ impl PromptTokenizer {
         let highest = tokenizer.get_vocab(true).into_values().max().unwrap_or_default() as usize;
         if highest >= vocab_size {
             let reason =
-                format!("has a token numbered {highest}, and the text tower knows {vocab_size} tokens");
+                format!("has a token numbered {highest}, but the text tower knows {vocab_size} tokens");
             return Err(files.error(file, reason));
         }
         tokenizer.with_padding(None);
@@ -73,14 +74,14 @@ impl PromptTokenizer {
             && !sample.contains(&token)
         {
             let reason = format!(
-                "adds no end token {token}, at which the text tower is read (it makes {sample:?} of 'a')"
+                "adds no end token {token}, which the text tower needs (the tokens of 'a' are {sample:?})"
             );
             return Err(files.error(file, reason));
         }
         Ok(tokenizer)
     }
 
-    /// Tokens of a prompt, marks included.
+    /// Tokens of a prompt, including start and end tokens and padding.
     ///
     /// # Errors
     /// If it is longer than the context, or has words outside a closed vocabulary.
@@ -88,7 +89,7 @@ impl PromptTokenizer {
         let tokenizer_error = |error: tokenizers::Error| RewardError::OutOfRange {
             field: "prompt".into(),
             got: format!("'{prompt}'"),
-            expected: format!("a text that the tokenizer reads ({error})"),
+            expected: format!("a text that the tokenizer can encode ({error})"),
         };
         let unknown = self.unknown_words(prompt).map_err(tokenizer_error)?;
         if !unknown.is_empty() {
@@ -109,7 +110,7 @@ impl PromptTokenizer {
         Ok(ids)
     }
 
-    /// The words of a closed vocabulary, sorted; `None` if any text can be read.
+    /// The words of a closed vocabulary, sorted; `None` if the vocabulary is open.
     pub fn closed_vocabulary(&self) -> Option<Vec<String>> {
         self.unknown?;
         let mut words: Vec<String> = self.tokenizer.get_vocab(false).into_keys().collect();
@@ -142,8 +143,8 @@ impl PromptTokenizer {
     }
 }
 
-/// CLIP's byte-pair encoding from the files of checkpoints that have no `tokenizer.json`: lower case, byte level, words ending
-/// in `</w>`, between a start and an end mark.
+/// CLIP's byte-pair encoding for checkpoints without `tokenizer.json`: lower case, byte level, words ending in `</w>`,
+/// between a start and an end token.
 fn clip_bpe(vocab: &HashMap<String, u32>, merges: &str) -> Result<Tokenizer, tokenizers::Error> {
     const START: &str = "<|startoftext|>";
     const END: &str = "<|endoftext|>";

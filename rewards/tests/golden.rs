@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-//! Every stage of every kind of checkpoint against what the reference libraries make of it: `golden/make.py`.
+//! Compares every stage of every kind of checkpoint with the reference libraries; the values are from `golden/make.py`.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ fn golden_folder() -> PathBuf {
 }
 
 fn images() -> Vec<RgbImage> {
-    let open = |i| image::open(golden_folder().join(format!("picture{i}.png"))).unwrap().into_rgb8();
+    let open = |i| image::open(golden_folder().join(format!("image{i}.png"))).unwrap().into_rgb8();
     (0..3).map(open).collect()
 }
 
@@ -71,7 +71,7 @@ fn check(case: &str) {
         let pixels = patchify(&frames, i..i + 1, spec, 1, DType::F32, &Device::Cpu).unwrap();
         let planes = pixels.squeeze(0).unwrap().t().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let got: Vec<f32> = planes.into_iter().step_by(97).collect();
-        assert_values(&format!("{case}: pixels of picture {i}"), &got, want);
+        assert_values(&format!("{case}: pixels of image {i}"), &got, want);
     }
 
     for (prompt, want) in golden.prompts.iter().zip(&golden.tokens) {
@@ -84,7 +84,11 @@ fn check(case: &str) {
     assert_rows(&format!("{case}: text"), &texts, &golden.text_embeddings);
 
     if let Some(GoldenReward { goal, baseline, alpha, values }) = golden.reward {
-        let reward = GoalBaseline::new(&model, &GoalBaselineConfig { goal, baseline, alpha }).unwrap();
+        let reward = GoalBaseline::new(
+            &model,
+            &GoalBaselineConfig { goal_prompts: goal, baseline_prompts: baseline, alpha },
+        )
+        .unwrap();
         let mut got = Vec::new();
         reward.score(&images, &mut got).unwrap();
         assert_values(&format!("{case}: reward"), &got, &values);
@@ -97,7 +101,7 @@ fn clip_with_quick_gelu_and_vocab_with_merges() {
 }
 
 #[test]
-fn clip_with_gelu_and_the_old_end_mark_in_two_parts() {
+fn clip_with_gelu_and_the_legacy_end_token_in_two_shards() {
     check("clip_gelu");
 }
 
@@ -124,7 +128,7 @@ fn a_batch_embeds_as_its_parts() {
     let all = model.embed_frames(&model.prepare(&many, Fit::Squash)).unwrap();
     for (i, row) in all.rows().enumerate() {
         let one = model.embed_frames(&model.prepare(&many[i..=i], Fit::Squash)).unwrap();
-        assert_values(&format!("picture {i}"), row, one.values());
+        assert_values(&format!("image {i}"), row, one.values());
     }
 }
 

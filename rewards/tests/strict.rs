@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-//! A checkpoint that is not whole is refused, with the file and the tensor or key that is wrong; and what is saved loads.
+//! An incomplete or inconsistent checkpoint is rejected by an error that names the file and the tensor or key; a saved model
+//! loads again.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ fn load(folder: &TempDir) -> Result<CheckpointModel, String> {
         .map_err(|error| error.to_string())
 }
 
-/// The error after the tensors were changed.
+/// The error of loading a checkpoint after its tensors were changed.
 fn refused(case: &str, file: &str, change: impl FnOnce(&mut HashMap<String, Tensor>)) -> String {
     let folder = copy_of(case);
     let path = folder.path().join(file);
@@ -41,7 +42,7 @@ fn refused(case: &str, file: &str, change: impl FnOnce(&mut HashMap<String, Tens
     load(&folder).unwrap_err()
 }
 
-/// The error after a file was rewritten.
+/// The error of loading a checkpoint after a file was rewritten.
 fn refused_text(case: &str, file: &str, change: impl FnOnce(String) -> String) -> String {
     let folder = copy_of(case);
     let path = folder.path().join(file);
@@ -70,7 +71,7 @@ fn a_missing_tensor_is_named() {
 fn an_extra_tensor_is_named() {
     let error =
         refused("clip_quick_gelu", WEIGHTS, |tensors| _ = tensors.insert("adapter.gate".into(), zeros(&[1])));
-    assert!(error.contains(WEIGHTS) && error.contains("'adapter.gate' is no part of the model"), "{error}");
+    assert!(error.contains(WEIGHTS) && error.contains("'adapter.gate' is not part of the model"), "{error}");
     let key = "vision_model.encoder.layers.2.layer_norm1.bias";
     let error = refused("siglip", WEIGHTS, |tensors| _ = tensors.insert(key.into(), zeros(&[32])));
     assert!(error.contains(key), "{error}");
@@ -115,7 +116,7 @@ fn a_damaged_pickle_is_named() {
 }
 
 #[test]
-fn a_part_that_an_index_lists_must_be_there() {
+fn a_missing_shard_is_named() {
     let folder = copy_of("clip_gelu");
     std::fs::remove_file(folder.path().join("model-00002-of-00002.safetensors")).unwrap();
     assert!(load(&folder).unwrap_err().contains("model-00002-of-00002.safetensors: no such file"));
@@ -154,7 +155,7 @@ fn a_tokenizer_that_does_not_fit_the_tower_is_refused() {
 }
 
 #[test]
-fn what_is_saved_loads_as_the_same_model() {
+fn a_saved_model_loads_as_the_same_model() {
     let config: ClipConfig =
         serde_json::from_slice(&std::fs::read(golden("clip_words").join("config.json")).unwrap()).unwrap();
     let tokenizer = std::fs::read_to_string(golden("clip_words").join("tokenizer.json")).unwrap();

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Builds `sayso` with the feature `cuda`, on any x86-64 Linux machine: no card and no CUDA installation are needed. The program
-# starts on machines without CUDA, too.
+# Builds `sayso` with the feature `cuda` on any x86-64 Linux machine, without a GPU or a CUDA installation. The program also
+# starts on machines without CUDA. Prints the path of the program.
 #
 #   scripts/cuda/build.sh
 #
-# CUDA's compiler comes from NVIDIA's Python packages, into target/cuda/; an own one is taken from CUDA_HOME. Kernels are made for
-# cards from CUDA_COMPUTE_CAP on (80: Ampere and later). The first build takes a quarter of an hour, most of it kernels.
+# CUDA's compiler is installed into target/cuda/ from NVIDIA's Python packages, unless CUDA_HOME names a toolkit. Kernels are
+# compiled for GPUs of compute capability CUDA_COMPUTE_CAP or later (default 80, Ampere). The first build takes about 15
+# minutes, most of it for kernels.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=$PWD/target/cuda
@@ -34,7 +35,7 @@ cargo build --release --features cuda --target-dir "$here/target" \
   --config "target.x86_64-unknown-linux-gnu.rustflags=['-L', 'native=$here/late']"
 program=$here/target/release/sayso
 if readelf --dynamic "$program" | grep NEEDED | grep -E 'cuda|cublas|curand|nvrtc'; then
-  echo "the program needs CUDA to start: its libraries were found before the stand-ins" >&2
+  echo "the program needs CUDA to start: it was linked to CUDA's libraries instead of the stubs" >&2
   exit 1
 fi
 echo "$program"

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes stand-ins for CUDA's libraries that load the real ones when they are first called.
+"""Builds stub libraries for CUDA that load the real libraries at the first call.
 
     late_libraries.py FOLDER
 
-The tensor library links libcuda, libcublas and others by name, so that a program built with it would not even start on a
-machine without them. This writes static libraries of the same names into FOLDER: every function jumps through a slot of a
-table, and a slot that is empty is filled by dlopen and dlsym first. x86-64 Linux.
+candle links libcuda, libcublas and others by name, so that a program built with it does not start on a machine without
+them. This writes static libraries of the same names into FOLDER: every function jumps through a slot of a table, and an
+empty slot is first filled by dlopen and dlsym. For x86-64 Linux.
 """
 
 import json
@@ -15,10 +15,10 @@ import re
 import subprocess
 import sys
 
-# The version of CUDA that the bindings are made for, as cargo is told it.
+# Major CUDA version of the bindings, from the same variable that cargo builds them with.
 MAJOR = int(os.environ.get("CUDARC_CUDA_VERSION", "13000")) // 1000
 
-# Module of the bindings, and the file that the loader knows.
+# Library: (module of the bindings, file name for dlopen).
 LIBRARIES = {
     "cuda": ("driver", "libcuda.so.1"),
     "cublas": ("cublas", f"libcublas.so.{MAJOR}"),
@@ -27,7 +27,7 @@ LIBRARIES = {
     "nvrtc": ("nvrtc", f"libnvrtc.so.{MAJOR}"),
 }
 
-# A call arrives with its arguments in registers; they are put aside while the slot is filled.
+# The arguments of a call are in registers, which are saved while the slot is filled.
 ASSEMBLY = """
     .text
     .macro late name, index
@@ -99,7 +99,7 @@ HIDDEN void *{lib}_find(unsigned index) {{
     void *library = dlopen("{file}", RTLD_NOW | RTLD_GLOBAL);
     void *function = library ? dlsym(library, names[index]) : NULL;
     if (!function) {{
-        fprintf(stderr, "error: %s is needed and not there: %s\\n", names[index], dlerror());
+        fprintf(stderr, "error: %s is required and cannot be loaded: %s\\n", names[index], dlerror());
         exit(1);
     }}
     return {lib}_slots[index] = function;
@@ -108,7 +108,7 @@ HIDDEN void *{lib}_find(unsigned index) {{
 
 
 def bindings() -> pathlib.Path:
-    """The sources of the bindings, as cargo has unpacked them."""
+    """Folder of the sources of the bindings, as unpacked by cargo."""
     metadata = ["cargo", "metadata", "--format-version", "1", "--features", "cuda"]
     packages = json.loads(subprocess.check_output(metadata))["packages"]
     manifest = next(p["manifest_path"] for p in packages if p["name"] == "cudarc")

@@ -1,6 +1,6 @@
-//! Draws a table with balls and an arm: `render_table FOLDER` writes pictures, `render_table SIZE N_VIEWS` draws as often
-//! as that and prints how fast, per second of processor time and of the wall clock.
-#![expect(clippy::disallowed_types, reason = "it times the drawing; nothing simulated sees the clock")]
+//! Renders a table with balls and an arm. `render_table FOLDER` writes images; `render_table SIZE N_VIEWS` renders that
+//! many views and prints the views per second of processor time and of wall-clock time.
+#![expect(clippy::disallowed_types, reason = "it times the rendering; the simulation reads no clock")]
 
 use std::f32::consts::{FRAC_PI_2, PI};
 use std::path::Path;
@@ -59,7 +59,7 @@ fn time(size: usize, n_views: usize) -> Result<(), Error> {
     let n_views = (n_views.div_ceil(BATCH) * BATCH) as f64;
     let (wall, cpu) = (start.elapsed().as_secs_f64(), processor_secs()? - start_cpu);
     println!(
-        "{size}x{size}: {:.0} views per processor second, {:.0} per second",
+        "{size}x{size}: {:.0} views per second of processor time, {:.0} views per second",
         n_views / cpu,
         n_views / wall
     );

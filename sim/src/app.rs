@@ -1,4 +1,4 @@
-//! The windowless Bevy app: one entity an env, one run of a schedule a step.
+//! The windowless Bevy app: one entity per env, one run of a schedule per step.
 //!
 //! The order of a step is written once, in [`StepSet`]. A plugin may add systems to any set: domain randomisation
 //! before [`StepSet::Simulate`], a logger in [`StepSet::Output`], a curriculum in [`StepSet::Reset`].
@@ -20,43 +20,43 @@ use crate::{SimError, SimWorld};
 #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step;
 
-/// The parts of a step, in their order.
+/// The system sets of a step, in the order in which they run.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StepSet {
-    /// Actions become motor targets and forces.
+    /// Converts actions to motor targets and forces.
     Act,
-    /// Physics advances by one control step.
+    /// Advances the physics by one control step.
     Simulate,
-    /// The state after the action is read: observations, metrics.
+    /// Reads the state after the action: observations and metrics.
     Observe,
-    /// Sensors draw the state after the action.
+    /// Renders the sensors' frames of the state after the action.
     Render,
-    /// The reward of the state after the action.
+    /// Computes the reward of the state after the action.
     Reward,
-    /// Who is done, and the columns that the caller gets.
+    /// Computes termination and truncation, and writes the output columns.
     Output,
-    /// Episodes that ended start again.
+    /// Resets the envs whose episode has ended.
     Reset,
 }
 
-/// Which env of the batch an entity is.
+/// Index in the batch of the env that an entity represents.
 #[derive(Component, Clone, Copy, Debug)]
 pub struct Slot(pub EnvIdx);
 
-/// Whether an env's physics advances in this step; false for one that has only just been reset.
+/// Whether an env's physics advances in this step; false for an env that was just reset.
 #[derive(Component, Clone, Copy, Debug)]
 pub struct IsStepping(pub bool);
 
-/// The cameras that are drawn in every step.
+/// The sensors of the batch.
 #[derive(Resource, Default)]
 pub struct Sensors(pub Vec<Sensor>);
 
-/// The ray caster that the sensors share.
+/// The renderer that the sensors share.
 #[derive(Resource, Default)]
 pub struct Renderer {
-    /// What draws.
+    /// The CPU or GPU backend.
     pub backend: Backend,
-    /// Why the last step's pictures are not there; whoever runs the schedule takes it.
+    /// Error of the last step's rendering; the code that runs the schedule takes it.
     pub failure: Option<SimError>,
 }
 
@@ -66,7 +66,7 @@ pub struct SimPlugin;
 impl Plugin for SimPlugin {
     fn build(&self, app: &mut App) {
         let mut step = Schedule::new(Step);
-        // Systems run one after another; each spreads its envs over all cores by itself.
+        // Systems run one after another; each is parallel over its envs.
         step.set_executor(SingleThreadedExecutor::new());
         step.configure_sets(
             (
@@ -86,13 +86,13 @@ impl Plugin for SimPlugin {
     }
 }
 
-/// Runs `f` on every item, spread over the cores. The list of borrows is the only allocation.
+/// Runs `f` on every item in parallel. The list of items is the only allocation.
 pub fn par_each<T: Send>(items: impl Iterator<Item = T>, f: impl Fn(T) + Send + Sync) {
     let items: Vec<T> = items.collect();
     items.into_par_iter().for_each(f);
 }
 
-/// Advances the physics of every stepping env and brings its drawing up to date.
+/// Advances the physics of every stepping env and updates the render scene of every env.
 pub fn simulate(mut envs: Query<(&mut SimWorld, &IsStepping), With<Slot>>) {
     par_each(envs.iter_mut(), |(mut world, is_stepping)| {
         if is_stepping.0 {
@@ -119,14 +119,14 @@ fn render_sensors(
     }
 }
 
-/// The worlds of a batch, by slot.
+/// The worlds of a batch, in slot order.
 pub fn in_slot_order<'a>(envs: &'a Query<(&Slot, &SimWorld)>) -> Vec<&'a SimWorld> {
     let mut worlds: Vec<_> = envs.iter().map(|(slot, world)| (slot.0, world)).collect();
     worlds.sort_unstable_by_key(|(slot, _)| *slot);
     worlds.into_iter().map(|(_, world)| world).collect()
 }
 
-/// Whether nothing failed while this step was drawn; a run condition for all that follows.
+/// Run condition of the systems after [`StepSet::Render`]: true if rendering did not fail in this step.
 pub fn frames_are_rendered(renderer: Res<Renderer>) -> bool {
     renderer.failure.is_none()
 }

@@ -1,11 +1,11 @@
-//! What can go wrong in the simulator.
+//! Errors of the simulator.
 
 use std::path::PathBuf;
 
 /// Result of a fallible call into the simulator.
 pub type Result<T, E = SimError> = std::result::Result<T, E>;
 
-/// An error of the simulator; the message says what was wrong, where, and what is allowed.
+/// An error of the simulator; the message names the field, its value and what is allowed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimError {
@@ -14,17 +14,17 @@ pub enum SimError {
     OutOfRange {
         /// Dotted path of the field.
         field: String,
-        /// What stands there.
+        /// Its value.
         got: String,
-        /// What may stand there.
+        /// The allowed values.
         expected: String,
     },
-    /// A name refers to nothing.
+    /// A name does not exist.
     #[error("{what} '{name}' does not exist; there are: {}", known.join(", "))]
     UnknownName {
-        /// Kind of thing: body, joint, camera, material.
+        /// What the name refers to: body, joint, camera or material.
         what: &'static str,
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
         /// The names that exist.
         known: Vec<String>,
@@ -32,7 +32,7 @@ pub enum SimError {
     /// A name is used twice.
     #[error("{what} '{name}' is declared twice")]
     DuplicateName {
-        /// Kind of thing: body, joint, camera, material.
+        /// What the name refers to: body, joint, camera or material.
         what: &'static str,
         /// The name.
         name: String,
@@ -40,45 +40,48 @@ pub enum SimError {
     /// A buffer has the wrong length.
     #[error("{what}: expected {expected} values, got {got}")]
     WrongLength {
-        /// What the buffer holds.
+        /// Content of the buffer.
         what: &'static str,
-        /// The length that is needed.
+        /// Required length.
         expected: usize,
-        /// The length that came.
+        /// Actual length.
         got: usize,
     },
     /// A file could not be read or decoded.
     #[error("cannot read {}: {reason}", path.display())]
     File {
-        /// Where it is.
+        /// Path of the file.
         path: PathBuf,
-        /// What the reader said.
+        /// Error message of the reader.
         reason: String,
     },
-    /// A snapshot does not belong to this world or is damaged.
+    /// A snapshot is of another scene or damaged.
     #[error("snapshot cannot be restored: {0}")]
     Snapshot(String),
-    /// There is no such graphics processor.
-    #[error("there is no {wanted} to draw on; found: {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })]
+    /// The requested GPU does not exist.
+    #[error(
+        "there is no {wanted} to render on; found: {}",
+        if found.is_empty() { "none".to_owned() } else { found.join(", ") }
+    )]
     NoGpu {
-        /// What was asked for.
+        /// The requested device.
         wanted: String,
-        /// Those that there are.
+        /// The available devices.
         found: Vec<String>,
     },
-    /// More was asked of a graphics processor than it can do at a time.
+    /// A request exceeds a limit of a GPU.
     #[error("{what}: {need} are needed and {limit} is the limit; {hint}")]
     GpuLimit {
-        /// The device, and what there is too much of.
+        /// The device, and the quantity that exceeds its limit.
         what: String,
-        /// What the request needs.
+        /// The required quantity.
         need: u64,
-        /// What the device allows.
+        /// The limit of the device.
         limit: u64,
-        /// What to do.
+        /// How to stay within the limit.
         hint: String,
     },
-    /// A graphics processor has not enough memory left.
+    /// A GPU is out of memory.
     #[error(
         "{device} is out of memory: {what} needs {}{}",
         need.map_or_else(|| "more than is left".to_owned(), |need| format!("{need} more bytes")),
@@ -87,22 +90,22 @@ pub enum SimError {
     GpuMemory {
         /// The device.
         device: String,
-        /// What the memory was for.
+        /// What the memory was requested for.
         what: String,
-        /// Bytes that it needs, where the driver says.
+        /// Number of bytes needed, if the driver reports it.
         need: Option<u64>,
-        /// How many views at a time would fit, where that is known.
+        /// Number of views that would fit at a time, if known.
         fits: Option<usize>,
     },
-    /// A graphics processor stopped answering. What was saved is intact.
-    #[error("{device} was lost: {reason}; run again, or draw on the CPU")]
+    /// A GPU stopped responding. Saved files are intact.
+    #[error("{device} was lost: {reason}; run again, or render on the CPU")]
     GpuLost {
         /// The device.
         device: String,
-        /// What the driver said.
+        /// Error message of the driver.
         reason: String,
     },
-    /// A graphics processor refused something.
+    /// Any other error of a GPU or its driver.
     #[error("{0}")]
     Gpu(String),
 }

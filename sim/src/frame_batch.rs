@@ -1,47 +1,48 @@
-//! What a reward model asks for, and what it is given.
+//! Frame requests of reward models, and the batches of frames that answer them.
 
 use crate::frames::{Frames, ImageSpec};
 use crate::render::{DeviceFrames, DeviceUuid, ModelInput, PixelLayout, PixelType};
 
-/// How a reward model wants its frames.
+/// The frames that a reward model requires.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrameRequest {
-    /// Their size, and how values are normalised.
+    /// Size and normalisation.
     pub image: ImageSpec,
-    /// How it reads them on the device that draws; `None` if it wants them on the host.
+    /// Device and format, if the model reads frames on a GPU; `None` if it reads them on the host.
     pub on_device: Option<DeviceRequest>,
 }
 
-/// How a model that lives on a graphics processor reads what is drawn there.
+/// Device and format of the frames that a model on a GPU reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeviceRequest {
-    /// The device that it lives on.
+    /// The model's device.
     pub uuid: DeviceUuid,
-    /// The order of the values.
+    /// Order of the values.
     pub layout: PixelLayout,
-    /// What a value is.
+    /// Type of the values.
     pub dtype: PixelType,
 }
 
 impl FrameRequest {
-    /// Frames on the host, wherever they are drawn.
+    /// A request for frames on the host, whichever device renders them.
     pub fn on_host(image: ImageSpec) -> Self {
         Self { image, on_device: None }
     }
 
-    /// What a device must write for the request to be met there; `None` if frames must go through the host.
+    /// The format that a renderer on `device` must write; `None` if frames must go through the host, because the model reads
+    /// them there or is on another device.
     pub fn model_input(&self, device: Option<DeviceUuid>) -> Option<ModelInput> {
         let DeviceRequest { uuid, layout, dtype } = self.on_device?;
         (device == Some(uuid)).then(|| ModelInput { image: self.image.clone(), layout, dtype })
     }
 }
 
-/// Frames for a reward model, where they were drawn.
+/// Frames for a reward model, on the host or on the device that rendered them.
 #[derive(Debug)]
 pub enum FramePart {
-    /// On the host, as codes.
+    /// On the host: u8, sRGB.
     Host(Frames),
-    /// On the device that drew them, as the model reads them.
+    /// On the device that rendered them, in the format of [`ModelInput`].
     Device(DeviceFrames),
 }
 
@@ -60,7 +61,7 @@ impl FramePart {
         }
     }
 
-    /// Forgets all views. A buffer on the host stays, to be reused; what lies on a device is let go.
+    /// Removes all views. A buffer on the host is kept for reuse; frames on a device are released.
     pub fn clear(&mut self) {
         match self {
             Self::Host(frames) => frames.resize(0, 0, 0),
@@ -69,7 +70,7 @@ impl FramePart {
     }
 }
 
-/// The frames of one step, env-major, in parts that follow one another: one for every group of envs that steps together.
+/// The frames of one step, env-major; one part per group of envs that steps together.
 #[derive(Debug, Default)]
 pub struct FrameBatch {
     /// The parts, in the order of their envs.
@@ -82,7 +83,7 @@ impl FrameBatch {
         self.parts.iter().map(FramePart::n_views).sum()
     }
 
-    /// All frames, if one group drew them and they are on the host.
+    /// All frames, if there is a single part and it is on the host.
     pub fn on_host(&self) -> Option<&Frames> {
         match self.parts.as_slice() {
             [FramePart::Host(frames)] => Some(frames),
@@ -90,7 +91,7 @@ impl FrameBatch {
         }
     }
 
-    /// Lets go of what lies on a device, so that it can be drawn into again; buffers on the host stay, to be reused.
+    /// Releases frames on a device, so that their buffers can be reused; buffers on the host are kept.
     pub fn release(&mut self) {
         for part in &mut self.parts {
             if matches!(part, FramePart::Device(_)) {

@@ -1,4 +1,4 @@
-//! Indices that must not be mixed up. Each counts in the order of the scene's lists.
+//! Index newtypes. All but [`EnvIdx`] follow the order of the scene's lists.
 
 macro_rules! index {
     ($(#[$doc:meta])* $name:ident) => {
@@ -9,22 +9,22 @@ macro_rules! index {
 }
 
 index!(
-    /// One world of a batch.
+    /// Index of an env in its batch.
     EnvIdx
 );
 index!(
-    /// One body of [`crate::scene::SceneSpec::bodies`].
+    /// Index of a body in [`crate::scene::SceneSpec::bodies`].
     BodyIdx
 );
 index!(
-    /// One joint of [`crate::scene::SceneSpec::joints`].
+    /// Index of a joint in [`crate::scene::SceneSpec::joints`].
     JointIdx
 );
 index!(
-    /// One camera of [`crate::scene::SceneSpec::cameras`].
+    /// Index of a camera in [`crate::scene::SceneSpec::cameras`].
     CameraIdx
 );
 index!(
-    /// One material of [`crate::scene::SceneSpec::materials`].
+    /// Index of a material in [`crate::scene::SceneSpec::materials`].
     MaterialIdx
 );

@@ -1,4 +1,4 @@
-//! The project's vectors and poses: those of rapier (glam), f32, metres and radians, z up.
+//! Vector and pose types, re-exported from rapier (glam): f32, metres and radians, z up.
 
 use rapier3d::glamx;
 

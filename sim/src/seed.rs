@@ -2,7 +2,7 @@
 
 use rand_pcg::Pcg64;
 
-/// The generator that every part of Sayso draws from.
+/// The random generator of every part of Sayso.
 pub type Rng = Pcg64;
 
 /// A generator for one purpose. Two calls with equal keys give equal streams; keys that differ anywhere give
@@ -34,13 +34,13 @@ mod tests {
 
     #[test]
     fn streams_are_reproducible_and_distinct() {
-        let mut first_draws = BTreeSet::new();
+        let mut first_values = BTreeSet::new();
         for seed in 0..8 {
             for env in 0..8 {
                 for episode in 0..8 {
-                    let draw = stream(&[seed, env, episode]).next_u64();
-                    assert_eq!(draw, stream(&[seed, env, episode]).next_u64(), "same keys, same stream");
-                    assert!(first_draws.insert(draw), "({seed}, {env}, {episode}) repeats another stream");
+                    let value = stream(&[seed, env, episode]).next_u64();
+                    assert_eq!(value, stream(&[seed, env, episode]).next_u64(), "same keys, same stream");
+                    assert!(first_values.insert(value), "({seed}, {env}, {episode}) repeats another stream");
                 }
             }
         }

@@ -5,17 +5,17 @@ use crate::index::CameraIdx;
 use crate::render::{Backend, DeviceFrames, ModelInput, RenderScene, RenderSpec, RenderTarget, View};
 use crate::{Result, SimWorld};
 
-/// The same cameras in every env, and the pictures of the last draw.
+/// The same cameras in every env, and the frames of the last render.
 pub struct Sensor {
-    /// Which cameras; pictures come env-major, in this order within an env.
+    /// The cameras; frames are env-major, in this order within an env.
     pub cameras: Vec<CameraIdx>,
     /// Size, quality and outputs.
     pub spec: RenderSpec,
-    /// Whether the step draws it.
+    /// Whether a step renders it.
     pub is_enabled: bool,
-    /// `[n_envs * n_cameras, ..]`, the pictures of the last draw.
+    /// `[n_envs * n_cameras, ..]`, the frames of the last render.
     pub target: RenderTarget,
-    /// If a GPU draws, pictures are rendered as this model reads them, stay there, and `target` stays as it is.
+    /// On a GPU, frames are rendered in this format and stay on the device; `target` is unchanged.
     model_input: Option<ModelInput>,
     device_frames: Option<DeviceFrames>,
     views: Vec<View>,
@@ -23,7 +23,7 @@ pub struct Sensor {
 }
 
 impl Sensor {
-    /// A sensor that draws in every step.
+    /// A sensor that is rendered in every step.
     pub fn new(cameras: Vec<CameraIdx>, spec: RenderSpec) -> Self {
         Self {
             cameras,
@@ -37,19 +37,19 @@ impl Sensor {
         }
     }
 
-    /// The same for a model on the device that draws: its pictures have the model's size, are rendered as it reads them, and
-    /// stay there. Only a GPU can do that.
+    /// The same sensor for a reward model on the device that renders: frames are rendered in the model's size and format and
+    /// stay on the device. Only the GPU backend supports this.
     pub fn for_model(self, model_input: Option<ModelInput>) -> Self {
         Self { model_input, ..self }
     }
 
-    /// Draws every env into [`Self::target`], or begins to draw what a model on the device will read.
+    /// Renders every env into [`Self::target`], or starts to render the frames that a model on the device reads.
     ///
     /// # Errors
-    /// If a graphics processor fails.
+    /// If the GPU fails.
     pub fn render(&mut self, backend: &mut Backend, worlds: &[&SimWorld]) -> Result<()> {
         self.device_frames = None;
-        let render_scenes = self.look_at(worlds, 0..worlds.len());
+        let render_scenes = self.collect_views(worlds, 0..worlds.len());
         match (&self.model_input, backend) {
             (Some(input), Backend::Gpu(renderer)) => {
                 let RenderSpec { samples, shadows, .. } = self.spec;
@@ -62,17 +62,17 @@ impl Sensor {
         }
     }
 
-    /// Draws some of the envs again; the pictures of the others stay. Only colour is kept.
+    /// Renders some of the envs again; the frames of the others are kept. Only RGB is updated.
     ///
     /// # Errors
-    /// If a graphics processor fails.
+    /// If the GPU fails.
     pub fn render_again(
         &mut self,
         backend: &mut Backend,
         worlds: &[&SimWorld],
         envs: &[usize],
     ) -> Result<()> {
-        let render_scenes = self.look_at(worlds, envs.iter().copied());
+        let render_scenes = self.collect_views(worlds, envs.iter().copied());
         backend.render(&render_scenes, &self.views, &self.spec, &mut self.patch)?;
         let n_cameras = self.cameras.len();
         for (row, &env) in envs.iter().enumerate() {
@@ -84,7 +84,7 @@ impl Sensor {
         Ok(())
     }
 
-    /// Exchanges the pictures of the last draw, wherever they are, for a buffer that the next one may draw into.
+    /// Exchanges the frames of the last render, on the host or on a device, for a buffer that the next render may overwrite.
     pub fn swap_frames(&mut self, part: &mut FramePart) {
         let rendered = match self.device_frames.take() {
             Some(frames) => FramePart::Device(frames),
@@ -96,8 +96,8 @@ impl Sensor {
         }
     }
 
-    /// Notes the views of some envs, and returns what there is to see in all of them.
-    fn look_at<'a>(
+    /// Collects the views of some envs, and returns the render scenes of all worlds.
+    fn collect_views<'a>(
         &mut self,
         worlds: &[&'a SimWorld],
         envs: impl Iterator<Item = usize>,

@@ -1,4 +1,4 @@
-//! The contract of a world: scenes are checked, motion follows the laws, snapshots and resets are exact.
+//! Tests of the world: validation of scenes, motion, exact snapshots and resets.
 
 use std::f32::consts::TAU;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn scene(bodies: Vec<BodySpec>) -> SceneSpec {
 }
 
 fn world(scene: SceneSpec) -> SimWorld {
-    SimWorld::new(Arc::new(scene)).expect("a possible scene")
+    SimWorld::new(Arc::new(scene)).expect("a valid scene")
 }
 
 /// A ball above a floor.
@@ -91,7 +91,7 @@ fn arm_scene() -> SceneSpec {
 }
 
 #[test]
-fn a_ball_falls_by_the_law_and_comes_to_rest_on_the_floor() {
+fn a_ball_falls_freely_and_comes_to_rest_on_the_floor() {
     let mut world = world(ball_scene());
     let ball = world.body("ball").expect("ball");
     let dt_secs = world.spec().physics.control_dt_secs();
@@ -106,7 +106,10 @@ fn a_ball_falls_by_the_law_and_comes_to_rest_on_the_floor() {
     for _ in 0..100 {
         world.step();
     }
-    assert!((world.body_pose(ball).translation.z - 0.1).abs() < 0.01, "it rests on its radius");
+    assert!(
+        (world.body_pose(ball).translation.z - 0.1).abs() < 0.01,
+        "its centre is one radius above the floor"
+    );
     assert!(world.body_velocity(ball).0.length() < 0.01);
     assert!(world.are_touching(ball, world.body("floor").expect("floor")));
 }
@@ -129,19 +132,19 @@ fn motors_hold_their_targets_and_coupled_joints_move_together() {
 }
 
 #[test]
-fn placed_joints_put_bodies_where_geometry_says() {
+fn joint_positions_determine_body_poses() {
     let mut world = world(arm_scene());
     let (shoulder, elbow) = (world.joint("shoulder").expect("joint"), world.joint("elbow").expect("joint"));
     world.set_joint_positions(&[(shoulder, TAU / 4.0), (elbow, -TAU / 4.0)]);
     let lower = world.body("lower").expect("body");
-    // The upper arm lies along x, the lower one stands up from its end.
+    // The upper arm is along x, the lower one points up from its end.
     let place = world.body_pose(lower).translation;
     assert!((place - Vec3::new(0.4, 0.0, 0.2)).length() < 1e-4, "{place}");
     assert!((world.joint_position(shoulder) - TAU / 4.0).abs() < 1e-6);
 }
 
 #[test]
-fn inverse_kinematics_moves_the_point_as_told() {
+fn inverse_kinematics_moves_the_point_in_the_given_direction() {
     let mut world = world(arm_scene());
     let joints = ["shoulder", "elbow"].map(|name| world.joint(name).expect("joint"));
     world.set_joint_positions(&[(joints[0], 0.5), (joints[1], 0.8)]);
@@ -149,7 +152,7 @@ fn inverse_kinematics_moves_the_point_as_told() {
     let tip = |world: &SimWorld| world.body_pose(lower).transform_point(Vec3::new(0.0, 0.0, 0.2));
     let before = tip(&world);
     let wanted = Vec3::new(0.1, 0.0, -0.05);
-    // A planar arm of two joints cannot choose its orientation as well; the small weight of turning is what is left.
+    // A planar arm of two joints cannot reach the linear and the angular velocity at once: the solution is a compromise.
     let spin = {
         let mut rates = [0.0; 2];
         world.solve_twist(lower, before, (wanted, Vec3::ZERO), &joints, 1e-3, &mut rates);
@@ -165,7 +168,7 @@ fn inverse_kinematics_moves_the_point_as_told() {
 }
 
 #[test]
-fn a_restored_world_goes_on_bit_by_bit() {
+fn a_restored_world_continues_bit_exactly() {
     for scene in [ball_scene(), arm_scene()] {
         let mut world = world(scene);
         for _ in 0..20 {
@@ -184,7 +187,7 @@ fn a_restored_world_goes_on_bit_by_bit() {
 }
 
 #[test]
-fn a_snapshot_of_another_scene_or_a_damaged_one_is_refused_and_changes_nothing() {
+fn a_snapshot_of_another_scene_or_a_damaged_one_is_rejected_and_changes_nothing() {
     let mut arm = world(arm_scene());
     let before = arm.state_hash();
     let mut ball = world(ball_scene());
@@ -197,7 +200,7 @@ fn a_snapshot_of_another_scene_or_a_damaged_one_is_refused_and_changes_nothing()
 }
 
 #[test]
-fn a_reset_forgets_everything() {
+fn a_reset_restores_the_initial_state() {
     let mut used = world(arm_scene());
     let fresh = used.state_hash();
     let elbow = used.joint("elbow").expect("joint");
@@ -217,7 +220,7 @@ fn a_reset_forgets_everything() {
         used.step();
         unused.step();
     }
-    assert_eq!(used.state_hash(), unused.state_hash(), "nothing is left in the solver either");
+    assert_eq!(used.state_hash(), unused.state_hash(), "the solver is reset too");
 }
 
 #[test]
@@ -237,11 +240,11 @@ fn a_state_that_is_not_finite_is_quarantined_until_the_reset() {
 }
 
 #[test]
-fn impossible_scenes_are_refused_by_field() {
-    let refusal = |change: fn(&mut SceneSpec)| {
+fn errors_of_invalid_scenes_name_the_field() {
+    let message_of = |change: fn(&mut SceneSpec)| {
         let mut scene = arm_scene();
         change(&mut scene);
-        SimWorld::new(Arc::new(scene)).err().expect("an impossible scene").to_string()
+        SimWorld::new(Arc::new(scene)).err().expect("an invalid scene").to_string()
     };
     type Change = fn(&mut SceneSpec);
     let cases: [(Change, &str); 7] = [
@@ -257,13 +260,13 @@ fn impossible_scenes_are_refused_by_field() {
         (|s| s.bodies[0].parts[0].shape = ShapeSpec::Sphere { radius: -1.0 }, "bodies.base.parts[0].shape"),
     ];
     for (change, expected) in cases {
-        let message = refusal(change);
+        let message = message_of(change);
         assert!(message.contains(expected), "'{message}' should name '{expected}'");
     }
 }
 
 #[test]
-fn a_scene_survives_its_file() {
+fn a_scene_file_is_read_as_it_was_written() {
     let scene = arm_scene();
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("arm.toml");
@@ -276,11 +279,11 @@ fn a_scene_survives_its_file() {
 }
 
 #[test]
-fn a_camera_looks_where_it_is_told() {
+fn a_camera_looks_at_its_target() {
     let pose = PoseSpec::looking_at(Vec3::new(1.0, 2.0, 3.0), Vec3::new(1.0, 5.0, 3.0)).to_pose();
     assert!((pose.rotation * Vec3::NEG_Z - Vec3::Y).length() < 1e-6, "forward");
     assert!((pose.rotation * Vec3::Y - Vec3::Z).length() < 1e-6, "upright");
     let down = PoseSpec::looking_at(Vec3::new(0.0, 0.0, 4.0), Vec3::ZERO).to_pose();
-    assert!((down.rotation * Vec3::NEG_Z - Vec3::NEG_Z).length() < 1e-6, "straight down has no horizon");
+    assert!((down.rotation * Vec3::NEG_Z - Vec3::NEG_Z).length() < 1e-6, "straight down");
     assert!(Quat::is_normalized(down.rotation));
 }

@@ -1,4 +1,4 @@
-//! Image towers with random weights, on patches that are where they compute.
+//! Rates of image towers with random weights, on patches that are already on their device.
 
 use std::fmt;
 use std::str::FromStr;
@@ -40,12 +40,12 @@ impl FromStr for Tower {
         [Self::B32, Self::L14, Self::H14]
             .into_iter()
             .find(|tower| tower.to_string() == text)
-            .ok_or_else(|| format!("'{text}' is no tower; expected b32, l14 or h14"))
+            .ok_or_else(|| format!("'{text}' is not a tower; expected b32, l14 or h14"))
     }
 }
 
 impl Tower {
-    /// Its shape, beside the smallest text tower that there can be: that one is not measured.
+    /// Its configuration, with a minimal text tower, which is not measured.
     fn config(self) -> ClipConfig {
         let (width, n_layers, n_heads, patch_size, projection_dim) = match self {
             Self::B32 => (768, 12, 12, 32, 512),
@@ -75,7 +75,7 @@ impl Tower {
     }
 }
 
-/// A tower whose weights mean nothing: for measurements.
+/// A tower with random weights, for benchmarks.
 pub(super) struct RandomTower {
     clip: Clip,
     reader: FrameReader,
@@ -90,7 +90,7 @@ impl RandomTower {
         Ok(Self { clip, reader: FrameReader::new(spec, patch_size, model_device.clone()) })
     }
 
-    /// Random patches of so many pictures, where the tower is.
+    /// Random patches of `n_images` images, on the tower's device.
     fn patches(&self, n_images: usize) -> Result<Tensor> {
         let VisionConfig { image_size, patch_size, .. } = self.clip.config().vision_config;
         let shape = (n_images, (image_size / patch_size).pow(2), 3 * patch_size * patch_size);
@@ -99,7 +99,7 @@ impl RandomTower {
         Ok(values.to_dtype(model_device.dtype()).map_err(RewardError::from)?)
     }
 
-    /// Images a second from patches that are where the tower is.
+    /// Images per second, from patches that are on the tower's device.
     pub fn images_per_sec(&self, plan: &Plan, n_images: usize) -> Result<Rate> {
         let patches = self.patches(n_images)?;
         rate(plan.window, n_images, &mut || {
@@ -135,7 +135,7 @@ impl ImageTextModel for RandomTower {
         Ok(self.embeddings(values))
     }
 
-    /// Directions that mean nothing: the axes in turn.
+    /// Placeholders: unit vectors along the axes in turn.
     fn embed_prompts(&self, prompts: &[String]) -> sayso_rewards::Result<Embeddings> {
         let dim = self.embed_dim();
         let axis = |k: usize| (0..dim).map(move |i| if i == k % dim { 1.0 } else { 0.0 });
@@ -143,13 +143,13 @@ impl ImageTextModel for RandomTower {
     }
 }
 
-/// Every tower and batch of the plan.
+/// Measures every tower and batch size of the plan.
 pub(super) fn measure(plan: &Plan, model_device: &ModelDevice, add: &mut impl FnMut(Figure)) -> Result<()> {
     for &tower in &plan.towers {
         let random = RandomTower::new(tower, model_device)?;
         for &n_images in &plan.n_images {
             let what = format!(
-                "image tower {tower}, 224², {}, batch {n_images}, patches there already",
+                "image tower {tower}, 224², {}, batch {n_images}, patches on the device",
                 model_device.dtype().as_str()
             );
             add(Figure::of(what, "images/s", random.images_per_sec(plan, n_images))?);

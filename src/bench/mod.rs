@@ -1,7 +1,7 @@
-//! `sayso bench gpu`: how fast a device draws, embeds and steps.
+//! `sayso bench gpu`: speed of rendering, embedding and stepping on one device.
 //!
-//! Every figure is the median over windows of time, each begun when the device is idle and ended when it is idle again, after a
-//! warm-up. What a device cannot hold is reported as skipped, with the reason.
+//! Every figure is the median over windows of time after a warm-up; each window begins and ends with an idle device. What
+//! does not fit on the device is reported as skipped, with the reason.
 
 mod encoder;
 mod rendering;
@@ -20,27 +20,27 @@ use crate::machine;
 
 pub use encoder::Tower;
 
-/// Windows of a figure.
+/// Windows per figure.
 const N_WINDOWS: usize = 5;
 
 /// What is measured.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What draws.
+    /// The device that renders.
     pub device: RenderDevice,
-    /// Rows and columns of pictures.
+    /// Sides of the square frames, pixels.
     pub sizes: Vec<usize>,
-    /// Views of a batch, one an env.
+    /// Views per batch, one per env.
     pub n_views: Vec<usize>,
     /// Image towers, with random weights.
     pub towers: Vec<Tower>,
-    /// Pictures of a batch for them.
+    /// Images per batch of the towers.
     pub n_images: Vec<usize>,
     /// Envs of the whole step.
     pub n_envs: Vec<usize>,
     /// Towers of the whole step, beside the bundled model.
     pub step_towers: Vec<Tower>,
-    /// How long a window is, at least.
+    /// Minimum length of a window.
     pub window: Duration,
 }
 
@@ -49,50 +49,50 @@ pub struct Plan {
 pub struct Figure {
     /// What was measured.
     pub what: String,
-    /// What the rate counts.
+    /// The unit of the rate.
     pub unit: &'static str,
-    /// A second, median over windows; absent if it was skipped.
+    /// Median rate per second over windows; `None` if skipped.
     pub rate: Option<f64>,
-    /// The slowest and the fastest window.
+    /// Rates of the slowest and the fastest window.
     pub spread: Option<[f64; 2]>,
-    /// Bytes on the device that are there for each view, where that is known.
+    /// Bytes per view on the device, if known.
     pub bytes_per_view: Option<u64>,
-    /// How often pictures were copied to the host meanwhile, where a graphics processor drew.
+    /// How often frames were copied to the host during the measurement, if a GPU rendered.
     pub n_read_backs: Option<u64>,
-    /// Images a second of the whole step for those of its tower alone.
+    /// Rate of the whole step, as a share of the rate of its tower alone.
     pub of_tower_alone: Option<f64>,
-    /// Why there is no figure.
+    /// Why the figure was skipped.
     pub skipped: Option<String>,
 }
 
-/// All figures, and where they were taken.
+/// All figures, and the machine and devices that they were measured on.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Facts about the machine, as `doctor` tells them.
+    /// Facts about the machine, as reported by `sayso doctor`.
     pub machine: Vec<(String, String)>,
-    /// What drew.
+    /// The device that rendered.
     pub device: String,
-    /// What embedded.
+    /// The device that embedded.
     pub tensor_device: String,
-    /// How frames got there.
+    /// How frames reached the device that embedded.
     pub route: String,
-    /// The figures, in the order in which they were taken.
+    /// The figures, in the order of measurement.
     pub figures: Vec<Figure>,
 }
 
-/// Takes every figure of the plan; `told` hears of each.
+/// Measures every figure of the plan and calls `on_figure` with each.
 ///
 /// # Errors
 /// If the device is absent or fails, or an environment does.
-pub fn measure(plan: &Plan, mut told: impl FnMut(&Figure)) -> Result<Report> {
+pub fn measure(plan: &Plan, mut on_figure: impl FnMut(&Figure)) -> Result<Report> {
     let mut figures = Vec::new();
     let mut add = |figure: Figure| {
-        told(&figure);
+        on_figure(&figure);
         figures.push(figure);
     };
     // Keeps the device open from figure to figure.
     let backend = Backend::open(&plan.device).map_err(EnvError::from)?;
-    let model_device = ModelDevice::beside(backend.gpu())?;
+    let model_device = ModelDevice::for_renderer(backend.gpu())?;
     rendering::measure(plan, &mut add)?;
     encoder::measure(plan, &model_device, &mut add)?;
     step::measure(plan, &backend, &model_device, &mut add)?;
@@ -105,7 +105,7 @@ pub fn measure(plan: &Plan, mut told: impl FnMut(&Figure)) -> Result<Report> {
     })
 }
 
-/// What is timed: called again and again, and finished at the end of a window, so that the next begins with an idle device.
+/// Work to time: called repeatedly, and finished at the end of a window, so that the next begins with an idle device.
 trait Work {
     fn call(&mut self) -> Result<()>;
 
@@ -120,20 +120,20 @@ impl<F: FnMut() -> Result<()>> Work for F {
     }
 }
 
-/// A second; the median over windows, the slowest and the fastest.
+/// A rate per second: the median over windows, and those of the slowest and the fastest.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     median: f64,
     spread: [f64; 2],
 }
 
-/// Whether a device cannot hold what was asked of it.
+/// Whether the request does not fit on the device.
 fn is_too_much(error: &crate::Error) -> bool {
     matches!(error.sim_error(), Some(SimError::GpuLimit { .. } | SimError::GpuMemory { .. }))
         || matches!(error.reward_error(), Some(RewardError::OutOfMemory { .. }))
 }
 
-/// Calls a second, times what a call does, after a warm-up.
+/// Calls per second times `per_call`, after a warm-up.
 fn rate(window: Duration, per_call: usize, work: &mut dyn Work) -> Result<Rate> {
     for _ in 0..2 {
         work.call()?;
@@ -159,7 +159,7 @@ impl Figure {
         Self { rate: Some(rate.median), spread: Some(rate.spread), skipped: None, ..none }
     }
 
-    /// The figure, or that the device cannot hold it; any other failure ends the measurement.
+    /// The figure, skipped if the request does not fit on the device; any other failure is returned.
     fn of(what: String, unit: &'static str, measured: Result<Rate>) -> Result<Self> {
         match measured {
             Ok(rate) => Ok(Self::new(what, unit, rate)),

@@ -1,4 +1,4 @@
-//! Rendering: the Reach scene, and the same with an arm of triangles.
+//! Rates of rendering: the Reach scene, and the same with an arm of triangle meshes.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use sayso_sim::{SimWorld, seed};
 use super::{Figure, Plan, rate};
 use crate::error::Result;
 
-/// Triangles of an arm, all links together.
+/// Triangles of an arm, over all links.
 const ARM_TRIANGLES: usize = 20_000;
 
-/// A scene at two instants, so that drawing them in turn sends new poses every time.
+/// A scene at two instants, so that rendering them in turn uploads new poses every time.
 struct Scene {
     name: &'static str,
     instants: [Vec<RenderScene>; 2],
     views: Vec<View>,
 }
 
-/// Every scene, size and batch of the plan.
+/// Measures every scene, frame size and batch size of the plan.
 pub(super) fn measure(plan: &Plan, add: &mut impl FnMut(Figure)) -> Result<()> {
     let most = plan.n_views.iter().copied().max().unwrap_or(0);
     if most == 0 || plan.sizes.is_empty() {
@@ -43,7 +43,7 @@ pub(super) fn measure(plan: &Plan, add: &mut impl FnMut(Figure)) -> Result<()> {
 }
 
 fn figure(plan: &Plan, scene: &Scene, size: usize, n_views: usize, is_moving: bool) -> Result<Figure> {
-    let motion = if is_moving { "all poses new" } else { "nothing moves" };
+    let motion = if is_moving { "all poses new" } else { "static" };
     let what = format!("rendering {}, {size}², {n_views} views, shadows, {motion}", scene.name);
     let spec =
         RenderSpec { height: size, width: size, samples: Samples::One, shadows: true, outputs: Outputs::RGB };
@@ -67,7 +67,7 @@ fn figure(plan: &Plan, scene: &Scene, size: usize, n_views: usize, is_moving: bo
     Ok(figure)
 }
 
-/// `Reach-v0` with every env in a state of its own, as it is and with every part a millimetre farther.
+/// `Reach-v0` with every env in its own state, and the same with every part moved by a millimetre.
 fn reach(n_envs: usize) -> Result<Scene> {
     let task = registry::task("Reach-v0", &toml::Table::new())?;
     let (mut first, mut second, mut views) = (Vec::new(), Vec::new(), Vec::new());
@@ -88,7 +88,7 @@ fn reach(n_envs: usize) -> Result<Scene> {
     Ok(Scene { name: "primitives", instants: [first, second], views })
 }
 
-/// The same with every round part made of triangles, 20,000 an env.
+/// The same with every round part as a triangle mesh, 20,000 triangles per env.
 fn with_triangles(scene: &Scene) -> Result<Scene> {
     let is_round = |shape: &Shape| {
         matches!(shape, Shape::Sphere { .. } | Shape::Capsule { .. } | Shape::Cylinder { .. })
@@ -113,7 +113,7 @@ fn with_triangles(scene: &Scene) -> Result<Scene> {
     Ok(Scene { name: "20,000 triangles", instants, views: scene.views.clone() })
 }
 
-/// A unit ball of about so many triangles: a grid of latitudes and longitudes.
+/// A unit sphere of about `n_triangles` triangles: a grid of latitudes and longitudes.
 fn ball(n_triangles: usize) -> Result<Mesh> {
     let n = (0.5 * (n_triangles as f32).sqrt()).round().max(4.0) as u32;
     let angle = |k: u32| k as f32 * std::f32::consts::PI / n as f32;

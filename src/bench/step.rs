@@ -1,4 +1,4 @@
-//! The whole step of `Reach-v0` with random actions: physics, rendering, and the scores of a reward model.
+//! Rates of the whole step of `Reach-v0` with random actions: physics, rendering, and the scores of a reward model.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use super::{Figure, Plan, Work, rate};
 use crate::error::{Error, Result};
 use crate::models;
 
-/// Every batch of the plan: physics alone, with frames for the reward model, and with the scores of the bundled model and of
-/// every tower of the plan.
+/// Measures every batch size of the plan: physics alone, with frames for the reward model, and with the scores of the
+/// bundled model and of every tower of the plan.
 pub(super) fn measure(
     plan: &Plan,
     backend: &Backend,
@@ -40,7 +40,7 @@ pub(super) fn measure(
         let scorer = reward(random.clone())?;
         for &n_envs in &plan.n_envs {
             let n_images = n_envs * n_views_per_env;
-            let what = format!("image tower {tower}, batch {n_images}, patches there already");
+            let what = format!("image tower {tower}, batch {n_images}, patches on the device");
             let alone = Figure::of(what, "images/s", random.images_per_sec(plan, n_images))?;
             let envs_alone = alone.rate.map(|images_per_sec| images_per_sec / n_views_per_env as f64);
             add(alone);
@@ -53,11 +53,11 @@ pub(super) fn measure(
 
 fn reward(model: Arc<dyn ImageTextModel>) -> Result<Arc<dyn FrameReward>> {
     let goal = vec!["the gripper touching the red ball".to_owned()];
-    let prompts = GoalBaselineConfig { goal, baseline: Vec::new(), alpha: 0.0 };
+    let prompts = GoalBaselineConfig { goal_prompts: goal, baseline_prompts: Vec::new(), alpha: 0.0 };
     Ok(Arc::new(LanguageReward::new(model, &prompts)?))
 }
 
-/// Envs that take random actions.
+/// Envs that step with random actions.
 struct Stepping {
     env: VecEnv,
     batch: StepBatch,
@@ -87,7 +87,7 @@ impl Stepping {
     }
 }
 
-/// Envs whose frames nobody looks at. Those of a step are waited for after the next one was begun.
+/// Envs whose frames are rendered and not scored. The frames of a step are waited for after the next step has begun.
 struct Rendered {
     stepping: Stepping,
     frames: [FrameBatch; 2],
@@ -125,7 +125,7 @@ fn steps(plan: &Plan, n_envs: usize, what: String, source: RewardSource) -> Resu
     Figure::of(what, "env steps/s", measured)
 }
 
-/// Envs that step on while a reward worker scores their frames, as in training.
+/// Envs that continue to step while a reward worker scores their frames, as in training.
 struct Scored {
     stepping: Stepping,
     worker: RewardWorker,
@@ -144,7 +144,7 @@ impl Work for Scored {
     }
 }
 
-/// `alone` is how many envs per second the tower alone can embed, from patches on its device.
+/// `alone` is the number of envs per second that the tower alone can embed, from patches on its device.
 fn scored_steps(
     plan: &Plan,
     n_envs: usize,

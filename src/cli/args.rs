@@ -1,4 +1,4 @@
-//! Arguments that several commands share, and the configuration that they make.
+//! Arguments shared by several commands, and the configuration built from them.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::failure::BadInput;
 
 const HEADING: &str = "Task and reward";
 
-/// The task, the reward and the settings.
+/// Arguments of the configuration.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ConfigArgs {
     /// Goal prompt: a description of the goal state, from which rewards are computed; repeat it to average several
@@ -22,7 +22,7 @@ pub struct ConfigArgs {
     /// Baseline prompt: a description of the scene without the goal, one for each goal prompt [default: the task's own]
     #[arg(long, value_name = "TEXT", help_heading = HEADING)]
     pub baseline_prompt: Vec<String>,
-    /// Strength of goal-baseline regularisation: 0 is plain cosine similarity, 1 only the direction from baseline to goal
+    /// Strength of goal-baseline regularisation, from 0 (plain cosine similarity) to 1 (full projection)
     #[arg(long, value_name = "0..1", help_heading = HEADING)]
     pub alpha: Option<f64>,
     /// Environment id, see `sayso envs` [default: Reach-v0]
@@ -61,7 +61,7 @@ pub enum Obs {
     State,
     /// Images of the task's pixel camera
     Pixels,
-    /// Both
+    /// State vector and images
     Both,
 }
 
@@ -69,7 +69,7 @@ pub enum Obs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct DeviceArgs {
     /// Device that renders: `auto`, `cpu`, `gpu`, `gpu:1` (an index of `sayso doctor`) or `gpu:0000:01:00.0` (a PCI bus id)
-    /// [default: of a new run the first hardware GPU, or else the CPU; of an existing one the device that it was trained on]
+    /// [default: the first hardware GPU, or else the CPU; for an existing run the device that it was trained on]
     #[arg(long, value_name = "DEVICE", help_heading = "Device")]
     pub device: Option<RenderDevice>,
 }
@@ -118,10 +118,10 @@ impl ConfigArgs {
         if let Some(name) = &self.preset {
             return Ok((name.clone(), presets::by_name(name)?));
         }
-        let id = above.get_str("env.id").unwrap_or(presets::MAIN_ENV);
+        let id = above.get_str("env.id").unwrap_or(presets::DEFAULT_ENV);
         match presets::of_env(id) {
             Some(text) => Ok((format!("preset of {id}"), text)),
-            // An env without a preset is unknown, and the registry knows the nearest name.
+            // For an unknown id the registry's error names the nearest one.
             None => {
                 registry::task(id, &toml::Table::new()).map_err(sayso::Error::from)?;
                 Err(BadInput::refuse(format!("{id} has no preset"), "give one with --preset"))
@@ -132,7 +132,7 @@ impl ConfigArgs {
     fn add_flags(&self, layers: &mut Layers) {
         let prompts = |texts: &[String]| Value::from(texts.to_vec());
         if !self.goal_prompt.is_empty() {
-            // The instruction and the baseline prompts of a file belong to its own goal prompts.
+            // The instruction and the baseline prompts of a file belong to the goal prompts of that file.
             layers.remove("env.instruction");
             layers.set("reward.goal_prompts", prompts(&self.goal_prompt));
             layers.set("reward.baseline_prompts", Value::Array(Vec::new()));

@@ -16,25 +16,26 @@ use super::tables::table;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    benchmark: Benchmark,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Benchmark {
     Gpu(GpuArgs),
 }
 
-/// Rendering, image towers with random weights, and the whole step, on one device
+/// Measure rendering, image towers with random weights, and whole steps on one device
 ///
-/// Every figure is a median over five windows, each begun and ended with an idle device, after a warm-up. What a device
-/// cannot hold is reported as skipped. Figures go to stderr as they come, and all together into a JSON file.
+/// Every figure is the median over five windows after a warm-up; the device is idle at the start and the end of a window.
+/// Measurements that fail on the device, for example for lack of memory, are reported as skipped. Figures are printed to
+/// stderr as they are measured, and written to a JSON file at the end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct GpuArgs {
     /// Device that renders: `auto`, `cpu`, `gpu`, `gpu:1` or a PCI bus id, see `sayso doctor`
     #[arg(long, value_name = "DEVICE", default_value = "gpu")]
     device: RenderDevice,
-    /// Image sizes, pixels
+    /// Image sizes in pixels
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "64,128,224", value_parser = side)]
     sizes: Vec<usize>,
     /// Views per batch
@@ -43,16 +44,16 @@ struct GpuArgs {
     /// Image towers: b32, l14, h14
     #[arg(long, value_name = "T,T", value_delimiter = ',', default_value = "b32,l14,h14")]
     towers: Vec<Tower>,
-    /// Images per batch of the towers
+    /// Images per batch of the image towers
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "32", value_parser = count)]
     images: Vec<usize>,
-    /// Environments of the whole step
+    /// Numbers of environments for whole steps
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "64,1024", value_parser = count)]
     envs: Vec<usize>,
-    /// Image towers of the whole step, beside the bundled model
+    /// Image towers for whole steps, in addition to the bundled model
     #[arg(long, value_name = "T,T", value_delimiter = ',')]
     step_towers: Vec<Tower>,
-    /// Length of a window
+    /// Length of a measurement window
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     window: Duration,
     /// JSON file to write
@@ -68,7 +69,7 @@ Examples:
 
 /// Runs the command.
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
-    let What::Gpu(args) = &args.what;
+    let Benchmark::Gpu(args) = &args.benchmark;
     let plan = Plan {
         device: args.device.clone(),
         sizes: args.sizes.clone(),
@@ -91,7 +92,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
         figures.add_row([figure.what.clone(), describe(figure)]);
     }
     println!(
-        "{figures}\nRendered on {}, embedded on {}; {}.\nWritten: {}",
+        "{figures}\nRenderer: {}; image towers: {}; {}.\nWritten: {}",
         report.device,
         report.tensor_device,
         report.route,
@@ -111,7 +112,7 @@ fn describe(figure: &Figure) -> String {
             let decimals = if rate < 100.0 { 1 } else { 0 };
             format!("{rate:.decimals$} {}{part}{n}", figure.unit)
         }
-        (None, reason) => format!("skipped: {}", reason.as_deref().unwrap_or("no reason")),
+        (None, reason) => format!("skipped: {}", reason.as_deref().unwrap_or("unknown reason")),
     }
 }
 

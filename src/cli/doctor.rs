@@ -28,7 +28,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     }
     println!("{machine_table}\n");
 
-    let mut device_table = table(["--device", "Renders on", "Reward model on"]);
+    let mut device_table = table(["--device", "Renderer", "Reward model"]);
     for row in devices() {
         device_table.add_row(row);
     }
@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     let cached = hub_models();
     match cached.as_slice() {
         [] => {
-            println!("The Hugging Face cache of this machine holds no models; the bundled model needs none.")
+            println!("No models in the Hugging Face cache; the bundled model does not need it.")
         }
         names => println!("In the Hugging Face cache: {}", names.join(", ")),
     }

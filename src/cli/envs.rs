@@ -87,6 +87,6 @@ fn space(space: &Space) -> String {
         Space::Image { height, width } => format!("{height} x {width} image"),
         Space::Discrete { n } => format!("1 of {n}"),
         Space::Dict(parts) => parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" and "),
-        Space::Text { max_length } => format!("text of up to {max_length}"),
+        Space::Text { max_length } => format!("text of up to {max_length} characters"),
     }
 }

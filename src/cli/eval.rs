@@ -27,7 +27,7 @@ pub struct Args {
     /// Number of episodes
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     episodes: u32,
-    /// Random seed of the episodes; differs from that of training
+    /// Random seed of the episodes; use another one than for training
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     seed: u64,
     /// Number of parallel environments

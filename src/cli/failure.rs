@@ -33,7 +33,7 @@ impl BadInput {
 /// Prints the error to stderr and returns the exit code.
 pub fn report(err: &anyhow::Error) -> u8 {
     if is_broken_pipe(err) {
-        // The reader of the output closed it, which is no error.
+        // The reader of the output closed the pipe; this is not an error.
         return 0;
     }
     eprintln!("error: {err:#}");

@@ -95,11 +95,11 @@ pub fn run_episodes(
     let mut progress = Progress::new(label, "episodes", plan.n_episodes as u64, 0, is_quiet);
     let mut on_progress = |n_done: usize| {
         progress.update(n_done as u64, String::new());
-        if interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt::is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let report = evaluate(env, policy, plan, &mut on_progress).map_err(Error::from)?;
     progress.finish();
-    Ok((!interrupt::is_asked()).then_some(report))
+    Ok((!interrupt::is_requested()).then_some(report))
 }
 
 /// Writes videos, frames and the report; returns the report's path.
@@ -176,7 +176,7 @@ fn facts(config: &RunConfig, n_steps: u64, elapsed_secs: f64) -> Vec<(String, St
         fact("Training time", format!("{minutes:.0} min {:.0} s", elapsed_secs - minutes * 60.0)),
         fact("Steps per second", format!("{:.0}", n_steps as f64 / elapsed_secs.max(1e-9))),
         fact("Environments", config.env.n_envs.to_string()),
-        fact("Rendered on", config.env.device.to_string()),
+        fact("Rendering device", config.env.device.to_string()),
         fact("Seed", config.train.seed.to_string()),
     ]
 }

@@ -17,19 +17,19 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// How a command ended, if it did not fail.
+/// Result of a command that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// The work is complete.
     Done,
-    /// Ctrl-C ended it; the state was saved.
+    /// Interrupted by Ctrl-C; training and pretraining save their state first.
     Interrupted,
 }
 
-/// A headless, batched robot simulator whose rewards come from a sentence.
+/// Headless, batched robot simulator with rewards from vision-language models.
 ///
 /// `sayso train` without further arguments trains a robot arm to touch the red ball, with rewards computed from rendered
-/// frames and the sentence "the gripper touching the red ball". It writes a run folder with metrics, videos, checkpoints
+/// frames and the goal prompt "the gripper touching the red ball". It writes a run folder with metrics, videos, checkpoints
 /// and a report.
 #[derive(Debug, Parser)]
 #[command(name = "sayso", version, max_term_width = 100, propagate_version = true, after_help = EXAMPLES)]

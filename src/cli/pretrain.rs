@@ -30,10 +30,10 @@ pub struct Args {
     /// Folder to create
     #[arg(long, value_name = "FOLDER", default_value = "pretrained")]
     out: PathBuf,
-    /// Folder of an interrupted pretraining to continue
+    /// Folder of an interrupted pretraining run to continue
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["out", "from", "config", "images", "seed"])]
     resume: Option<PathBuf>,
-    /// Folder of another pretraining whose weights and settings to start from, with a new learning rate schedule
+    /// Folder of a pretraining run whose weights and configuration to start from, with a new learning rate schedule
     #[arg(long, value_name = "FOLDER")]
     from: Option<PathBuf>,
     /// TOML file whose keys override the defaults
@@ -65,11 +65,11 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     let mut progress = Progress::new("pretraining", "steps", total, pretraining.n_steps(), is_quiet);
     let on_step = |report: &PretrainReport| {
         progress.update(report.n_steps, message(report));
-        if interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt::is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     pretraining.run(folder, on_step).map_err(Error::from)?;
     progress.finish();
-    if interrupt::is_asked() && pretraining.n_steps() < total {
+    if interrupt::is_requested() && pretraining.n_steps() < total {
         eprintln!("Saved. Continue with: sayso pretrain --resume {}", folder.display());
         return Ok(Outcome::Interrupted);
     }
@@ -127,7 +127,7 @@ fn start(args: &Args) -> Result<Pretraining> {
         None => Pretraining::new(config),
     };
     let pretraining = pretraining.map_err(Error::from)?;
-    run_folder::create_fresh(&args.out, &[])?;
+    run_folder::create_empty(&args.out, &[])?;
     run_folder::write_atomically(&args.out.join(run_folder::CONFIG), text.as_bytes())?;
     Ok(pretraining)
 }
@@ -145,7 +145,7 @@ fn expect_checkpoint(folder: &Path) -> Result<()> {
     if folder.join(CHECKPOINT).is_file() {
         return Ok(());
     }
-    let message = format!("{} holds no {CHECKPOINT}", folder.display());
+    let message = format!("{} contains no {CHECKPOINT}", folder.display());
     Err(BadInput::refuse(message, "start with `sayso pretrain --out FOLDER`"))
 }
 

@@ -17,7 +17,7 @@ use super::args::{ConfigArgs, DeviceArgs};
 use super::failure::BadInput;
 use super::measure::VIDEO_FPS;
 
-/// Number of frames that are written as files, and as one contact sheet.
+/// Number of frames written as files and in the contact sheet.
 const N_FRAMES: usize = 12;
 const N_SHEET_COLUMNS: usize = 4;
 
@@ -28,7 +28,7 @@ pub struct Args {
     /// Environment id, see `sayso envs`
     #[arg(value_name = "ENV")]
     id: String,
-    /// Policy that acts
+    /// Policy to record
     #[arg(long, value_enum, default_value_t = PolicyKind::Random)]
     policy: PolicyKind,
     /// Run folder of the policy, with --policy trained
@@ -46,7 +46,7 @@ pub struct Args {
     /// Reward model: `bundled`, a folder, or a name on the Hugging Face hub
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Do not score frames; needs no reward model
+    /// Skip scoring; no reward model is loaded
     #[arg(long, conflicts_with_all = ["goal_prompt", "baseline_prompt", "model"])]
     no_score: bool,
     /// Random seed of the episodes
@@ -74,7 +74,7 @@ const EXAMPLES: &str = "\
 Examples:
   sayso rollout Reach-v0 --policy scripted
   sayso rollout Reach-v0 --policy trained --run runs/reach-001 --seed 5
-  sayso rollout GoTo-v0 --no-score --out look
+  sayso rollout GoTo-v0 --no-score --out go-to
 
 Files:
   video.mp4, sheet.png, frames/*.png, scores.jsonl (one line per step: score and ground truth)";
@@ -85,7 +85,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     let model = setup::reward_model(&config)?.model;
     let mut env = setup::recording_env(&config, config.env.n_envs, model.as_ref())?;
     let mut policy = policy(args, &env)?;
-    run_folder::create_fresh(&args.out, &["frames"])?;
+    run_folder::create_empty(&args.out, &["frames"])?;
     if !is_quiet {
         eprintln!("{} episodes of {} ...", args.episodes, config.env.id);
     }
@@ -112,7 +112,7 @@ fn config(args: &Args) -> Result<RunConfig> {
     let trained = super::eval::config_of(run, &args.device)?;
     if trained.env.id != args.id {
         let message = format!("{} was trained in {}, not in {}", run.display(), trained.env.id, args.id);
-        return Err(BadInput::refuse(message, format!("say `sayso rollout {}`", trained.env.id)));
+        return Err(BadInput::refuse(message, format!("use `sayso rollout {}`", trained.env.id)));
     }
     let observation = Value::try_from(trained.env.observation).map_err(anyhow::Error::from)?;
     let options = Value::Table(trained.env.options);

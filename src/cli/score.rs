@@ -13,7 +13,7 @@ use super::Outcome;
 use super::failure::BadInput;
 use super::tables::table;
 
-/// Images in memory at once.
+/// Number of images in memory at once.
 const BATCH: usize = 64;
 
 /// Score image files against a goal prompt, as in training
@@ -52,8 +52,8 @@ Examples:
 pub fn run(args: &Args) -> Result<Outcome> {
     let default_alpha = if args.baseline_prompt.is_empty() { 0.0 } else { 0.5 };
     let prompts = GoalBaselineConfig {
-        goal: args.goal_prompt.clone(),
-        baseline: args.baseline_prompt.clone(),
+        goal_prompts: args.goal_prompt.clone(),
+        baseline_prompts: args.baseline_prompt.clone(),
         alpha: args.alpha.unwrap_or(default_alpha),
     };
     check(&prompts)?;
@@ -70,12 +70,12 @@ pub fn run(args: &Args) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Before the model is loaded, which may take long.
+/// Checks the prompts before the model is loaded, which may take long.
 fn check(prompts: &GoalBaselineConfig) -> Result<()> {
-    if prompts.goal.iter().chain(&prompts.baseline).any(|prompt| prompt.trim().is_empty()) {
+    if prompts.goal_prompts.iter().chain(&prompts.baseline_prompts).any(|prompt| prompt.trim().is_empty()) {
         return Err(BadInput::refuse("a prompt is empty", "describe the goal state in words"));
     }
-    if prompts.alpha > 0.0 && prompts.baseline.is_empty() {
+    if prompts.alpha > 0.0 && prompts.baseline_prompts.is_empty() {
         return Err(BadInput::refuse(
             "--alpha needs a --baseline-prompt",
             "describe the scene without the goal, or use --alpha 0",
@@ -99,11 +99,11 @@ fn read(path: &Path) -> Result<RgbImage> {
 fn print(args: &Args, scores: &[f32]) {
     if args.json {
         for (path, score) in args.images.iter().zip(scores) {
-            println!("{}", serde_json::json!({ "image": path.display().to_string(), "reward": score }));
+            println!("{}", serde_json::json!({ "image": path.display().to_string(), "score": score }));
         }
         return;
     }
-    let mut table = table(["Image", "Reward"]);
+    let mut table = table(["Image", "Score"]);
     for (path, score) in args.images.iter().zip(scores) {
         table.add_row([path.display().to_string(), format!("{score:.4}")]);
     }

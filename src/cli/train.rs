@@ -20,10 +20,10 @@ use super::{Outcome, measure};
 use crate::interrupt;
 use crate::progress::Progress;
 
-/// Train a policy with rewards from a sentence
+/// Train a policy with rewards computed from a goal prompt
 ///
-/// Without arguments an arm is trained to touch the red ball. Rewards are computed from rendered frames and the goal prompt
-/// "the gripper touching the red ball". Ground truth is logged, and is never part of the reward.
+/// Without arguments, a robot arm is trained to touch the red ball. Rewards are computed from rendered frames and the goal
+/// prompt "the gripper touching the red ball". Ground truth is logged, and is never part of the reward.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -37,7 +37,7 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Run folder to continue from its newest checkpoint; takes only --steps and --device
+    /// Run folder to continue from its newest checkpoint; allows only --steps and --device
     #[arg(long, value_name = "RUN", conflicts_with_all = ["ConfigArgs", "out"], help_heading = "Run")]
     resume: Option<PathBuf>,
 }
@@ -104,7 +104,7 @@ impl Session {
         let (done, total) = (checkpoint.n_steps(), config.train.total_steps);
         if total <= done {
             let message = format!("{} is complete: {done} of {total} steps are done", root.display());
-            return Err(BadInput::refuse(message, format!("go further with --steps {}", 2 * done)));
+            return Err(BadInput::refuse(message, format!("continue with --steps {}", 2 * done)));
         }
         let backend = Backend::open(&config.env.device).map_err(sayso::Error::from)?;
         let reward_model = setup::reward_model(&config)?;
@@ -131,7 +131,7 @@ impl Session {
         say(format!("Run folder {}", self.folder.root().display()));
 
         let before = measure::untrained(&self.config, self.reward_model.model.as_ref(), is_quiet)?;
-        let Some(before) = before else { return Ok(self.not_begun()) };
+        let Some(before) = before else { return Ok(self.interrupted_before_training()) };
         if self.train(is_quiet)? {
             eprintln!("Saved. Continue with: sayso train --resume {}", self.folder.root().display());
             return Ok(Outcome::Interrupted);
@@ -144,8 +144,8 @@ impl Session {
         Ok(Outcome::Done)
     }
 
-    fn not_begun(&self) -> Outcome {
-        eprintln!("Training had not begun. Start again with the same command and another folder.");
+    fn interrupted_before_training(&self) -> Outcome {
+        eprintln!("Interrupted before training started. Run the same command again, with another folder.");
         Outcome::Interrupted
     }
 
@@ -181,7 +181,7 @@ struct Observer<'a> {
     progress: Progress,
     folder: &'a mut RunFolder,
     started: Instant,
-    /// Of earlier sessions.
+    /// Training time of earlier sessions.
     elapsed_secs: f64,
     failure: Option<sayso::Error>,
 }
@@ -194,7 +194,7 @@ impl TrainObserver for Observer<'_> {
             return ControlFlow::Break(());
         }
         self.progress.update(report.n_steps, message(report));
-        if interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt::is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

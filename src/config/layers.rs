@@ -1,4 +1,5 @@
-//! Layers of configuration: a preset, below a file, below flags. Tables merge key by key; what is above wins.
+//! Layers of configuration, from lowest to highest: preset, file, flags. Tables are merged key by key; the higher layer
+//! overrides the lower one.
 
 use std::fs;
 use std::path::Path;
@@ -10,14 +11,14 @@ use toml::{Table, Value};
 use super::renamed;
 use crate::error::{Error, Result};
 
-/// Merged layers, lowest first.
+/// Merged layers; the lowest one is added first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layers {
     merged: Table,
 }
 
 impl Layers {
-    /// Lays the text of a TOML document over what is there; `path` names it in errors.
+    /// Adds the text of a TOML document as the highest layer; `path` is its name in errors.
     ///
     /// # Errors
     /// If it is not TOML.
@@ -30,7 +31,7 @@ impl Layers {
         Ok(())
     }
 
-    /// Lays a TOML file over what is there.
+    /// Adds a TOML file as the highest layer.
     ///
     /// # Errors
     /// If it cannot be read or is not TOML.
@@ -39,12 +40,12 @@ impl Layers {
         self.add_text(&text, path)
     }
 
-    /// Lays a table over what is there.
+    /// Adds a table as the highest layer.
     pub fn add(&mut self, table: Table) {
         merge(&mut self.merged, table);
     }
 
-    /// What the layers make together, unchecked.
+    /// The merged table, unchecked.
     pub fn into_table(self) -> Table {
         self.merged
     }
@@ -59,7 +60,7 @@ impl Layers {
         }
     }
 
-    /// Forgets the value at a dotted key.
+    /// Removes the value at a dotted key from the merged layers.
     pub fn remove(&mut self, key: &str) {
         let (path, last) = key.rsplit_once('.').map_or((None, key), |(path, last)| (Some(path), last));
         let mut parts = path.into_iter().flat_map(|path| path.split('.'));
@@ -76,7 +77,7 @@ impl Layers {
         parts.try_fold(first, |value, part| value.get(part))?.as_str()
     }
 
-    /// The configuration that the layers make together.
+    /// Deserialises the merged layers.
     ///
     /// # Errors
     /// Names the key that is unknown (with the nearest one that exists, or with its new name), missing or of a wrong type.
@@ -104,7 +105,7 @@ pub fn parse_assignment(text: &str) -> Result<(String, Value), String> {
     Ok((key.to_owned(), parsed.unwrap_or_else(|| Value::String(value.trim().to_owned()))))
 }
 
-/// serde says "unknown field `a`, expected one of `b`, `c`".
+/// The nearest known key, from serde's message "unknown field `a`, expected one of `b`, `c`".
 fn nearest_key(reason: &str) -> Option<String> {
     if !reason.starts_with("unknown field") && !reason.starts_with("unknown variant") {
         return None;
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_above_wins_and_the_rest_stays() {
+    fn a_higher_layer_overrides_a_key_and_keeps_the_others() {
         let mut layers = layers();
         layers.set("inner.learning_rate", 0.5);
         assert_eq!(layers.get_str("inner.name"), Some("a"));
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
+    fn an_unknown_key_is_named_with_its_table_and_the_nearest_key() {
         let mut layers = layers();
         layers.set("inner.lerning_rate", 0.5);
         let err = layers.finish::<Outer>().expect_err("unknown key");
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_names_field_value_and_what_is_allowed() {
+    fn a_wrong_type_names_field_value_and_expected_type() {
         let mut layers = layers();
         layers.set("inner.learning_rate", "fast");
         let message = layers.finish::<Outer>().expect_err("wrong type").to_string();
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn assignments_are_toml_or_else_strings() {
+    fn values_of_assignments_are_toml_or_else_strings() {
         assert_eq!(parse_assignment("a.b=3"), Ok(("a.b".into(), Value::Integer(3))));
         assert_eq!(parse_assignment("a=[1, 2]").map(|(_, v)| v.is_array()), Ok(true));
         assert_eq!(parse_assignment("a = red ball"), Ok(("a".into(), Value::String("red ball".into()))));

@@ -1,4 +1,4 @@
-//! The configuration of a run: the content of `config.toml` in a run folder, which presets, files and flags set.
+//! The configuration of a run: merged from preset, file and flags, and saved as `config.toml` in the run folder.
 
 mod layers;
 pub mod presets;
@@ -20,13 +20,13 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// The batch of envs.
+    /// The envs.
     pub env: EnvConfig,
     /// The reward.
     pub reward: RewardConfig,
     /// The learner.
     pub train: TrainConfig,
-    /// How policies are evaluated before and after training.
+    /// Evaluation before and after training.
     pub evaluation: EvaluationConfig,
 }
 
@@ -34,29 +34,29 @@ pub struct RunConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardConfig {
-    /// What gives the reward.
+    /// Kind of reward.
     pub kind: RewardKind,
     /// The reward model: `bundled`, a folder, or a name on the Hugging Face hub.
     pub model: String,
-    /// Descriptions of the goal state; several are averaged. That of the instruction if empty.
+    /// Descriptions of the goal state; several are averaged. If empty, that of the goal of `env.instruction`, or else of the
+    /// task's first goal.
     #[serde(default)]
     pub goal_prompts: Vec<String>,
-    /// Descriptions of the scene without the goal, one for each goal prompt. Those of the goal that the prompts name if
-    /// empty.
+    /// Descriptions of the scene without the goal, one for each goal prompt. If empty, that of the same goal.
     #[serde(default)]
     pub baseline_prompts: Vec<String>,
     /// Strength of goal-baseline regularisation, in [0, 1]; 0 is plain cosine similarity.
     pub alpha: f32,
-    /// Names of the reward cameras; scores are averaged over them. The task's own if empty.
+    /// Names of the reward cameras; scores are averaged over them. If empty, those of the task.
     #[serde(default)]
     pub cameras: Vec<String>,
-    /// Frames are rendered and scored in every n-th step; at least 1.
+    /// Frames are rendered and scored every n control steps; at least 1.
     pub every_n_steps: u32,
-    /// How scores become rewards.
+    /// Conversion of scores to rewards.
     pub schedule: RewardSchedule,
 }
 
-/// What gives the reward.
+/// Kind of reward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardKind {
@@ -66,30 +66,30 @@ pub enum RewardKind {
     GroundTruth,
 }
 
-/// How policies are evaluated.
+/// Evaluation of policies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationConfig {
-    /// Fresh episodes; at least 1.
+    /// Number of episodes; at least 1.
     pub n_episodes: usize,
-    /// How many of them run at once; at least 1.
+    /// Number of parallel envs; at least 1.
     pub n_envs: usize,
-    /// Their seed; another one than the training's.
+    /// Random seed of the episodes; use another one than for training.
     pub seed: u64,
     /// Episodes in each video; 0 for no videos.
     pub n_video_episodes: usize,
-    /// Control steps of an episode; as in training if absent. A policy may train on short episodes and be evaluated on
+    /// Control steps per episode; as in training if absent. A policy may train on short episodes and be evaluated on
     /// full ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_episode_steps: Option<u32>,
 }
 
 impl RunConfig {
-    /// Checks the whole configuration, and fills in what was left open: the prompts, the instruction that they name, and
-    /// the device.
+    /// Checks the whole configuration, and fills in what is unset: the prompts, the instruction that the goal prompts name,
+    /// and the device.
     ///
     /// # Errors
-    /// Names the field, its value and what is allowed.
+    /// Names the field, its value and the allowed values.
     pub fn resolve(mut self) -> Result<Self> {
         let task = registry::task(&self.env.id, &self.env.options)?;
         self.env.device = self.env.device.resolve();
@@ -102,7 +102,7 @@ impl RunConfig {
         Ok(self)
     }
 
-    /// The `n_envs` envs in which policies are evaluated.
+    /// The configuration of `n_envs` envs for evaluation.
     pub fn evaluation_env(&self, n_envs: usize) -> EnvConfig {
         let max_episode_steps = self.evaluation.max_episode_steps.or(self.env.max_episode_steps);
         EnvConfig { n_envs, max_episode_steps, ..self.env.clone() }
@@ -111,7 +111,7 @@ impl RunConfig {
     /// The configuration as TOML.
     ///
     /// # Errors
-    /// If a value has no form in TOML.
+    /// If a value cannot be represented in TOML.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string_pretty(self).map_err(|err| Error::ConfigKey {
             field: "configuration".into(),
@@ -135,13 +135,13 @@ impl RunConfig {
 }
 
 impl RewardConfig {
-    /// Which frames are scored, and when.
+    /// Cameras and interval of scoring.
     pub fn scoring(&self) -> ScoringConfig {
         ScoringConfig { cameras: self.cameras.clone(), every_n_steps: self.every_n_steps }
     }
 
-    /// Takes the goal prompts from the instruction, the instruction from the goal prompts, and the baseline prompts from
-    /// either.
+    /// Fills in the instruction from the goal prompts, the goal prompts from the instruction, and the baseline prompts from
+    /// the instruction's goal.
     fn resolve(&mut self, instruction: &mut Option<String>, task: &TaskSpec) -> Result<()> {
         if !(0.0..=1.0).contains(&self.alpha) {
             return Err(out_of_range("reward.alpha", self.alpha, "a number in [0, 1]"));
@@ -170,7 +170,7 @@ impl RewardConfig {
         {
             if let Some(empty) = prompts.iter().position(|prompt| prompt.trim().is_empty()) {
                 let got = format!("an empty prompt (number {})", empty + 1);
-                return Err(out_of_range(&format!("reward.{field}"), got, "words"));
+                return Err(out_of_range(&format!("reward.{field}"), got, "a non-empty text"));
             }
         }
         if self.baseline_prompts.is_empty() {

@@ -1,9 +1,9 @@
-//! Complete configurations that ship with the program, by name.
+//! Presets: complete configurations that are part of the program, by name.
 
 use crate::error::{Error, Result};
 
-/// Env of the main job.
-pub const MAIN_ENV: &str = "Reach-v0";
+/// Env of `sayso train` without arguments.
+pub const DEFAULT_ENV: &str = "Reach-v0";
 
 /// Name, id of the env, and text of every preset; the first one of an env is its default.
 const PRESETS: [(&str, &str, &str); 3] = [
@@ -20,7 +20,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The text of a preset.
 ///
 /// # Errors
-/// If there is none of that name; the nearest one is offered.
+/// If there is none of that name; the error names the nearest one.
 pub fn by_name(name: &str) -> Result<&'static str> {
     PRESETS.iter().find(|preset| preset.0 == name).map(|preset| preset.2).ok_or_else(|| Error::UnknownName {
         what: "preset",
@@ -43,7 +43,7 @@ mod tests {
     use crate::config::{Layers, RewardConfig, RunConfig};
 
     #[test]
-    fn an_instruction_brings_its_own_prompts() {
+    fn an_instruction_sets_its_own_prompts() {
         for (name, id, text) in PRESETS {
             let task = registry::task(id, &toml::Table::new()).expect("a task");
             for goal in &task.spec().goals {

@@ -1,4 +1,4 @@
-//! Keys and values that older programs wrote, with their present names.
+//! Old names of configuration keys and values, for errors that give the new name.
 
 use toml::{Table, Value};
 

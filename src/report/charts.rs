@@ -1,27 +1,27 @@
 //! Curves as inline SVG.
 //!
-//! plotters writes fixed colours; axes and grid get colours that nothing else has, which the page's style sheet maps to
-//! those of the light or the dark theme.
+//! plotters writes fixed colours. Axes and grid get placeholder colours that are used nowhere else; the page's style sheet
+//! replaces them by those of the light or the dark theme.
 
 use plotters::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// Stands for the colour of text on axes in the SVG; `style.css` maps it.
+/// Placeholder for the colour of axis labels in the SVG; `style.css` replaces it.
 const AXIS: RGBColor = RGBColor(1, 1, 1);
-/// Stands for the colour of the grid in the SVG; `style.css` maps it.
+/// Placeholder for the colour of the grid in the SVG; `style.css` replaces it.
 const GRID: RGBColor = RGBColor(2, 2, 2);
-/// Share of the old value in the running mean that is drawn boldly.
+/// Weight of the previous value in the running mean, which is plotted as a bold line.
 const SMOOTHING: f64 = 0.8;
 
 /// One chart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chart {
-    /// Width and height of the view box.
+    /// Width and height of the SVG's view box.
     pub size: (u32, u32),
     /// Range of the values; fitted to them if `None`.
     pub y_range: Option<(f64, f64)>,
-    /// Whether values are shares, to be labelled in percent.
+    /// Whether values are fractions, labelled in percent.
     pub is_share: bool,
     /// The curves.
     pub series: Vec<Series>,
@@ -36,7 +36,7 @@ pub struct Series {
     pub colour: (u8, u8, u8),
     /// Step and value; values that are not finite are left out.
     pub points: Vec<(f64, f64)>,
-    /// Whether the values are exact, so that a running mean would only blur them.
+    /// Whether the values are exact; they are plotted without a running mean.
     pub is_exact: bool,
 }
 
@@ -55,14 +55,14 @@ impl Chart {
     /// The chart as an `<svg>` element: each curve once as measured, thin, and once as a running mean, bold.
     ///
     /// # Errors
-    /// If the drawing library fails.
+    /// If plotters fails.
     pub fn to_svg(&self) -> Result<String> {
         let mut svg = String::new();
-        self.draw(&mut svg).map_err(|err| Error::Chart(err.to_string()))?;
+        self.plot(&mut svg).map_err(|err| Error::Chart(err.to_string()))?;
         Ok(svg)
     }
 
-    fn draw(&self, svg: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    fn plot(&self, svg: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
         let (x_range, y_range) = self.ranges();
         let area = SVGBackend::with_string(svg, self.size).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
@@ -123,7 +123,7 @@ fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// Least and greatest value, never equal and always finite.
+/// Least and greatest value; never equal, always finite.
 fn spread(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
@@ -147,7 +147,7 @@ pub(super) fn short_count(count: f64) -> String {
     }
 }
 
-/// A share as percent, without a fraction.
+/// A fraction as whole percent.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.0}%", share * 100.0)
 }
@@ -170,11 +170,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chart_of_nothing_or_of_one_point_still_draws() {
+    fn a_chart_without_points_or_with_one_is_plotted() {
         for points in [vec![], vec![(0.0, 3.0)], vec![(0.0, f64::NAN), (1.0, 2.0), (2.0, f64::INFINITY)]] {
             let series = vec![Series { points, ..Series::default() }];
             let chart = Chart { size: (400, 200), series, ..Chart::default() };
-            assert!(chart.to_svg().expect("draws").starts_with("<svg"));
+            assert!(chart.to_svg().expect("plots").starts_with("<svg"));
         }
     }
 

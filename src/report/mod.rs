@@ -1,4 +1,4 @@
-//! The report of a run: one HTML file without external resources or scripts.
+//! The report of a run: one HTML file without scripts or external resources.
 
 mod charts;
 mod page;
@@ -15,15 +15,15 @@ use crate::metrics::MetricsRow;
 pub struct Report {
     /// The first goal prompt.
     pub goal_prompt: String,
-    /// Whether a reward model gave the rewards, and not ground truth.
+    /// Whether rewards are from a reward model, and not from ground truth.
     pub has_reward_model: bool,
     /// Id of the env.
     pub env_id: String,
-    /// Short facts under the title: label and value.
+    /// Facts below the title: label and value.
     pub facts: Vec<(String, String)>,
-    /// Ground-truth success of the untrained and the trained policy, a row for each goal of the task.
+    /// Ground-truth success of the untrained and the trained policy, one row per goal of the task.
     pub goals: Vec<GoalRow>,
-    /// The metrics log.
+    /// Rows of the metrics log.
     pub rows: Vec<MetricsRow>,
     /// Videos of the untrained and the trained policy.
     pub videos: Vec<Clip>,
@@ -55,13 +55,13 @@ pub struct GoalRow {
 pub struct Clip {
     /// Its title.
     pub title: String,
-    /// A line below.
+    /// Text below the video, after the title.
     pub note: String,
     /// The MP4 file.
     pub mp4: Vec<u8>,
 }
 
-/// A frame as the reward model read it, with its score.
+/// A frame of the reward model's input, with its score.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredFrame {
     /// The PNG file: the frame alone, without annotations.

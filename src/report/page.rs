@@ -1,4 +1,4 @@
-//! The page itself.
+//! The HTML of the report.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,10 +14,10 @@ const STYLE: &str = include_str!("style.css");
 const WIDE: (u32, u32) = (560, 280);
 const SMALL: (u32, u32) = (360, 180);
 const ACCENT: (u8, u8, u8) = (124, 92, 255);
-/// For goals whose name holds no colour.
+/// Colours of goals whose name contains no colour.
 const PALETTE: [(u8, u8, u8); 5] =
     [(124, 92, 255), (14, 165, 164), (232, 121, 32), (214, 64, 159), (90, 120, 150)];
-/// For goals that are named after what they look like.
+/// Colours of goals whose name contains a colour.
 const NAMED: [(&str, (u8, u8, u8)); 6] = [
     ("red", (229, 72, 77)),
     ("green", (48, 164, 108)),
@@ -30,7 +30,7 @@ const NAMED: [(&str, (u8, u8, u8)); 6] = [
 /// The report as one HTML document.
 ///
 /// # Errors
-/// If a curve cannot be drawn.
+/// If a chart cannot be plotted.
 pub fn render(report: &Report) -> Result<String> {
     let page = html! {
         (DOCTYPE)
@@ -71,7 +71,7 @@ fn header(report: &Report) -> Markup {
                     span.arrow { "→" }
                     span.to { (percent(after.rate)) }
                     span.what {
-                        "ground-truth success on " strong { (goal) } " before and after training"
+                        "ground-truth success rate for " strong { (goal) } " before and after training"
                         @if report.has_reward_model { "; not part of the reward" }
                     }
                 }
@@ -90,7 +90,7 @@ fn videos(clips: &[Clip]) -> Markup {
         @if !clips.is_empty() {
             section {
                 h2 { "Videos" }
-                p.lead { "View of the video camera, with the frames of the reward model beside it, enlarged. Captions are below the frames." }
+                p.lead { "View of the video camera. With a reward model, the frames of the reward cameras are beside it, enlarged." }
                 div.clips {
                     @for clip in clips {
                         figure {
@@ -115,18 +115,18 @@ fn training(report: &Report) -> Result<Markup> {
         let tag = format!("rollout/success_rate/{}", goal.goal);
         series(&report.rows, &tag, &goal.goal, goal_colour(&goal.goal, idx))
     });
-    let reward_title = if report.has_reward_model { "Reward model" } else { "Ground-truth reward" };
+    let reward_title = if report.has_reward_model { "Reward-model return" } else { "Ground-truth return" };
     let success = Chart { size: WIDE, y_range: Some((0.0, 1.0)), is_share: true, series: curves.collect() };
     Ok(html! {
         section {
             h2 { "Training curves" }
             p.lead {
-                "Reward and ground-truth success during training."
-                @if report.has_reward_model { " Only the reward on the left was used for learning." }
+                "Episode return and ground-truth success rate during training."
+                @if report.has_reward_model { " The policy learns from the reward only." }
             }
             div.pair {
                 (figure(reward_title, "mean episode return over environment steps", &reward)?)
-                (figure("Ground-truth success", "fraction of episodes that end in success", &success)?)
+                (figure("Ground-truth success rate", "fraction of episodes that end in success", &success)?)
             }
         }
     })
@@ -188,7 +188,7 @@ fn success_table(goals: &[GoalRow]) -> Markup {
     html! {
         @if !goals.is_empty() {
             section {
-                h2 { "Ground-truth success" }
+                h2 { "Ground-truth success rate" }
                 p.lead { "Fraction of evaluation episodes that end in success, with 95% Wilson confidence intervals." }
                 div.scroll {
                     table {

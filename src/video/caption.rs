@@ -1,4 +1,4 @@
-//! Captions below images, never in them.
+//! Captions in a strip below images, never over them.
 
 use image::imageops::{FilterType, overlay, resize};
 use image::{Pixel as _, Rgb, RgbImage, Rgba};
@@ -25,7 +25,7 @@ pub struct Caption {
     pub lines: Vec<String>,
     /// A bar below the text, filled to this fraction in [0, 1]: the reward.
     pub bar: Option<f32>,
-    /// Whether the bar has the colour of success.
+    /// Whether the bar is in the colour for success.
     pub success: bool,
 }
 
@@ -113,7 +113,7 @@ fn render_text(
     }
 }
 
-/// The characters of `text` that fit in `room`, the last three of them dots if something is cut.
+/// The first `room` characters of `text`; the last three are dots if it is cut.
 fn fitted(text: &str, room: usize) -> impl Iterator<Item = char> {
     let is_cut = text.chars().count() > room;
     let kept = if is_cut { room.saturating_sub(3) } else { room };

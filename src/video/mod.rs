@@ -1,6 +1,6 @@
 //! Videos of episodes: images with a caption strip below, as MP4.
 //!
-//! Nothing is ever drawn over a frame: a video shows exactly the pixels that were scored.
+//! Nothing is overlaid on a frame: a video shows the frames that were scored, up to H.264 compression.
 
 mod caption;
 mod mp4;
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 /// A copy of one view of a batch.
 pub fn view_image(frames: &Frames, view_idx: usize) -> RgbImage {
     let (width, height) = (frames.width() as u32, frames.height() as u32);
-    // A view has exactly as many bytes as its shape says.
+    // The length of a view always matches its shape.
     RgbImage::from_raw(width, height, frames.view(view_idx).to_vec()).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! H.264 in MP4, playable in every browser and from the file manager.
+//! H.264 in MP4, playable in browsers and common video players.
 
 use image::RgbImage;
 use muxide::api::{MuxerBuilder, VideoCodec};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// Quantisation of H.264 (0 best, 51 worst); at 20 text and edges stay crisp.
 const QP: u8 = 20;
 
-/// Encodes images of one even size as an MP4 file, `fps` frames a second.
+/// Encodes images of one even size as an MP4 file, at `fps` frames per second.
 ///
 /// # Errors
 /// If there is no image, if sizes differ or are odd, or if the encoder fails.

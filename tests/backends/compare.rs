@@ -1,4 +1,4 @@
-//! One batch through both backends, and how far the pictures may be apart.
+//! Comparison of one batch on both backends, and its tolerances.
 
 use std::path::{Path, PathBuf};
 
@@ -6,31 +6,31 @@ use sayso_sim::render::{
     CpuRenderer, DeviceChoice, Gpu, GpuRenderer, RenderScene, RenderSpec, RenderTarget, View,
 };
 
-/// Least share of pixels with the same label.
+/// Minimum share of pixels with the same label.
 const LABELS: f64 = 0.999;
-/// Least share of pixels, among those with the same label, whose depths agree to one part in 10,000. Beyond [`FAR`] their
-/// inverses agree as they must there: a floor that runs to the horizon turns the last bit of a ray into metres.
+/// Minimum share of pixels, among those with the same label, whose depths agree to one part in 10,000. Beyond [`FAR`] the
+/// tolerance is that of inverse depth at `FAR`: on a floor near the horizon the last bit of a ray amounts to metres.
 const DEPTHS: f64 = 0.999;
 /// Metres.
 const FAR: f32 = 20.0;
-/// Least share of pixels whose colours agree to two codes of 255.
+/// Minimum share of pixels whose colours agree to two codes of 255.
 const COLOURS: f64 = 0.995;
-/// Least share of pixels, among those with the same label, whose normals are within 2.5 degrees.
+/// Minimum share of pixels, among those with the same label, whose normals are within 2.5 degrees.
 const NORMALS: f64 = 0.995;
 
-/// A renderer on the first device; its kernels are compiled once a process.
+/// A renderer on the first device; its kernels are compiled once per process.
 pub fn gpu() -> GpuRenderer {
     GpuRenderer::new(Gpu::shared(&DeviceChoice::First).unwrap()).unwrap()
 }
 
-/// Draws a batch on the CPU.
+/// Renders a batch on the CPU.
 pub fn on_cpu(render_scenes: &[RenderScene], views: &[View], spec: &RenderSpec) -> RenderTarget {
     let mut target = RenderTarget::default();
     CpuRenderer::new().render(&render_scenes.iter().collect::<Vec<_>>(), views, spec, &mut target);
     target
 }
 
-/// Draws a batch with `renderer`.
+/// Renders a batch with `renderer`.
 pub fn on_gpu(
     renderer: &mut GpuRenderer,
     render_scenes: &[RenderScene],
@@ -42,14 +42,14 @@ pub fn on_gpu(
     target
 }
 
-/// Draws a batch with both backends and compares.
+/// Renders a batch with both backends and compares.
 pub fn check(what: &str, render_scenes: &[RenderScene], views: &[View], spec: &RenderSpec) {
     let cpu = on_cpu(render_scenes, views, spec);
     let gpu = on_gpu(&mut gpu(), render_scenes, views, spec);
     check_same(what, &cpu, &gpu, spec);
 }
 
-/// Compares two renderings of one batch; on failure both are left as pictures.
+/// Compares two renderings of one batch; on failure both are written as images.
 pub fn check_same(what: &str, cpu: &RenderTarget, gpu: &RenderTarget, spec: &RenderSpec) {
     let mut failures = Vec::new();
     let mut expect = |name: &str, share: f64, least: f64| {
@@ -73,7 +73,7 @@ pub fn check_same(what: &str, cpu: &RenderTarget, gpu: &RenderTarget, spec: &Ren
     let labels = || cpu.segmentation.iter().zip(&gpu.segmentation);
     expect("labels", share(labels().map(|(a, b)| a == b)), LABELS);
 
-    // Where labels were not asked for, all pixels are compared.
+    // If labels were not requested, all pixels are compared.
     let is_same_part = |k: usize| cpu.segmentation.get(k) == gpu.segmentation.get(k);
     let depths = cpu.depth.iter().zip(&gpu.depth).enumerate().filter(|(k, _)| is_same_part(*k));
     let agrees = |a: f32, b: f32| {
@@ -91,11 +91,11 @@ pub fn check_same(what: &str, cpu: &RenderTarget, gpu: &RenderTarget, spec: &Ren
 
     if !failures.is_empty() {
         let folder = write_images(what, cpu, gpu, spec);
-        panic!("{what}: {}; pictures are in {}", failures.join("; "), folder.display());
+        panic!("{what}: {}; images are in {}", failures.join("; "), folder.display());
     }
 }
 
-/// The share of what is true; all of nothing.
+/// Share of true values; 1 if there are none.
 fn share(agreements: impl Iterator<Item = bool>) -> f64 {
     let (mut n, mut n_true) = (0, 0);
     for agrees in agreements {
@@ -105,7 +105,7 @@ fn share(agreements: impl Iterator<Item = bool>) -> f64 {
     if n == 0 { 1.0 } else { f64::from(n_true as u32) / f64::from(n as u32) }
 }
 
-/// Colours and labels of both, all views one below the other.
+/// Writes colours and labels of both, all views one below the other.
 fn write_images(what: &str, cpu: &RenderTarget, gpu: &RenderTarget, spec: &RenderSpec) -> PathBuf {
     let name: String = what.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("backends").join(name);

@@ -1,5 +1,5 @@
-//! Frames that stay on the device: what lies there, who may draw over it when, and that a judge scores them as it scores
-//! frames that came through the host.
+//! Frames that stay on the device: their contents, the reuse of their buffers, and that a reward model scores them like
+//! frames that are read back to the host.
 
 use std::sync::Arc;
 
@@ -26,33 +26,33 @@ fn input(side: usize) -> ModelInput {
     ModelInput { image, layout: PixelLayout::Patches { size: 8 }, dtype: PixelType::F16 }
 }
 
-/// Buffers are held while their frames live, and go round afterwards.
+/// Buffers are kept while their frames are in use, and reused afterwards.
 pub fn buffers() {
     let renderer = &mut gpu();
     let (render_scene, input) = (assorted(2), input(32));
     let views = around(6, 1.4);
-    let mut draw = |k: usize| {
+    let mut render = |k: usize| {
         renderer.render_for_model(&[&render_scene], &views[k..=k], &input, Samples::One, true).unwrap()
     };
-    let alone: Vec<Vec<u8>> = (0..6).map(|k| draw(k).read().unwrap()).collect();
+    let alone: Vec<Vec<u8>> = (0..6).map(|k| render(k).read().unwrap()).collect();
     assert!(alone.windows(2).all(|pair| pair[0] != pair[1]), "views differ");
-    let together: Vec<DeviceFrames> = (0..6).map(&mut draw).collect();
+    let together: Vec<DeviceFrames> = (0..6).map(&mut render).collect();
     for (k, frames) in together.iter().enumerate() {
-        assert!(frames.read().unwrap() == alone[k], "view {k} was drawn over");
+        assert!(frames.read().unwrap() == alone[k], "view {k} was overwritten");
     }
     drop(together);
     let size = renderer.device_bytes();
     for _ in 0..20 {
         renderer.render_for_model(&[&render_scene], &views[..1], &input, Samples::One, true).unwrap();
     }
-    assert_eq!(renderer.device_bytes(), size, "buffers go round");
+    assert_eq!(renderer.device_bytes(), size, "buffers are reused");
     let none = renderer.render_for_model(&[&render_scene], &[], &input, Samples::One, true).unwrap();
     assert_eq!((none.n_views(), none.read().unwrap().len()), (0, 0));
     let sky = renderer.render_sky(&input).unwrap().read().unwrap();
     assert!(sky.chunks(2).any(|value| value != &sky[..2]), "the sky is not of one colour");
 }
 
-/// An env costs less than a megabyte of the device's memory at 128², with three batches for the judge in flight.
+/// An env costs less than a megabyte of the device's memory at 128², with three batches for the reward model in flight.
 pub fn memory() {
     let side = 128;
     let bytes = |n_envs: usize| {
@@ -64,29 +64,30 @@ pub fn memory() {
             .enumerate()
             .map(|(scene_idx, view)| View { scene_idx, ..view })
             .collect();
-        let draw =
+        let render =
             |_| renderer.render_for_model(&render_scenes, &views, &input(side), Samples::One, true).unwrap();
-        let _in_flight: Vec<DeviceFrames> = (0..3).map(draw).collect();
+        let _in_flight: Vec<DeviceFrames> = (0..3).map(render).collect();
         renderer.device_bytes()
     };
     let per_env = (bytes(40) - bytes(8)) / 32;
-    assert!(per_env < 1_000_000, "{per_env} bytes an env");
+    assert!(per_env < 1_000_000, "{per_env} bytes per env");
 }
 
-/// Two batches of envs on one device, each on a thread of its own, as when a policy is measured while another learns.
+/// Two batches of envs on one device, each on its own thread, as when a policy is evaluated during training.
 pub fn side_by_side() {
     let model = models::load("bundled", &ModelDevice::cpu()).unwrap();
-    let judges = [reward(model.clone()), reward(Arc::new(OnDevice(model)))];
-    let alone = rewards(&judges[0], 1, false);
+    let reward_models = [reward(model.clone()), reward(Arc::new(OnDevice(model)))];
+    let alone = rewards(&reward_models[0], 1, false);
     std::thread::scope(|scope| {
-        let running = judges.each_ref().map(|judge| scope.spawn(move || rewards(judge, 2, true)));
+        let running =
+            reward_models.each_ref().map(|reward_model| scope.spawn(move || rewards(reward_model, 2, true)));
         for batch in running {
             assert_eq!(batch.join().unwrap(), alone);
         }
     });
 }
 
-/// The memory that another interface is given holds what was drawn.
+/// The exported memory contains the rendered frames.
 #[cfg(target_os = "linux")]
 pub fn export() {
     use std::os::unix::fs::FileExt as _;
@@ -102,7 +103,7 @@ pub fn export() {
     assert!(renderer.gpu().shares_memory());
     let want = frames.read().unwrap();
     assert!(want.len() as u64 <= size);
-    // Only software keeps its memory in a file; there it begins after a header of the driver's.
+    // Only a software device keeps its memory in a file; there it starts after a header of the driver.
     if renderer.gpu().adapter().kind != "software" {
         return;
     }
@@ -114,7 +115,7 @@ pub fn export() {
     assert!(found, "{} bytes are not among the {} of the memory", want.len(), stored.len());
 }
 
-/// The bundled model on the CPU, told to read what the device left.
+/// The bundled model on the CPU, which requests frames on the device and reads them there.
 struct OnDevice(Arc<CheckpointModel>);
 
 impl ImageTextModel for OnDevice {
@@ -149,11 +150,17 @@ impl ImageTextModel for OnDevice {
 fn reward(model: Arc<dyn ImageTextModel>) -> Arc<dyn FrameReward> {
     let goal = vec!["the gripper touching the red ball".to_owned()];
     let baseline = vec!["the gripper far from the red ball".to_owned()];
-    Arc::new(LanguageReward::new(model, &GoalBaselineConfig { goal, baseline, alpha: 0.5 }).unwrap())
+    Arc::new(
+        LanguageReward::new(
+            model,
+            &GoalBaselineConfig { goal_prompts: goal, baseline_prompts: baseline, alpha: 0.5 },
+        )
+        .unwrap(),
+    )
 }
 
-/// Rewards of a few steps, scored at once or by whoever takes the frames.
-fn rewards(judge: &Arc<dyn FrameReward>, n_groups: usize, is_deferred: bool) -> Vec<f32> {
+/// Rewards of a few steps, scored in the step, or afterwards from the frames of the steps.
+fn rewards(reward_model: &Arc<dyn FrameReward>, n_groups: usize, is_deferred: bool) -> Vec<f32> {
     let config = EnvConfig {
         n_envs: 6,
         autoreset: AutoresetMode::SameStep,
@@ -163,8 +170,8 @@ fn rewards(judge: &Arc<dyn FrameReward>, n_groups: usize, is_deferred: bool) -> 
         ..EnvConfig::default()
     };
     let source = match is_deferred {
-        true => RewardSource::Deferred(judge.frame_request(), ScoringConfig::default()),
-        false => RewardSource::Language(judge.clone(), ScoringConfig::default()),
+        true => RewardSource::Deferred(reward_model.frame_request(), ScoringConfig::default()),
+        false => RewardSource::Model(reward_model.clone(), ScoringConfig::default()),
     };
     let mut env = VecEnv::new(&config, source).unwrap();
     let (mut batch, mut all) = (StepBatch::default(), Vec::new());
@@ -184,19 +191,19 @@ fn rewards(judge: &Arc<dyn FrameReward>, n_groups: usize, is_deferred: bool) -> 
     }
     for frames in &waiting {
         let mut scores = Vec::new();
-        judge.score(frames, n_views_per_env, &mut scores).unwrap();
+        reward_model.score(frames, n_views_per_env, &mut scores).unwrap();
         all.extend(scores);
     }
     all
 }
 
-/// However frames reach the judge, in however many groups, at once or later: the same rewards, bit by bit.
-pub fn judges() {
+/// Rewards are bit-identical for frames on the host or the device, any number of groups, and immediate or deferred scoring.
+pub fn reward_routes() {
     let model = models::load("bundled", &ModelDevice::cpu()).unwrap();
     let (by_host, by_device) = (reward(model.clone()), reward(Arc::new(OnDevice(model))));
     let want = rewards(&by_host, 1, false);
     assert!(want.windows(2).any(|pair| pair[0] != pair[1]), "rewards vary");
-    for (judge, n_groups, is_deferred) in [
+    for (reward_model, n_groups, is_deferred) in [
         (&by_host, 2, false),
         (&by_host, 3, true),
         (&by_device, 1, false),
@@ -204,11 +211,15 @@ pub fn judges() {
         (&by_device, 1, true),
         (&by_device, 3, true),
     ] {
-        assert_eq!(rewards(judge, n_groups, is_deferred), want, "{n_groups} groups, deferred: {is_deferred}");
+        assert_eq!(
+            rewards(reward_model, n_groups, is_deferred),
+            want,
+            "{n_groups} groups, deferred: {is_deferred}"
+        );
     }
 }
 
-/// Frames for another model are refused, and so are those that nobody can read.
+/// A model refuses frames of another format, and `release` drops frames on the device.
 pub fn mismatches() {
     let renderer = &mut gpu();
     let render_scene = assorted(0);

@@ -1,6 +1,6 @@
-//! Both backends draw the same pictures: every scene through the CPU caster and through the GPU's kernels.
+//! Both backends render the same frames: every scene is rendered by the CPU caster and by the GPU kernels.
 //!
-//! Without a graphics processor (software such as lavapipe counts as one) all of this is reported as ignored.
+//! Without a GPU (software such as lavapipe counts as one) all tests are reported as ignored.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -25,22 +25,22 @@ fn main() {
         ("every analytic shape with every pattern", worlds::assorted),
         ("one shape at a time, from all around", worlds::single_shapes),
         ("meshes, flat and smooth, scaled and mirrored", worlds::meshes),
-        ("stored pictures, near and far", worlds::textures),
-        ("four samples a pixel", worlds::four_samples),
+        ("textures, near and far", worlds::textures),
+        ("four samples per pixel", worlds::four_samples),
         ("no shadows, and no sun", worlds::shadowless),
         ("hundreds of instances", worlds::crowds),
-        ("more parts than one pass of a tile looks through", worlds::thousands),
-        ("any size of picture and any outputs", worlds::sizes_and_outputs),
-        ("what registered environments look like", tasks::registered_environments),
-        ("an environment steps and restarts on either", tasks::stepping),
-        ("changes between calls arrive, and nothing else moves", steps::changes_between_calls),
+        ("more parts than one pass of a tile tests", worlds::thousands),
+        ("any frame size and any outputs", worlds::sizes_and_outputs),
+        ("registered environments", tasks::registered_environments),
+        ("an environment steps and restarts on either backend", tasks::stepping),
+        ("changes between calls are rendered, and nothing else changes", steps::changes_between_calls),
         ("batches split and reordered", steps::batches),
-        ("what a model reads, byte for byte", model::inputs),
-        ("frames on the device are drawn over only when nobody holds them", device_frames::buffers),
-        ("an env needs little of the device's memory", device_frames::memory),
+        ("model inputs, byte for byte", model::inputs),
+        ("frames on the device are not overwritten while in use", device_frames::buffers),
+        ("an env needs little device memory", device_frames::memory),
         ("two batches of envs share a device", device_frames::side_by_side),
-        ("what is exported is what was drawn", device_frames::export),
-        ("rewards do not depend on how frames reach the judge", device_frames::judges),
+        ("exported memory contains the rendered frames", device_frames::export),
+        ("rewards do not depend on how frames reach the reward model", device_frames::reward_routes),
         ("frames for another model are refused", device_frames::mismatches),
         ("a device that is lost or absent is an error", device::failures),
     ];

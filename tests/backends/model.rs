@@ -1,4 +1,4 @@
-//! What the kernel writes for a model is, byte for byte, what the CPU's preprocessing makes of the same frames.
+//! The model input that the kernel writes equals, byte for byte, the CPU's preprocessing of the same frames.
 
 use candle_core::{DType, Device, Tensor};
 use sayso_rewards::ops::patchify;
@@ -26,9 +26,9 @@ pub fn inputs() {
                     let image = ImageSpec { height, width, mean: MEAN, std: STD };
                     let input = ModelInput { image, layout, dtype };
                     let render_scenes: Vec<_> = render_scenes.iter().collect();
-                    let drawn =
+                    let rendered =
                         renderer.render_for_model(&render_scenes, &views, &input, samples, true).unwrap();
-                    let got = drawn.read().unwrap();
+                    let got = rendered.read().unwrap();
                     assert!(got == on_cpu(&frames, &input), "{height} x {width}: {layout:?} {dtype:?}");
                 }
             }
@@ -45,7 +45,7 @@ pub fn inputs() {
     }
 }
 
-/// The same through the preprocessing of the reward models.
+/// The same values from the preprocessing of the reward models.
 fn on_cpu(frames: &Frames, input: &ModelInput) -> Vec<u8> {
     let dtype = match input.dtype {
         PixelType::F32 => DType::F32,

@@ -1,4 +1,4 @@
-//! What a renderer keeps between calls must never show.
+//! Frames do not depend on what a renderer keeps between calls.
 
 use sayso_sim::math::{Pose, Quat, Vec3};
 use sayso_sim::render::{GpuRenderer, Light, Pattern, RenderScene, RenderSpec, RenderTarget, Shape, View};
@@ -21,8 +21,8 @@ fn assert_equal(what: &str, a: &RenderTarget, b: &RenderTarget) {
     assert!(a.normals == b.normals, "{what}: normals differ");
 }
 
-/// A renderer with a past draws what a new one draws, and what the CPU draws.
-fn check_past(
+/// A renderer that was used before renders the same as a new one, and as the CPU.
+fn check_reused(
     what: &str,
     old: &mut GpuRenderer,
     render_scenes: &[RenderScene],
@@ -38,18 +38,18 @@ pub fn changes_between_calls() {
     let (mut render_scenes, mut views) = batch();
     let spec = spec(48, 48);
     let renderer = &mut gpu();
-    check_past("first call", renderer, &render_scenes, &views, &spec);
-    check_past("again", renderer, &render_scenes, &views, &spec);
+    check_reused("first call", renderer, &render_scenes, &views, &spec);
+    check_reused("again", renderer, &render_scenes, &views, &spec);
     render_scenes[2].world_from_instance[7] =
         Pose::from_parts(Vec3::new(0.1, 0.1, 0.3), Quat::from_axis_angle(Vec3::X, 0.5));
-    check_past("one part moved", renderer, &render_scenes, &views, &spec);
+    check_reused("one part moved", renderer, &render_scenes, &views, &spec);
     render_scenes[0].materials[1].colour = [0.9, 0.1, 0.8];
     render_scenes[4].materials[3].pattern = Pattern::Wood { other: [0.1; 3], ring: 0.01 };
-    check_past("two materials changed", renderer, &render_scenes, &views, &spec);
+    check_reused("two materials changed", renderer, &render_scenes, &views, &spec);
     render_scenes[1].light = Light { sun_direction: [-0.5, 0.1, 0.4], ..Light::default() };
-    check_past("the sun moved", renderer, &render_scenes, &views, &spec);
+    check_reused("the sun moved", renderer, &render_scenes, &views, &spec);
     render_scenes[3].instances[5].shape = Shape::Sphere { radius: 0.11 };
-    check_past("a part changed its shape", renderer, &render_scenes, &views, &spec);
+    check_reused("a part changed its shape", renderer, &render_scenes, &views, &spec);
     add(
         &mut render_scenes[3],
         Shape::Disc { radius: 0.2 },
@@ -57,27 +57,27 @@ pub fn changes_between_calls() {
         [0.5; 3],
         Pattern::Plain,
     );
-    check_past("a part was added", renderer, &render_scenes, &views, &spec);
+    check_reused("a part was added", renderer, &render_scenes, &views, &spec);
     render_scenes[1].world_from_instance[4] = Pose::translation(f32::NAN, 0.0, 0.0);
-    check_past("a pose that is not finite", renderer, &render_scenes, &views, &spec);
+    check_reused("a pose that is not finite", renderer, &render_scenes, &views, &spec);
     render_scenes[1].world_from_instance[4] = Pose::translation(0.0, 0.0, 0.2);
-    check_past("and finite again", renderer, &render_scenes, &views, &spec);
+    check_reused("and finite again", renderer, &render_scenes, &views, &spec);
     for view in &mut views {
         view.fov_y *= 1.2;
     }
-    check_past("the cameras zoomed", renderer, &render_scenes, &views, &spec);
+    check_reused("the cameras zoomed", renderer, &render_scenes, &views, &spec);
     views.retain(|view| view.scene_idx == 2);
     render_scenes[0].world_from_instance.reverse();
-    check_past("one env in sight", renderer, &render_scenes, &views, &spec);
+    check_reused("one env with views", renderer, &render_scenes, &views, &spec);
     let (_, views) = batch();
-    check_past("all in sight again", renderer, &render_scenes, &views, &spec);
+    check_reused("all envs with views again", renderer, &render_scenes, &views, &spec);
     render_scenes.truncate(3);
     let views: Vec<View> = views.into_iter().filter(|view| view.scene_idx < 3).collect();
-    check_past("fewer envs", renderer, &render_scenes, &views, &spec);
+    check_reused("fewer envs", renderer, &render_scenes, &views, &spec);
     let plain = RenderSpec { shadows: false, ..spec };
     render_scenes[0].light.sun_direction = [0.9, 0.1, 0.4];
-    check_past("no shadows", renderer, &render_scenes, &views, &plain);
-    check_past("shadows again", renderer, &render_scenes, &views, &spec);
+    check_reused("no shadows", renderer, &render_scenes, &views, &plain);
+    check_reused("shadows again", renderer, &render_scenes, &views, &spec);
 }
 
 pub fn batches() {
@@ -92,7 +92,7 @@ pub fn batches() {
         assert!(single.depth == whole.depth[pixels.clone()], "depths of view {k}");
         assert!(single.segmentation == whole.segmentation[pixels], "labels of view {k}");
     }
-    // Several submits a call, with parts that moved since the last one.
+    // Several submissions per call, with parts that moved since the last call.
     let (mut render_scenes, mut views) = (render_scenes, views);
     views.reverse();
     for (k, max_views) in [1, 4, 100].into_iter().enumerate() {
@@ -103,7 +103,7 @@ pub fn batches() {
         let split = on_gpu(renderer, &render_scenes, &views, &spec);
         assert_equal("split", &split, &on_gpu(&mut gpu(), &render_scenes, &views, &spec));
     }
-    // What failed was not drawn, and what follows does not rely on it.
+    // After a failed call, nothing counts as uploaded by it.
     let by_reference: Vec<&RenderScene> = render_scenes.iter().collect();
     let renderer = &mut gpu();
     assert!(renderer.render_on_device(&by_reference, &views, &RenderSpec { width: 70_000, ..spec }).is_err());

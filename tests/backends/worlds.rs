@@ -8,7 +8,7 @@ use sayso_sim::render::{Light, Outputs, Pattern, RenderScene, RenderSpec, Sample
 use crate::compare::check;
 use crate::scenes::{GREY, add, assorted as assortment, cube, directions, empty, look, single, spec, sphere};
 
-/// Views of one drawing from above and around.
+/// `n` views of one scene from above, all around.
 pub fn around(n: usize, distance: f32) -> Vec<View> {
     let eyes = directions(2 * n).filter(|d| 0.0 < d.z).take(n);
     eyes.map(|direction| look(direction * distance, Vec3::new(0.0, 0.0, 0.1), 0.7)).collect()
@@ -115,7 +115,7 @@ pub fn thousands() {
 pub fn sizes_and_outputs() {
     let render_scene = [assortment(7)];
     for (height, width) in [(1, 1), (1, 9), (9, 1), (7, 15), (33, 65)] {
-        // A few pixels cannot agree on 99.9%: many views of them can.
+        // A share of 99.9% needs many pixels: small frames need many views.
         let n_views = (20_000 / (height * width)).clamp(2, 400);
         check(&format!("{height} x {width}"), &render_scene, &around(n_views, 1.4), &spec(height, width));
     }
@@ -123,7 +123,7 @@ pub fn sizes_and_outputs() {
         let is_set = |bit: u8| bits >> bit & 1 == 1;
         let (rgb, depth, segmentation, normals) = (is_set(0), is_set(1), is_set(2), is_set(3));
         let outputs = Outputs { rgb, depth, segmentation, normals };
-        // Without labels a pixel of another part cannot be told from a wrong depth.
+        // Without labels, pixels of different parts cannot be left out: then compare with the same outputs of a full rendering.
         let what = format!("outputs {outputs:?}");
         let spec = RenderSpec { outputs, ..spec(40, 56) };
         if segmentation || !(depth || normals) {

@@ -1,5 +1,5 @@
-//! A device that is lost in the middle of a training: an error of its own, and the last checkpoint is intact. A program of its
-//! own, because devices are shared within one.
+//! A device that is lost during training: training ends with its own error, and the last checkpoint is intact. This is a
+//! separate program, because devices are shared within a process.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,10 +11,10 @@ use sayso_envs::{AutoresetMode, EnvConfig, EnvError, ObservationMode, RewardSour
 use sayso_sim::SimError;
 use sayso_sim::render::{DeviceChoice, Gpu, RenderDevice, adapters};
 
-/// Gives the device up after the second update.
-struct Loser;
+/// Destroys the device after the second update.
+struct LoseDevice;
 
-impl TrainObserver for Loser {
+impl TrainObserver for LoseDevice {
     fn on_update(&mut self, report: &UpdateReport) -> ControlFlow<()> {
         if report.n_updates == 2 {
             Gpu::shared(&DeviceChoice::First).unwrap().lose();
@@ -23,7 +23,7 @@ impl TrainObserver for Loser {
     }
 }
 
-fn in_the_middle_of_a_training() {
+fn lost_during_training() {
     let env = EnvConfig {
         n_envs: 4,
         autoreset: AutoresetMode::SameStep,
@@ -40,16 +40,16 @@ fn in_the_middle_of_a_training() {
         checkpoint_folder: Some(folder.path().to_owned()),
         ..TrainConfig::new(ppo, 1000, 0)
     };
-    let error = train(&mut env, None, &config, None, &mut Loser).unwrap_err();
+    let error = train(&mut env, None, &config, None, &mut LoseDevice).unwrap_err();
     assert!(matches!(error, AgentError::Env(EnvError::Sim(SimError::GpuLost { .. }))), "{error}");
     let saved = Checkpoint::latest(folder.path()).unwrap().unwrap();
     let saved = Checkpoint::load(&saved).unwrap();
-    assert_eq!(saved.n_steps(), 2 * 8 * 4, "what was saved last is whole");
+    assert_eq!(saved.n_steps(), 2 * 8 * 4, "the last checkpoint is intact");
 }
 
 fn main() {
-    let trial = Trial::test("in the middle of a training", || {
-        in_the_middle_of_a_training();
+    let trial = Trial::test("a device is lost during training", || {
+        lost_during_training();
         Ok(())
     });
     let trial = trial.with_ignored_flag(adapters().is_empty());

@@ -1,4 +1,4 @@
-//! The shape of the workspace is what ARCHITECTURE.md says.
+//! The workspace conforms to ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::metadata::{metadata, root};
 
-/// Each crate and the crates of ours that it may use.
+/// Each crate and its dependencies on other crates of the workspace.
 const EDGES: [(&str, &[&str]); 6] = [
     ("sayso-sim", &[]),
     ("sayso-rewards", &["sayso-sim"]),
@@ -18,7 +18,7 @@ const EDGES: [(&str, &[&str]); 6] = [
     ("sayso", &["sayso-agents", "sayso-envs", "sayso-pretrain", "sayso-rewards", "sayso-sim"]),
 ];
 
-/// What a crate must not know: prefixes of its direct dependencies.
+/// Prefixes of direct dependencies that a crate must not have.
 const FORBIDDEN: [(&str, &[&str]); 5] = [
     ("sayso-sim", &["candle", "tokenizers", "hf-hub"]),
     ("sayso-rewards", &["rapier", "bevy", "wgpu"]),
@@ -27,22 +27,22 @@ const FORBIDDEN: [(&str, &[&str]); 5] = [
     ("sayso-pretrain", &["rapier", "wgpu", "bevy"]),
 ];
 
-/// Folders that come and go.
+/// Generated folders, which git does not track.
 const UNTRACKED: [&str; 3] = ["target", "runs", "rollout"];
 
 #[test]
-fn crates_use_only_those_below_them() {
+fn crates_depend_only_on_lower_layers() {
     let direct = direct_dependencies();
     for (krate, expected) in EDGES {
         let ours: BTreeSet<&str> =
             direct[krate].iter().map(String::as_str).filter(|name| name.starts_with("sayso")).collect();
         assert_eq!(ours, expected.iter().copied().collect(), "edges of {krate}");
     }
-    assert_eq!(direct.len(), EDGES.len(), "every crate of the workspace has its edges listed here");
+    assert_eq!(direct.len(), EDGES.len(), "EDGES lists every crate of the workspace");
 }
 
 #[test]
-fn crates_do_not_know_what_is_not_theirs() {
+fn crates_have_no_forbidden_dependency() {
     let direct = direct_dependencies();
     for (krate, prefixes) in FORBIDDEN {
         let known: Vec<&String> = direct[krate]
@@ -54,12 +54,12 @@ fn crates_do_not_know_what_is_not_theirs() {
 }
 
 #[test]
-fn map_names_every_folder_and_nothing_that_is_gone() {
+fn map_names_every_folder_and_no_missing_path() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let mapped: BTreeSet<String> =
         map.split('`').skip(1).step_by(2).filter(|code| is_path(code)).map(str::to_owned).collect();
     let gone: Vec<&String> = mapped.iter().filter(|path| !root().join(path).exists()).collect();
-    assert!(gone.is_empty(), "ARCHITECTURE.md maps what does not exist: {gone:?}");
+    assert!(gone.is_empty(), "ARCHITECTURE.md maps missing paths: {gone:?}");
 
     let missing: Vec<String> =
         top_level_folders().into_iter().filter(|folder| !mapped.contains(&format!("{folder}/"))).collect();
@@ -76,7 +76,7 @@ fn every_decision_is_listed() {
 }
 
 #[test]
-fn no_file_is_too_long_to_read() {
+fn no_source_file_has_more_than_500_lines() {
     let long: Vec<String> = sources()
         .into_iter()
         .filter_map(|path| {
@@ -87,11 +87,11 @@ fn no_file_is_too_long_to_read() {
     assert!(long.is_empty(), "split these, or say in CONTRIBUTING.md why not: {long:?}");
 }
 
-/// The one file with `unsafe` in it.
+/// The only file with `unsafe` code.
 const UNSAFE: &str = "sim/src/render/gpu/bridge/linux.rs";
 
 #[test]
-fn unsafe_stands_in_one_file() {
+fn unsafe_is_in_one_file() {
     let is_code = |line: &str| {
         let code = line.split("//").next().unwrap_or_default();
         ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "allow(unsafe_code"]
@@ -105,7 +105,7 @@ fn unsafe_stands_in_one_file() {
     assert_eq!(files, [root().join(UNSAFE)]);
 }
 
-/// Direct dependencies of each crate of the workspace, those of tests and build scripts left out.
+/// Direct dependencies of each crate of the workspace, without those of tests and build scripts.
 fn direct_dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let is_normal = |dependency: &&Value| dependency["kind"].is_null();
     let packages = metadata(&["--no-deps"]);
@@ -123,13 +123,13 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// A path as the map writes one: with a slash, without blanks or wildcards.
+/// Whether text in backticks is a path: it has a slash, no blanks and no wildcards.
 fn is_path(code: &str) -> bool {
     code.contains('/') && !code.contains([' ', '*', '<', ':', '\n']) && !code.starts_with('/')
 }
 
 fn top_level_folders() -> Vec<String> {
-    let entries = fs::read_dir(root()).expect("the project's folder").flatten();
+    let entries = fs::read_dir(root()).expect("readable folder").flatten();
     entries
         .filter(|entry| entry.path().is_dir())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
@@ -149,7 +149,7 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("readable folder").flatten() {
         let path = entry.path();
         if path.is_dir() {
-            // What is outside the workspace may have been built in its own folder.
+            // A crate outside the workspace has a target folder of its own.
             if !path.ends_with("target") {
                 collect(&path, found);
             }

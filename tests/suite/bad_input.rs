@@ -1,11 +1,11 @@
-//! What the program says to input that it cannot use: exit code 2, one clear message, a hint, and nothing written.
+//! Errors for bad input: exit code 2, a message, a hint, and no files written.
 
 use std::fs;
 use std::path::Path;
 
 use crate::program::{sayso, stderr};
 
-/// Arguments, and parts of the message that must be there.
+/// Arguments, and expected parts of the message.
 type Case = (&'static [&'static str], &'static [&'static str]);
 
 const ARGUMENTS: [Case; 22] = [
@@ -44,7 +44,7 @@ fn bad_arguments_are_explained() {
     for (args, expected) in ARGUMENTS {
         let dir = tempfile::tempdir().expect("temporary folder");
         expect_refusal(dir.path(), args, expected);
-        assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 0, "{args:?} wrote something");
+        assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 0, "{args:?} wrote files");
     }
 }
 
@@ -75,19 +75,19 @@ fn missing_files_and_folders_are_named() {
 }
 
 #[test]
-fn a_folder_that_is_in_use_is_refused() {
+fn an_occupied_folder_is_refused() {
     let dir = tempfile::tempdir().expect("temporary folder");
     fs::create_dir(dir.path().join("out")).expect("creates");
-    fs::write(dir.path().join("out/thesis.txt"), "years of work").expect("writes");
+    fs::write(dir.path().join("out/notes.txt"), "text").expect("writes");
     let expected = ["out already exists and is not empty", "--out", "--resume out"];
     expect_refusal(dir.path(), &["train", "--ground-truth", "--out", "out"], &expected);
     assert_eq!(fs::read_dir(dir.path().join("out")).expect("lists").count(), 1);
 }
 
 #[test]
-fn an_unwritable_place_is_named() {
+fn an_unwritable_path_is_named() {
     let dir = tempfile::tempdir().expect("temporary folder");
-    // A file where a folder must be is unwritable for everybody, root included.
+    // A file in place of a folder is unwritable for every user, root included.
     fs::write(dir.path().join("file"), "").expect("writes");
     expect_refusal(dir.path(), &["train", "--ground-truth", "--out", "file/run"], &["file/run"]);
 }
@@ -95,9 +95,9 @@ fn an_unwritable_place_is_named() {
 fn expect_refusal(folder: &Path, args: &[&str], expected: &[&str]) {
     let output = sayso(folder, args);
     let message = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{args:?} says: {message}");
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {message}");
     for part in expected {
-        assert!(message.contains(part), "{args:?} does not say '{part}' but: {message}");
+        assert!(message.contains(part), "{args:?}: '{part}' is missing in: {message}");
     }
     assert!(
         !message.contains("panicked") && !message.contains("RUST_BACKTRACE"),

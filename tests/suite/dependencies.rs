@@ -1,4 +1,4 @@
-//! Every dependency has a licence that we may use, a source that we know, and a reason.
+//! Every dependency has an allowed licence, is from crates.io, and has a documented reason.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::metadata::{metadata, root};
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 #[test]
-fn licences_are_on_the_list_of_deny_toml() {
+fn licences_are_allowed_by_deny_toml() {
     let deny: toml::Table = read("deny.toml").parse().expect("deny.toml is TOML");
     let allowed: BTreeSet<&str> = deny["licenses"]["allow"]
         .as_array()
@@ -33,15 +33,15 @@ fn licences_are_on_the_list_of_deny_toml() {
 }
 
 #[test]
-fn everything_comes_from_crates_io() {
+fn every_dependency_is_from_crates_io() {
     let graph = graph();
     let sources = graph.iter().filter_map(|package| package["source"].as_str());
-    let strangers: Vec<&str> = sources.filter(|source| *source != CRATES_IO).collect();
-    assert!(strangers.is_empty(), "{strangers:?}");
+    let others: Vec<&str> = sources.filter(|source| *source != CRATES_IO).collect();
+    assert!(others.is_empty(), "{others:?}");
 }
 
 #[test]
-fn docs_give_a_reason_for_each_direct_dependency_and_no_other() {
+fn docs_list_each_direct_dependency_and_no_other() {
     let manifest: toml::Table = read("Cargo.toml").parse().expect("Cargo.toml is TOML");
     let declared: BTreeSet<String> = manifest["workspace"]["dependencies"]
         .as_table()
@@ -56,11 +56,11 @@ fn docs_give_a_reason_for_each_direct_dependency_and_no_other() {
         .collect();
     let undocumented: Vec<_> = declared.difference(&documented).collect();
     let gone: Vec<_> = documented.difference(&declared).collect();
-    assert!(undocumented.is_empty(), "docs/dependencies.md says nothing of {undocumented:?}");
-    assert!(gone.is_empty(), "docs/dependencies.md explains {gone:?}, which nothing uses");
+    assert!(undocumented.is_empty(), "docs/dependencies.md does not list {undocumented:?}");
+    assert!(gone.is_empty(), "docs/dependencies.md lists {gone:?}, which are not used");
 }
 
-/// Every package that is compiled here, ours included.
+/// All packages of the build, those of the workspace included.
 fn graph() -> Vec<Value> {
     metadata(&["--filter-platform", "x86_64-unknown-linux-gnu"])
 }

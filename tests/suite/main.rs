@@ -1,18 +1,18 @@
-//! What must hold across the whole project.
+//! Tests of the project as a whole.
 
-/// Crate edges, the map of the code, and where `unsafe` may stand.
+/// Dependencies between crates, the map of the code, and the file with `unsafe` code.
 mod architecture;
-/// What the program says to input that it cannot use; exit codes.
+/// Errors and exit codes for bad input.
 mod bad_input;
-/// Licences, sources, and the reasons for each dependency.
+/// Licences, sources and reasons of dependencies.
 mod dependencies;
-/// What cargo knows about the workspace.
+/// `cargo metadata` of the workspace.
 mod metadata;
-/// The program, started the way a user starts it.
+/// Runs of the `sayso` binary.
 mod program;
-/// Whole runs, small: their folders, reports, resumption.
+/// Small training runs: run folder, report, resumption, interruption.
 mod runs;
 /// `sayso pretrain` and `sayso score`.
 mod tools;
-/// The vocabulary.
+/// Words that the project does not use.
 mod words;

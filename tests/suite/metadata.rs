@@ -1,11 +1,11 @@
-//! What cargo knows about the workspace.
+//! `cargo metadata` of the workspace.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
-/// The packages of `cargo metadata` with these arguments.
+/// The packages that `cargo metadata` lists with these arguments.
 pub fn metadata(args: &[&str]) -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked"])
@@ -18,7 +18,7 @@ pub fn metadata(args: &[&str]) -> Vec<Value> {
     metadata["packages"].as_array().cloned().unwrap_or_default()
 }
 
-/// The project's folder.
+/// Root folder of the repository.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

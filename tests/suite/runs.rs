@@ -1,4 +1,4 @@
-//! Whole runs, small: from the ground truth where the judge does not matter, so that they take seconds.
+//! Small training runs. The reward is ground truth, so that they take seconds.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use sayso::metrics;
 
 use crate::program::{command, sayso, stderr, stdout};
 
-/// A run that is as small as one can be and still has several updates.
+/// Arguments of a small run with several updates.
 const SMALL: [&str; 15] = [
     "--ground-truth",
     "--envs",
@@ -29,7 +29,7 @@ const SMALL: [&str; 15] = [
 ];
 
 #[test]
-fn a_run_leaves_everything_it_promises_and_eval_reads_it() {
+fn a_run_writes_all_its_files_and_eval_reads_them() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "256", "--out", "run"]));
     assert!(output.status.success(), "{}", stderr(&output));
@@ -52,7 +52,7 @@ fn a_run_leaves_everything_it_promises_and_eval_reads_it() {
 }
 
 #[test]
-fn a_policy_can_learn_from_pixels_and_from_both() {
+fn policies_with_pixel_observations_are_trained_and_evaluated() {
     for obs in ["pixels", "both"] {
         let dir = tempfile::tempdir().expect("temporary folder");
         let args = ["--obs", obs, "--steps", "64", "--out", "run", "--set", "env.max_episode_steps=8"];
@@ -64,7 +64,7 @@ fn a_policy_can_learn_from_pixels_and_from_both() {
 }
 
 #[test]
-fn a_report_refers_to_nothing_outside_itself() {
+fn a_report_has_no_external_resources() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "128", "--out", "run"]));
     assert!(output.status.success(), "{}", stderr(&output));
@@ -76,30 +76,30 @@ fn a_report_refers_to_nothing_outside_itself() {
 }
 
 #[test]
-fn a_run_resumed_in_the_middle_ends_like_one_that_went_through() {
+fn a_resumed_run_equals_an_uninterrupted_one() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let steps = |n, out| {
         ["--env", "CartPole-v1", "--set", "train.ppo.linear_decay=false", "--steps", n, "--out", out]
     };
-    for (n, out) in [("256", "whole"), ("128", "halves")] {
+    for (n, out) in [("256", "uninterrupted"), ("128", "resumed")] {
         let output = sayso(dir.path(), &small(&steps(n, out)));
         assert!(output.status.success(), "{}", stderr(&output));
     }
-    let output = sayso(dir.path(), &["train", "--resume", "halves", "--steps", "256"]);
+    let output = sayso(dir.path(), &["train", "--resume", "resumed", "--steps", "256"]);
     assert!(output.status.success(), "{}", stderr(&output));
 
-    let learnt = |out: &str| -> Vec<_> {
+    let losses = |out: &str| -> Vec<_> {
         let rows = metrics::read(&dir.path().join(out).join("metrics.jsonl")).expect("reads");
         let value = |row: &metrics::MetricsRow, tag| row.get(tag).map(f64::to_bits);
         rows.iter()
             .map(|row| (row.step, value(row, "train/policy_loss"), value(row, "train/value_loss")))
             .collect()
     };
-    assert_eq!(learnt("whole"), learnt("halves"));
+    assert_eq!(losses("uninterrupted"), losses("resumed"));
 }
 
 #[test]
-fn a_complete_run_is_not_resumed_by_mistake() {
+fn a_complete_run_is_not_resumed() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "64", "--out", "run"]));
     assert!(output.status.success(), "{}", stderr(&output));
@@ -130,7 +130,7 @@ fn a_damaged_checkpoint_is_named() {
 
 #[test]
 #[cfg(unix)]
-fn ctrl_c_saves_and_says_how_to_go_on() {
+fn ctrl_c_saves_and_prints_the_command_to_continue() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let args = small(&["--env", "CartPole-v1", "--steps", "100000000", "--out", "run"]);
     let child =
@@ -142,10 +142,10 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(stderr(&output).contains("sayso train --resume run"), "{}", stderr(&output));
     let saved = fs::read_dir(dir.path().join("run/checkpoints")).expect("lists").count();
-    assert!(saved > 0, "nothing was saved");
+    assert!(saved > 0, "no checkpoint was saved");
 }
 
-/// Waits until something was learnt, for at most two minutes.
+/// Waits until the metrics log has a row, for at most two minutes.
 fn wait_for_rows(path: &Path) {
     let started = Instant::now();
     while !fs::read_to_string(path).is_ok_and(|text| text.contains('\n')) {

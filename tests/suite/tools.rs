@@ -13,7 +13,7 @@ use crate::program::{sayso, stderr, stdout};
 const GOAL: &str = "the gripper touching the red ball";
 const BASELINE: &str = "the gripper far from the red ball";
 
-/// Scores of `sayso score --json`, in the order of the images.
+/// Scores from `sayso score --json`, in the order of the images.
 fn rewards(folder: &Path, images: &[String], more: &[&str]) -> Vec<f32> {
     let mut args = vec!["score", "--json", "--goal-prompt", GOAL, "--baseline-prompt", BASELINE];
     args.extend(images.iter().map(String::as_str));
@@ -21,14 +21,14 @@ fn rewards(folder: &Path, images: &[String], more: &[&str]) -> Vec<f32> {
     let output = sayso(folder, &args);
     assert!(output.status.success(), "{}", stderr(&output));
     let reward = |line: &str| {
-        let line: serde_json::Value = serde_json::from_str(line).expect("a JSON object a line");
-        line["reward"].as_f64().expect("a number") as f32
+        let line: serde_json::Value = serde_json::from_str(line).expect("one JSON object per line");
+        line["score"].as_f64().expect("a number") as f32
     };
     stdout(&output).lines().map(reward).collect()
 }
 
-/// The first frames of a few episodes as PNG files; returns their names.
-fn draw(folder: &Path, n_envs: usize, size: usize) -> (Vec<String>, sayso::sim::Frames) {
+/// Writes the first frames of a few episodes as PNG files; returns the file names and the frames.
+fn write_frames(folder: &Path, n_envs: usize, size: usize) -> (Vec<String>, sayso::sim::Frames) {
     let config = EnvConfig { n_envs, ..EnvConfig::default() };
     let mut env = VecEnv::new(&config, RewardSource::None).expect("an env");
     let reset = ResetOptions { seed: Some(5.into()), mask: None };
@@ -37,7 +37,7 @@ fn draw(folder: &Path, n_envs: usize, size: usize) -> (Vec<String>, sayso::sim::
     let mut names = Vec::new();
     for idx in 0..n_envs {
         let side = size as u32;
-        let image = RgbImage::from_raw(side, side, frames.view(idx).to_vec()).expect("a whole picture");
+        let image = RgbImage::from_raw(side, side, frames.view(idx).to_vec()).expect("an image");
         names.push(format!("{idx}.png"));
         image.save(folder.join(&names[idx])).expect("saves");
     }
@@ -45,14 +45,17 @@ fn draw(folder: &Path, n_envs: usize, size: usize) -> (Vec<String>, sayso::sim::
 }
 
 #[test]
-fn images_are_scored_as_frames_in_training() {
+fn images_have_the_scores_of_the_same_frames_in_training() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let model = models::load("bundled", &ModelDevice::cpu()).expect("the bundled model");
-    let prompts =
-        GoalBaselineConfig { goal: vec![GOAL.into()], baseline: vec![BASELINE.into()], alpha: 0.25 };
+    let prompts = GoalBaselineConfig {
+        goal_prompts: vec![GOAL.into()],
+        baseline_prompts: vec![BASELINE.into()],
+        alpha: 0.25,
+    };
     let reward = LanguageReward::new(model, &prompts).expect("its prompts");
     let size = reward.image_spec().width;
-    let (names, frames) = draw(dir.path(), 3, size);
+    let (names, frames) = write_frames(dir.path(), 3, size);
     let mut expected = Vec::new();
     reward.score(&frames.into(), 1, &mut expected).expect("scores");
     let got = rewards(dir.path(), &names, &["--alpha", "0.25"]);
@@ -64,30 +67,30 @@ fn images_are_scored_as_frames_in_training() {
 }
 
 #[test]
-fn what_cannot_be_scored_is_refused() {
+fn bad_images_and_prompts_are_refused() {
     let dir = tempfile::tempdir().expect("temporary folder");
-    draw(dir.path(), 1, 80);
+    write_frames(dir.path(), 1, 80);
     fs::write(dir.path().join("broken.png"), b"\x89PNG\r\n\x1a\nnot really").expect("writes");
     let long = format!("the gripper {} the red ball", "touching ".repeat(200));
     let cases: [(&[&str], &[&str]); 5] = [
         (&["broken.png", "--goal-prompt", GOAL, "--alpha", "0"], &["broken.png"]),
         (&["missing.png", "--goal-prompt", GOAL, "--alpha", "0"], &["missing.png"]),
         (&["0.png", "--goal-prompt", GOAL, "--alpha", "0.5"], &["--alpha needs a --baseline-prompt"]),
-        (&["0.png", "--goal", &long, "--alpha", "0"], &["token"]),
-        (&["0.png", "--goal", "a zebra", "--alpha", "0"], &["zebra"]),
+        (&["0.png", "--goal-prompt", &long, "--alpha", "0"], &["token"]),
+        (&["0.png", "--goal-prompt", "a zebra", "--alpha", "0"], &["zebra"]),
     ];
     for (args, expected) in cases {
         let output = sayso(dir.path(), &[&["score"], args].concat());
         let message = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{args:?} says: {message}");
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {message}");
         for part in expected {
-            assert!(message.contains(part), "{args:?} does not say '{part}' but: {message}");
+            assert!(message.contains(part), "{args:?}: '{part}' is missing in: {message}");
         }
     }
 }
 
 #[test]
-fn a_model_is_made_described_and_used() {
+fn a_pretrained_model_is_exported_described_and_used() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let config = "n_images = 32\nbatch_size = 16\nwidth = 32\nn_layers = 1\ntext_width = 32\nn_text_layers = 1\n\
                   embed_dim = 16\n\n[[tasks]]\nid = 'Reach-v0'\nshare = 1.0\n";
@@ -102,11 +105,11 @@ fn a_model_is_made_described_and_used() {
     let card = fs::read_to_string(model.join("README.md")).expect("a model card");
     assert!(card.contains("Reach-v0") && !card.contains("GoTo-v0"), "{card}");
 
-    let (names, _) = draw(dir.path(), 2, 100);
+    let (names, _) = write_frames(dir.path(), 2, 100);
     let got = rewards(dir.path(), &names, &["--model", "made/model"]);
     assert!(got.len() == 2 && got.iter().all(|reward| reward.is_finite()), "{got:?}");
     let output = sayso(dir.path(), &["pretrain", "--resume", "made"]);
-    assert!(output.status.success(), "a finished pretraining is written again: {}", stderr(&output));
+    assert!(output.status.success(), "a finished pretraining run is exported again: {}", stderr(&output));
 
     let further = ["pretrain", "--from", "made", "--images", "16", "--seed", "1", "--out", "further"];
     let output = sayso(dir.path(), &further);
@@ -120,5 +123,5 @@ fn a_model_is_made_described_and_used() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 
     let output = sayso(dir.path(), &["pretrain", "--config", "small.toml", "--out", "made"]);
-    assert_eq!(output.status.code(), Some(2), "a folder in use is refused: {}", stderr(&output));
+    assert_eq!(output.status.code(), Some(2), "an occupied folder is refused: {}", stderr(&output));
 }

@@ -1,4 +1,4 @@
-//! A tensor as it lies in a file: type, shape and little-endian bytes.
+//! A tensor as stored in a file: type, shape and little-endian bytes.
 
 use std::borrow::Cow;
 
@@ -24,24 +24,24 @@ impl TensorData {
         Ok(Self { shape: tensor.dims().to_vec(), ..Self::from_f32(&values) })
     }
 
-    /// A row of f32.
+    /// A vector of f32.
     pub fn from_f32(values: &[f32]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self { dtype: Dtype::F32, shape: vec![values.len()], bytes }
     }
 
-    /// A row of f64.
+    /// A vector of f64.
     pub fn from_f64(values: &[f64]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self { dtype: Dtype::F64, shape: vec![values.len()], bytes }
     }
 
-    /// A row of bytes.
+    /// A vector of bytes.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self { dtype: Dtype::U8, shape: vec![bytes.len()], bytes }
     }
 
-    /// Pictures, `[n_views, height, width, 3]`.
+    /// Frames, `[n_views, height, width, 3]` u8.
     pub fn from_frames(frames: &Frames) -> Self {
         let shape = vec![frames.n_views(), frames.height(), frames.width(), Frames::N_CHANNELS];
         Self { dtype: Dtype::U8, shape, bytes: frames.pixels().to_vec() }

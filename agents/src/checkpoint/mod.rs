@@ -1,8 +1,8 @@
-//! Checkpoints: one safetensors file that holds everything a training needs to go on as if it had never stopped.
+//! Checkpoints: one safetensors file with the complete state of a training run, from which it resumes bit-exactly.
 //!
 //! Tensors: `policy.*` (parameters), `adam.*` (moments), the normalisers, the current observations, and the env's
-//! snapshot as bytes. The rest (configuration, counters, generators, unfinished episodes) is JSON in the file's
-//! metadata. Every part carries a CRC-32C; a file appears under its name only when it is complete.
+//! snapshot as bytes. The rest (configuration, counters, random generators, unfinished episodes) is JSON in the file's
+//! metadata. Every part has a CRC-32C; files are written atomically.
 
 mod data;
 
@@ -27,19 +27,19 @@ use crate::normalize::{ObservationNormalizer, RunningMoments};
 use crate::policy::{ActorCritic, PolicySpec, TrainedPolicy};
 use crate::{AgentError, Result};
 
-/// Layout of the file; another one is refused. Layout 2 no longer has `train.score_use`.
+/// Version of the file layout; other versions are refused. Layout 2 no longer has `train.score_use`.
 const VERSION: u32 = 2;
-/// Key of our JSON in the file's metadata.
+/// Key of Sayso's JSON in the file's metadata.
 const METADATA_KEY: &str = "sayso-checkpoint";
 /// Name of the header among the checksums.
 const HEADER: &str = "(header)";
 
-/// A complete state of a training.
+/// The complete state of a training run.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     header: Header,
     tensors: BTreeMap<String, TensorData>,
-    /// Where it was read from; empty if it was made in memory.
+    /// The file that it was read from; empty if it was made in memory.
     path: PathBuf,
 }
 
@@ -58,12 +58,12 @@ pub(crate) struct Header {
     pub recent: RecentEpisodes,
 }
 
-/// Our part of the file's metadata.
+/// Sayso's part of the file's metadata.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Metadata {
     version: u32,
-    /// [`Header`] as JSON; a string, so that its checksum is one of bytes.
+    /// [`Header`] as JSON; a string, so that the checksum covers its exact bytes.
     header: String,
     /// CRC-32C of the header and of every tensor's bytes, by name.
     checksums: BTreeMap<String, u32>,
@@ -74,17 +74,17 @@ impl Checkpoint {
         Self { header, tensors: tensors.into_iter().collect(), path: PathBuf::new() }
     }
 
-    /// The configuration of the training.
+    /// The configuration of the training run.
     pub fn config(&self) -> &TrainConfig {
         &self.header.config
     }
 
-    /// Updates done.
+    /// Number of updates so far.
     pub fn n_updates(&self) -> u64 {
         self.header.n_updates
     }
 
-    /// Env steps done, over all envs.
+    /// Number of env steps so far, over all envs.
     pub fn n_steps(&self) -> u64 {
         self.header.n_steps
     }
@@ -98,10 +98,10 @@ impl Checkpoint {
         format!("step-{:012}.safetensors", self.header.n_steps)
     }
 
-    /// Writes the file under another name, flushes it to the disk, and renames it; its folder is made if needed.
+    /// Writes the file under another name, flushes it to the disk, and renames it; its folder is created if missing.
     ///
     /// # Errors
-    /// If the folder or the disk refuses; a file that was there before is then as it was.
+    /// If the folder cannot be created or the file cannot be written; an existing file is then unchanged.
     pub fn save(&self, path: &Path) -> Result<()> {
         let failed = |reason: String| AgentError::Checkpoint { path: path.to_owned(), reason };
         let io = |error: std::io::Error| failed(format!("cannot be written: {error}"));
@@ -117,7 +117,7 @@ impl Checkpoint {
     /// Reads a file that [`Self::save`] wrote, and checks every part of it.
     ///
     /// # Errors
-    /// If the file is missing, damaged, or none of ours; names the file and the tensor.
+    /// If the file is missing, damaged, or not a checkpoint; names the file and the tensor.
     pub fn load(path: &Path) -> Result<Self> {
         let failed = |reason: String| AgentError::Checkpoint { path: path.to_owned(), reason };
         let bytes = std::fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
@@ -155,7 +155,7 @@ impl Checkpoint {
     }
 
     pub(crate) fn network(&self) -> Result<ActorCritic> {
-        // The start is overwritten, so its generator does not matter.
+        // The initial parameters are overwritten, so the seed does not matter.
         let network =
             ActorCritic::new(self.header.policy.clone(), &mut Pcg64::seed_from_u64(0), &Device::Cpu)?;
         for (name, var) in network.parameters().iter() {
@@ -202,12 +202,17 @@ impl Checkpoint {
         self.data(name)?.to_frames().map_err(|reason| self.error(format!("tensor '{name}': {reason}")))
     }
 
-    /// Checks that what is asked for now is what was saved.
-    pub(crate) fn expect_equal<T: PartialEq + Debug>(&self, what: &str, asked: &T, saved: &T) -> Result<()> {
-        if asked == saved {
+    /// Checks that a saved value is the expected one.
+    pub(crate) fn expect_equal<T: PartialEq + Debug>(
+        &self,
+        what: &str,
+        expected: &T,
+        saved: &T,
+    ) -> Result<()> {
+        if expected == saved {
             return Ok(());
         }
-        Err(self.error(format!("{what} is {saved:?} here, but {asked:?} is asked for")))
+        Err(self.error(format!("{what}: expected {expected:?}, but it was saved with {saved:?}")))
     }
 
     fn data(&self, name: &str) -> Result<&TensorData> {
@@ -231,11 +236,11 @@ impl Checkpoint {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let damaged = |error: &dyn std::fmt::Display| format!("is no intact safetensors file: {error}");
+        let damaged = |error: &dyn std::fmt::Display| format!("is not an intact safetensors file: {error}");
         let file = SafeTensors::deserialize(bytes).map_err(|error| damaged(&error))?;
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(&error))?;
         let ours = metadata.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
-        let ours = ours.ok_or_else(|| format!("is no checkpoint: its metadata lacks '{METADATA_KEY}'"))?;
+        let ours = ours.ok_or_else(|| format!("is not a checkpoint: its metadata lacks '{METADATA_KEY}'"))?;
         let ours: Metadata =
             serde_json::from_str(ours).map_err(|error| format!("its metadata is damaged: {error}"))?;
         if ours.version != VERSION {
@@ -245,7 +250,7 @@ impl Checkpoint {
             return Err("its header is damaged: the checksum differs".to_owned());
         }
         let header: Header = serde_json::from_str(&ours.header)
-            .map_err(|error| format!("its header does not fit: {error}"))?;
+            .map_err(|error| format!("its header cannot be parsed: {error}"))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             let data = TensorData::from_view(&view);

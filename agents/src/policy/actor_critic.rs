@@ -1,8 +1,8 @@
-//! The actor-critic: what a policy is made of and how it acts.
+//! The actor-critic: the networks of a trained policy and of its value function.
 //!
-//! Actor and critic are separate perceptrons, started orthogonally with Stable-Baselines3's gains. Pictures pass through
-//! a small convolutional encoder that both share. Continuous actions follow a diagonal Gaussian whose deviation does
-//! not depend on the state; discrete ones a categorical distribution.
+//! Actor and critic are separate perceptrons, initialised orthogonally with Stable-Baselines3's gains. Images pass through
+//! a small convolutional encoder that both share. Continuous actions follow a diagonal Gaussian whose standard deviation
+//! does not depend on the state; discrete ones a categorical distribution.
 
 use candle_core::{Device, Tensor, Var};
 use rand::Rng;
@@ -16,7 +16,7 @@ use super::{ActionDistribution, ActionSpec, PolicySpec, encoder::PixelEncoder};
 use crate::Result;
 use crate::error::AgentError;
 
-/// Gains of the orthogonal start, as in Stable-Baselines3.
+/// Gains of the orthogonal initialisation, as in Stable-Baselines3.
 const HIDDEN_GAIN: f64 = std::f64::consts::SQRT_2;
 const ACTION_GAIN: f64 = 0.01;
 const VALUE_GAIN: f64 = 1.0;
@@ -34,14 +34,14 @@ pub struct ActorCritic {
     log_std: Option<Var>,
 }
 
-/// Observations as tensors, [`ActorCritic::inputs`].
+/// Observations as tensors, made by [`ActorCritic::inputs`].
 #[derive(Clone, Debug)]
 pub struct Inputs {
     state: Option<Tensor>,
     pixels: Option<Tensor>,
 }
 
-/// What the networks say about a batch of observations.
+/// Outputs of the networks for a batch of observations.
 #[derive(Clone, Debug)]
 pub struct Outputs {
     /// `[n_rows, n]`: means of the Gaussian, or logits of the categorical distribution.
@@ -50,21 +50,21 @@ pub struct Outputs {
     pub values: Tensor,
 }
 
-/// Actions drawn from the policy.
+/// Actions sampled from the policy.
 #[derive(Clone, Debug)]
 pub struct Sampled {
-    /// What the env receives: continuous actions are clipped to the box.
+    /// The actions for the env: continuous ones are clipped to the box.
     pub env_actions: Actions,
-    /// What was drawn; `log_probs` is of these.
+    /// The actions as sampled, before clipping; `log_probs` refers to these.
     pub actions: Actions,
-    /// `[n_rows]`.
+    /// `[n_rows]`: log-densities of `actions`.
     pub log_probs: Vec<f32>,
-    /// `[n_rows]`.
+    /// `[n_rows]`: values of the observations.
     pub values: Vec<f32>,
 }
 
 impl ActorCritic {
-    /// A freshly started policy; `rng` decides every parameter.
+    /// A policy with new parameters, all sampled from `rng`.
     ///
     /// # Errors
     /// If the spec is out of range, or if candle cannot allocate.
@@ -120,7 +120,7 @@ impl ActorCritic {
         Ok(Self { spec, device: device.clone(), parameters, encoder, actor, critic, log_std })
     }
 
-    /// What the policy reads and how it acts.
+    /// Inputs, actions and network sizes of the policy.
     pub fn spec(&self) -> &PolicySpec {
         &self.spec
     }
@@ -130,12 +130,12 @@ impl ActorCritic {
         &self.parameters
     }
 
-    /// Where the tensors live.
+    /// The device of the tensors.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// `[action_dim]`: logarithm of the Gaussian's deviation; `None` for discrete actions.
+    /// `[action_dim]`: logarithm of the Gaussian's standard deviation; `None` for discrete actions.
     pub fn log_std(&self) -> Option<&Var> {
         self.log_std.as_ref()
     }
@@ -158,7 +158,7 @@ impl ActorCritic {
         Ok(())
     }
 
-    /// Puts `n_rows` observations on the device: `state` is `[n_rows, state_dim]` f32, already normalised; `pixels` is
+    /// Copies `n_rows` observations to the device: `state` is `[n_rows, state_dim]` f32, already normalised; `pixels` is
     /// `[n_rows, height, width, 3]` u8. Parts that the policy does not read are ignored.
     ///
     /// # Errors
@@ -216,7 +216,7 @@ impl ActorCritic {
         self.distribution_of(&run(&self.actor, &features)?)
     }
 
-    /// Draws an action for each of `n_rows` observations, and values them.
+    /// Samples an action for each of `n_rows` observations, and computes their values.
     ///
     /// # Errors
     /// As [`Self::inputs`].

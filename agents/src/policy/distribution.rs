@@ -1,4 +1,4 @@
-//! Distributions over actions: densities, draws and entropies, on plain numbers.
+//! Distributions over actions: log-densities, samples and entropies, computed on the host.
 
 use rand::Rng;
 use sayso_envs::Actions;
@@ -16,7 +16,7 @@ pub enum ActionDistribution {
     Gaussian {
         /// `[n_rows, dim]`.
         means: Vec<f32>,
-        /// `[dim]`: logarithms of the deviations, the same in every row.
+        /// `[dim]`: logarithms of the standard deviations, the same in every row.
         log_std: Vec<f32>,
     },
     /// One of `n` choices.
@@ -29,25 +29,25 @@ pub enum ActionDistribution {
 }
 
 impl ActionDistribution {
-    /// Draws an action from each.
+    /// Samples one action from each.
     pub fn sample<R: Rng>(&self, rng: &mut R) -> Actions {
         match self {
             Self::Gaussian { means, log_std } => {
                 let deviations: Vec<f32> = log_std.iter().map(|log_std| log_std.exp()).collect();
-                let draw = |(mean, std): (&f32, &f32)| mean + std * standard_normal(rng);
-                Actions::Continuous(means.iter().zip(deviations.iter().cycle()).map(draw).collect())
+                let sample = |(mean, std): (&f32, &f32)| mean + std * standard_normal(rng);
+                Actions::Continuous(means.iter().zip(deviations.iter().cycle()).map(sample).collect())
             }
             Self::Categorical { logits, n } => {
-                let draw = |row: &[f32]| {
+                let sample = |row: &[f32]| {
                     let mut rest = rng.random::<f32>();
                     let chosen = log_softmax(row).into_iter().position(|log_prob| {
                         rest -= log_prob.exp();
                         rest < 0.0
                     });
-                    // Rounding may leave a sliver above the last choice.
+                    // Rounding may make the probabilities sum to slightly less than 1.
                     chosen.unwrap_or(n - 1) as u32
                 };
-                Actions::Discrete(logits.chunks_exact(*n).map(draw).collect())
+                Actions::Discrete(logits.chunks_exact(*n).map(sample).collect())
             }
         }
     }
@@ -107,7 +107,7 @@ pub fn gaussian_entropy(log_std: &[f32]) -> f32 {
     log_std.iter().map(|log_std| log_std + 0.5 + HALF_LN_TAU).sum()
 }
 
-/// Logarithms of the probabilities that logits stand for.
+/// Log-probabilities of logits.
 pub fn log_softmax(logits: &[f32]) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let log_sum = logits.iter().map(|logit| (logit - largest).exp()).sum::<f32>().ln() + largest;
@@ -152,20 +152,22 @@ mod tests {
     }
 
     #[test]
-    fn draws_follow_the_distribution() {
+    fn samples_follow_the_distribution() {
         let rng = &mut Pcg64::seed_from_u64(7);
         let n = 20_000;
         let logits = [0.2_f32, 0.3, 0.5].map(f32::ln).repeat(n);
         let Actions::Discrete(choices) = (ActionDistribution::Categorical { logits, n: 3 }).sample(rng)
         else {
-            panic!("a categorical distribution draws choices");
+            panic!("a categorical distribution has discrete actions");
         };
         for (choice, p) in [0.2, 0.3, 0.5].into_iter().enumerate() {
             let share = choices.iter().filter(|c| **c == choice as u32).count() as f64 / n as f64;
             assert!((share - p).abs() < 0.015, "choice {choice}: {share} for {p}");
         }
         let gaussian = ActionDistribution::Gaussian { means: vec![3.0; n], log_std: vec![0.5_f32.ln()] };
-        let Actions::Continuous(values) = gaussian.sample(rng) else { panic!("a Gaussian draws numbers") };
+        let Actions::Continuous(values) = gaussian.sample(rng) else {
+            panic!("a Gaussian has continuous actions")
+        };
         let mean = values.iter().sum::<f32>() / n as f32;
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n as f32;
         assert!(

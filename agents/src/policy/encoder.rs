@@ -1,10 +1,10 @@
-//! Pictures to features: the three convolutions of Mnih et al. 2015, made for pictures of 64x64 or so.
+//! Image encoder: the three convolutions of Mnih et al. 2015, for images of about 64x64 pixels.
 
 use candle_core::{Device, Result, Tensor};
 use rand::Rng;
 use sayso_rewards::nn::{Activation, Conv2d, Linear, Parameters};
 
-/// Smallest side of a picture that all three kernels fit into.
+/// Smallest height and width of an image that all three kernels fit into, in pixels.
 pub const MIN_SIZE: usize = 36;
 
 /// (channels, kernel size, stride) of each convolution.
@@ -18,7 +18,7 @@ pub struct PixelEncoder {
 }
 
 impl PixelEncoder {
-    /// For pictures of `[height, width]`, at least [`MIN_SIZE`] each.
+    /// An encoder for images of `[height, width]`, at least [`MIN_SIZE`] each.
     ///
     /// # Errors
     /// If candle cannot allocate on the device.
@@ -49,7 +49,7 @@ impl PixelEncoder {
     /// `[n, height, width, 3]` f32 in [0, 1] to `[n, n_features]`.
     ///
     /// # Errors
-    /// If the pictures have another size.
+    /// If the images have another size.
     pub fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
         let mut x = pixels.clone();
         for convolution in &self.convolutions {

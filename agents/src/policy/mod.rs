@@ -1,4 +1,4 @@
-//! Policies: what chooses actions. Random, scripted, or trained; and the networks of the trained ones.
+//! Policies: random, scripted and trained ones, and the networks of the trained ones.
 
 mod random;
 mod scripted;
@@ -23,7 +23,7 @@ use crate::Result;
 
 /// Chooses actions.
 pub trait Policy {
-    /// One action per env for a batch of observations; random choices draw from `rng` alone.
+    /// One action per env for a batch of observations; random choices depend on `rng` alone.
     ///
     /// # Errors
     /// If the observations are not those that the policy was made for.

@@ -14,7 +14,7 @@ pub struct RandomPolicy {
 }
 
 impl RandomPolicy {
-    /// Acts in every env of `env`.
+    /// A random policy for all envs of `env`.
     pub fn new(env: &dyn VectorEnv) -> Self {
         Self { action_space: env.single_action_space().clone(), n_envs: env.n_envs() }
     }

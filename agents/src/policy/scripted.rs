@@ -1,5 +1,5 @@
-//! Scripted policies: what a good policy does in each environment, written down. For tests, for data, and as a mark that
-//! learning is held against. They see what a policy sees, the state observation, and nothing else.
+//! Scripted policies: hand-written controllers of the registered environments, for tests, for data, and as a reference
+//! for trained policies. Their only input is the state observation.
 
 use rand_pcg::Pcg64;
 use sayso_envs::{Actions, EnvError, Observations, TaskSpec};
@@ -26,7 +26,7 @@ impl ScriptedPolicy {
     /// The scripted policy of a task.
     ///
     /// # Errors
-    /// If the task has none, or its actions are not those that the script gives.
+    /// If the task has none, or its action space is not that of the script.
     pub fn new(task: &TaskSpec, goal_idx: usize) -> Result<Self> {
         let scripts =
             [("CartPole-v1", Script::CartPole), ("GoTo-v0", Script::GoTo), ("Reach-v0", Script::Reach)];
@@ -62,30 +62,30 @@ impl Policy for ScriptedPolicy {
     }
 }
 
-/// Linear feedback on position, speed, angle and spin, by its sign.
+/// The sign of a linear feedback on position, velocity, angle and angular velocity.
 fn balance(state: &[f32]) -> u32 {
     const GAINS: [f32; 4] = [0.05, 0.15, 1.0, 0.35];
     let pull: f32 = state.iter().zip(GAINS).map(|(s, gain)| s * gain).sum();
     u32::from(pull > 0.0)
 }
 
-/// Straight towards the top of the ball.
+/// Moves straight towards the top of the ball.
 fn touch(state: &[f32], ball: usize) -> [f32; 3] {
-    /// Where the first ball's offset from the gripper stands, and how many values a ball has.
+    /// Index of the first ball's offset from the gripper in the state, and number of values per ball.
     const FIRST_BALL: usize = 18;
     const BALL_LEN: usize = 6;
     /// Gain that reaches full speed 6 cm away, 1/m.
     const GAIN: f32 = 16.0;
-    /// Height of the aim above the ball's centre, metres.
+    /// Height of the target point above the ball's centre, metres.
     const ABOVE: f32 = 0.042;
     let offset = &state[FIRST_BALL + ball * BALL_LEN..][..3];
     let across = offset[0].hypot(offset[1]);
-    // Come from above: stay high until the ball is below, so that the others are not in the way.
+    // Approach from above: stay high until the ball is below, so that the other balls are not in the way.
     let height = ABOVE + (across - 0.03).clamp(0.0, 0.06);
     [offset[0] * GAIN, offset[1] * GAIN, (offset[2] + height) * GAIN].map(|v| v.clamp(-1.0, 1.0))
 }
 
-/// Turn towards the object, then drive up to it.
+/// Turns towards the object, then drives up to it.
 fn drive(state: &[f32], object: usize) -> [f32; 2] {
     const FIRST_OBJECT: usize = 6;
     const OBJECT_LEN: usize = 5;

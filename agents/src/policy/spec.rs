@@ -1,4 +1,4 @@
-//! What a policy reads, how it acts, and the size of its networks; everything needed to build it again.
+//! Inputs, actions and network sizes of a policy: everything needed to build it again.
 
 use sayso_envs::{Actions, Space};
 use sayso_rewards::nn::Activation;
@@ -14,11 +14,11 @@ use crate::error::{AgentError, check};
 pub struct NetworkConfig {
     /// Widths of the hidden layers of the actor, and of the critic; each in [1, 4096].
     pub hidden_sizes: Vec<usize>,
-    /// What follows each hidden layer.
+    /// Activation after each hidden layer.
     pub activation: Activation,
-    /// First logarithm of the deviation of continuous actions; in [-5, 2].
+    /// Initial logarithm of the standard deviation of continuous actions; in [-5, 2].
     pub log_std_init: f64,
-    /// Features that the encoder makes of a picture; in [1, 4096]. Unused without pixels.
+    /// Number of features that the image encoder outputs; in [1, 4096]. Unused without pixels.
     pub pixel_features: usize,
 }
 
@@ -51,7 +51,7 @@ impl NetworkConfig {
     }
 }
 
-/// How a policy acts.
+/// The actions of a policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ActionSpec {
@@ -64,7 +64,7 @@ pub enum ActionSpec {
     },
     /// One of `n` choices.
     Discrete {
-        /// How many choices there are.
+        /// Number of choices.
         n: usize,
     },
 }
@@ -78,7 +78,7 @@ impl ActionSpec {
         }
     }
 
-    /// The actions as the env may receive them.
+    /// Clips continuous actions to the bounds.
     pub fn clip(&self, actions: &Actions) -> Actions {
         match (self, actions) {
             (Self::Continuous { low, high }, Actions::Continuous(values)) => {
@@ -96,25 +96,25 @@ impl ActionSpec {
     }
 }
 
-/// Everything that is needed to build a policy's networks.
+/// Everything needed to build a policy's networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicySpec {
     /// Sizes of the networks.
     pub network: NetworkConfig,
-    /// Values of a state observation; 0 if the policy reads none.
+    /// Number of values of a state observation; 0 if the policy reads none.
     pub state_dim: usize,
-    /// Height and width of a picture; `None` if the policy reads none.
+    /// Height and width of an image observation; `None` if the policy reads none.
     pub image: Option<[usize; 2]>,
-    /// How it acts.
+    /// The actions.
     pub actions: ActionSpec,
 }
 
 impl PolicySpec {
-    /// The policy for an env with these spaces. An observation is a box, a picture, or a dict of one of each.
+    /// The policy for an env with these spaces. An observation is a box, an image, or a dict of one of each.
     ///
     /// # Errors
-    /// If a space is none that the policy can read or act in.
+    /// If a space is not supported.
     pub fn new(network: NetworkConfig, observation_space: &Space, action_space: &Space) -> Result<Self> {
         let mut spec = Self { network, state_dim: 0, image: None, actions: ActionSpec::Discrete { n: 0 } };
         let parts: Vec<&Space> = match observation_space {
@@ -125,7 +125,7 @@ impl PolicySpec {
             match part {
                 Space::Box { low, .. } if spec.state_dim == 0 => spec.state_dim = low.len(),
                 &Space::Image { height, width } if spec.image.is_none() => spec.image = Some([height, width]),
-                // A sentence is the same for every step of a policy that serves one instruction.
+                // Text is ignored: it is constant for a policy that is trained for one instruction.
                 Space::Text { .. } => {}
                 other => return Err(unsupported("observation space", "one box, one image, or both", other)),
             }

@@ -7,12 +7,12 @@ use super::{ActorCritic, Policy};
 use crate::Result;
 use crate::normalize::ObservationNormalizer;
 
-/// A learnt policy: the network and the observation statistics that it was trained with, both frozen.
+/// A trained policy: the network and the observation statistics that it was trained with, both frozen.
 #[derive(Debug)]
 pub struct TrainedPolicy {
     network: ActorCritic,
     normalizer: Option<ObservationNormalizer>,
-    /// Acts with the mode of the distribution; samples from it otherwise.
+    /// Whether actions are the mode of the distribution; samples from it otherwise.
     pub deterministic: bool,
 }
 
@@ -27,7 +27,7 @@ impl TrainedPolicy {
         &self.network
     }
 
-    /// Checks that the policy was made for these spaces.
+    /// Checks that the policy was made for the spaces of `env`.
     ///
     /// # Errors
     /// Names the space that differs.

@@ -1,4 +1,4 @@
-//! PPO's settings.
+//! Configuration of PPO.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,25 +6,25 @@ use crate::Result;
 use crate::error::check;
 use crate::policy::NetworkConfig;
 
-/// Settings of PPO. Start from a preset: [`Self::sb3`] or [`Self::reach`].
+/// Configuration of PPO. Start from a preset: [`Self::sb3`] or [`Self::reach`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PpoConfig {
-    /// Steps of each env in a rollout; at least 1.
+    /// Number of steps of each env in a rollout; at least 1.
     pub n_steps: usize,
-    /// Rows of a minibatch; at least 1. The last one of an epoch may be smaller.
+    /// Number of rows in a minibatch; at least 1. The last one of an epoch may be smaller.
     pub minibatch_size: usize,
-    /// Passes over each rollout; at least 1.
+    /// Number of epochs: passes over each rollout; at least 1.
     pub n_epochs: usize,
-    /// Adam's step size, in (0, 1].
+    /// Learning rate of Adam, in (0, 1].
     pub learning_rate: f64,
     /// Whether the learning rate falls linearly to 0 over the training.
     pub linear_decay: bool,
-    /// Weight of the next step's value, in [0, 1].
+    /// Discount factor, in [0, 1].
     pub discount: f64,
-    /// Decay of the advantage estimator, in [0, 1].
+    /// Lambda of generalised advantage estimation, in [0, 1].
     pub gae_lambda: f64,
-    /// How far a probability ratio may usefully leave 1, in (0, 1].
+    /// Probability ratios are clipped to `1 ± clip_range`; in (0, 1].
     pub clip_range: f64,
     /// Weight of the entropy bonus; at least 0.
     pub entropy_coef: f64,
@@ -35,7 +35,7 @@ pub struct PpoConfig {
     /// An update stops early once its KL divergence passes 1.5 times this; above 0 if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_kl: Option<f64>,
-    /// Whether states are shifted and scaled by running statistics.
+    /// Whether state observations are shifted and scaled by running statistics.
     pub normalize_observations: bool,
     /// Whether rewards are scaled by the running deviation of the return.
     pub normalize_rewards: bool,
@@ -69,7 +69,7 @@ impl PpoConfig {
         }
     }
 
-    /// For many parallel envs with short episodes and a dense scored reward, as `Reach-v0` has.
+    /// For many parallel envs with short episodes and a dense reward from scores, as in `Reach-v0`.
     pub fn reach() -> Self {
         Self {
             n_steps: 64,

@@ -9,14 +9,14 @@ use sayso_rewards::ops::{f32_values, with_values};
 
 use crate::policy::distribution::{categorical_entropy, gaussian_entropy, gaussian_log_prob, log_softmax};
 
-/// What a minibatch says beside the networks' outputs; all columns are `[n_rows]`.
+/// The columns of a minibatch that the loss needs beside the networks' outputs; `[n_rows]` unless stated otherwise.
 #[derive(Clone, Debug)]
 pub struct LossBatch {
     /// Actions that were taken, `[n_rows, dim]` or `[n_rows]`.
     pub actions: Actions,
     /// Their log-densities when they were taken.
     pub old_log_probs: Vec<f32>,
-    /// Advantages, normalised if at all.
+    /// Advantages, already normalised if configured.
     pub advantages: Vec<f32>,
     /// Returns that the values should predict.
     pub returns: Vec<f32>,
@@ -25,7 +25,7 @@ pub struct LossBatch {
 /// Weights of the loss.
 #[derive(Clone, Copy, Debug)]
 pub struct LossCoefs {
-    /// Ratios beyond `1 ± clip_range` earn nothing more.
+    /// Probability ratios are clipped to `1 ± clip_range`.
     pub clip_range: f32,
     /// Weight of the value error.
     pub value_coef: f32,
@@ -36,7 +36,7 @@ pub struct LossCoefs {
 /// Means over a minibatch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LossTerms {
-    /// What is minimised.
+    /// The total loss.
     pub loss: f32,
     /// The clipped surrogate, negated.
     pub policy_loss: f32,
@@ -97,7 +97,7 @@ struct Gradients {
 }
 
 impl FusedLoss {
-    /// Everything at once: the terms and their gradients are a few operations apart.
+    /// Computes the terms and their gradients in one pass, as they share most intermediate values.
     fn evaluate(&self, head: &[f32], values: &[f32], log_std: &[f32]) -> Result<(LossTerms, Gradients)> {
         let LossBatch { actions, old_log_probs, advantages, returns } = &self.batch;
         let LossCoefs { clip_range, value_coef, entropy_coef } = self.coefs;
@@ -135,7 +135,7 @@ impl FusedLoss {
                 terms.policy_loss -= free.min(clipped) * scale;
                 terms.approx_kl += (ratio - 1.0 - log_ratio) * scale;
                 terms.clip_fraction += if clip_range < (ratio - 1.0).abs() { scale } else { 0.0 };
-                // The clipped branch is flat.
+                // The clipped branch has no gradient.
                 if free <= clipped { -free * scale } else { 0.0 }
             };
             match actions {
@@ -224,7 +224,7 @@ impl CustomOp3 for FusedLoss {
     }
 }
 
-/// The same from candle's own ops, for devices without the fused one.
+/// The same loss from candle's own ops, for devices without the fused op.
 fn composed_loss(
     head: &Tensor,
     values: &Tensor,

@@ -16,7 +16,7 @@ use crate::policy::ActorCritic;
 use crate::rollout::Rollout;
 use loss::{LossBatch, LossCoefs, LossTerms, ppo_loss};
 
-/// How an update went; means over its minibatches.
+/// Statistics of an update; means over its minibatches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UpdateStats {
     /// The clipped surrogate, negated.
@@ -39,13 +39,13 @@ pub struct UpdateStats {
     pub n_gradient_steps: usize,
 }
 
-/// Improves the policy from a rollout whose `advantages` and `returns` are `[n_rows]`.
+/// Updates the policy from a rollout whose `advantages` and `returns` are `[n_rows]`.
 ///
-/// Returns the statistics; where they are not finite, learning has diverged.
+/// Returns the statistics; if one of them is NaN or infinite, training has diverged.
 ///
 /// # Errors
 /// If candle fails.
-#[expect(clippy::too_many_arguments, reason = "everything that an update reads and changes, in sight")]
+#[expect(clippy::too_many_arguments, reason = "all inputs and state of an update are explicit")]
 pub fn update(
     policy: &ActorCritic,
     adam: &mut Adam,
@@ -98,7 +98,7 @@ pub fn update(
     Ok(sums.stats(explained_variance, learning_rate))
 }
 
-/// Shifts to mean 0 and scales to (sample) deviation 1; a single value is left alone.
+/// Shifts to mean 0 and scales to (sample) deviation 1; a single value is left unchanged.
 fn standardize(values: &mut [f32]) {
     if values.len() < 2 {
         return;

@@ -11,7 +11,7 @@ use sayso_envs::Observations;
 use crate::learning::{parameters, small_config};
 use crate::point_env::{PointEnv, brightness};
 
-/// Stops after some updates, and remembers what was written.
+/// Stops after `n_updates`, and records the paths of the checkpoints.
 struct StopAfter {
     n_updates: u64,
     written: Vec<PathBuf>,
@@ -27,7 +27,7 @@ impl TrainObserver for StopAfter {
     }
 }
 
-/// Twelve updates at one go, and as six, a file, and six more in new objects.
+/// Compares twelve updates in one run with six updates, a checkpoint, and six more updates from the file.
 fn assert_resumes_exactly(run: impl Fn(&TrainConfig, Option<&Checkpoint>, &mut StopAfter) -> TrainOutcome) {
     let folder = tempfile::tempdir().unwrap();
     let config =
@@ -45,8 +45,8 @@ fn assert_resumes_exactly(run: impl Fn(&TrainConfig, Option<&Checkpoint>, &mut S
     drop(first.policy);
     let second = run(&config, Some(&saved), &mut StopAfter { n_updates: u64::MAX, written: vec![] });
     let second_bytes = std::fs::read(second.checkpoint_path.as_ref().unwrap()).unwrap();
-    // Byte by byte: weights, moments, normalisers, generators, envs, unfinished episodes.
-    assert!(whole_bytes == second_bytes, "the resumed training ended elsewhere");
+    // Byte by byte: weights, optimiser state, normalisers, random generators, envs, unfinished episodes.
+    assert!(whole_bytes == second_bytes, "the resumed run ends in another state");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn trained(folder: &Path) -> (TrainOutcome, StopAfter) {
 }
 
 #[test]
-fn checkpoints_are_written_in_cadence_and_at_the_end() {
+fn checkpoints_are_written_at_the_interval_and_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let (outcome, observer) = trained(folder.path());
     let names: Vec<_> =
@@ -92,11 +92,11 @@ fn checkpoints_are_written_in_cadence_and_at_the_end() {
         ["step-000000000192.safetensors", "step-000000000384.safetensors", "step-000000000480.safetensors"]
     );
     assert_eq!(Checkpoint::latest(folder.path()).unwrap(), outcome.checkpoint_path);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "no half-written file is left");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "no temporary file is left");
 }
 
 #[test]
-fn a_saved_policy_acts_as_the_trained_one() {
+fn a_saved_policy_acts_like_the_trained_one() {
     let folder = tempfile::tempdir().unwrap();
     let (outcome, _) = trained(folder.path());
     let saved = Checkpoint::load(outcome.checkpoint_path.as_ref().unwrap()).unwrap();
@@ -135,20 +135,20 @@ fn error_after(folder: &Path, damage: impl FnOnce(&mut Vec<u8>)) -> String {
 }
 
 #[test]
-fn damaged_files_are_refused_by_name() {
+fn errors_of_damaged_files_name_the_file_and_the_tensor() {
     let folder = tempfile::tempdir().unwrap();
     let cut = error_after(folder.path(), |bytes| bytes.truncate(bytes.len() / 2));
-    assert!(cut.contains("no intact safetensors file"), "{cut}");
+    assert!(cut.contains("not an intact safetensors file"), "{cut}");
     let flipped = error_after(folder.path(), |bytes| *bytes.last_mut().unwrap() ^= 1);
     assert!(flipped.contains("tensor '") && flipped.contains("checksum"), "{flipped}");
     let empty = error_after(folder.path(), Vec::clear);
-    assert!(empty.contains("no intact safetensors file"), "{empty}");
+    assert!(empty.contains("not an intact safetensors file"), "{empty}");
     let missing = Checkpoint::load(&folder.path().join("none.safetensors")).unwrap_err().to_string();
     assert!(missing.contains("none.safetensors: cannot be read"), "{missing}");
 }
 
 #[test]
-fn checkpoints_of_another_training_are_refused() {
+fn checkpoints_of_another_configuration_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (outcome, _) = trained(folder.path());
     let resume = |env: &mut PointEnv, config: &TrainConfig| {
@@ -158,7 +158,7 @@ fn checkpoints_of_another_training_are_refused() {
     let actions = resume(&mut PointEnv::discrete(3), &config);
     assert!(actions.contains("the policy's actions"), "{actions}");
     let n_envs = resume(&mut PointEnv::continuous(4), &config);
-    assert!(n_envs.contains("number of envs is 3 here, but 4 is asked for"), "{n_envs}");
+    assert!(n_envs.contains("number of envs: expected 4, but it was saved with 3"), "{n_envs}");
     let mut wider = config.clone();
     wider.ppo.network.hidden_sizes = vec![64];
     let network = resume(&mut PointEnv::continuous(3), &wider);

@@ -79,7 +79,7 @@ fn ppo_learns_from_pixels_and_state_together() {
     let outcome = train(&mut PointEnv::continuous(4).with_pixels(), None, &config, None, &mut ()).unwrap();
     let before =
         train(&mut PointEnv::continuous(4).with_pixels(), None, &small_pixels_start(), None, &mut ());
-    assert_ne!(parameters(&outcome), parameters(&before.unwrap()), "every update changes the encoder");
+    assert_ne!(parameters(&outcome), parameters(&before.unwrap()), "further updates change the parameters");
     assert!(
         outcome.policy.check_fits(&PointEnv::continuous(4)).is_err(),
         "a policy with pixels needs pixels"
@@ -94,7 +94,7 @@ fn small_pixels_start() -> TrainConfig {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_policy_and_another_seed_another() {
+fn policies_are_equal_for_the_same_seed_and_differ_for_others() {
     let run = |seed| {
         let config = TrainConfig { seed, ..small_config(2_000) };
         parameters(&train(&mut PointEnv::continuous(4), None, &config, None, &mut ()).unwrap())
@@ -105,7 +105,7 @@ fn the_same_seed_gives_the_same_policy_and_another_seed_another() {
 }
 
 #[test]
-fn scores_of_frames_teach_exactly_what_the_same_rewards_teach() {
+fn training_with_scores_equals_training_with_the_same_rewards() {
     let config = small_config(4_000);
     let with_rewards = train(&mut PointEnv::continuous(4), None, &config, None, &mut ()).unwrap();
     let mut hidden = PointEnv::continuous(4);
@@ -118,7 +118,7 @@ fn scores_of_frames_teach_exactly_what_the_same_rewards_teach() {
     assert_eq!(rewards.mean_return, scores.mean_return);
 }
 
-/// One rollout with a fresh policy whose values are not zero.
+/// One rollout with a new policy, whose values are not zero.
 fn rollout(env: &mut PointEnv) -> Rollout {
     let network = NetworkConfig { hidden_sizes: vec![8], ..NetworkConfig::sb3() };
     let spec = PolicySpec::new(network, env.single_observation_space(), env.single_action_space()).unwrap();
@@ -141,12 +141,12 @@ fn timeouts_have_a_final_value_and_terminations_none() {
     let mut env = PointEnv::discrete(2);
     env.terminates_at_timeout = true;
     let terminations = rollout(&mut env);
-    assert_eq!(terminations.values, timeouts.values, "the same experience but for its ends");
+    assert_eq!(terminations.values, timeouts.values, "the rollouts differ in their flags only");
     assert!(terminations.final_values.iter().all(|value| *value == 0.0));
 }
 
 #[test]
-fn reset_rows_are_no_transitions() {
+fn reset_rows_are_not_transitions() {
     let same_step = rollout(&mut PointEnv::discrete(2));
     assert!(same_step.valid.iter().all(|valid| *valid));
     let mut env = PointEnv::discrete(2);

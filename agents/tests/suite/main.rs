@@ -1,4 +1,4 @@
-//! Contracts of the learners, most of them on a toy env that is solved in seconds.
+//! Tests of training, most of them on a toy env that is solved in seconds.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 

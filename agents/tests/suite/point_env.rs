@@ -1,4 +1,4 @@
-//! A point on a line that should go to the middle: the smallest env with every feature that a learner meets.
+//! A toy env with every feature that learners use: a point on a line that should move to the middle.
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -11,7 +11,7 @@ use sayso_sim::{FrameBatch, FramePart, Frames};
 const EPISODE_STEPS: u32 = 10;
 const OUTSIDE: f32 = 1.5;
 
-/// One observed value, the position; one pixel per env for the scorer, as bright as the reward.
+/// The observation is the position. Frames for the scorer are one pixel per env, as bright as the reward.
 pub struct PointEnv {
     observation_space: Space,
     action_space: Space,
@@ -19,9 +19,9 @@ pub struct PointEnv {
     pub autoreset: AutoresetMode,
     /// Frames for the scorer are rendered in every n-th step.
     pub renders_every: u64,
-    /// The env keeps its rewards to itself.
+    /// The env's own rewards are 0; only frames show them.
     pub hides_rewards: bool,
-    /// Time's end counts as the task's.
+    /// Episodes terminate at the time limit instead of being truncated.
     pub terminates_at_timeout: bool,
     n_rendered_steps: u64,
     points: Vec<Point>,
@@ -84,7 +84,7 @@ impl PointEnv {
     }
 }
 
-/// The reward as a pixel shows it: in 255ths.
+/// The reward as a pixel value, in 255ths.
 fn pixel(position: f32) -> u8 {
     (255.0 * (1.0 - position.abs().min(1.0))).round() as u8
 }
@@ -146,7 +146,7 @@ impl VectorEnv for PointEnv {
             }
             point.position += match actions {
                 Actions::Continuous(values) => {
-                    assert!(values[env_idx].abs() <= 0.5, "actions arrive within the box: {values:?}");
+                    assert!(values[env_idx].abs() <= 0.5, "actions are within the box: {values:?}");
                     values[env_idx]
                 }
                 Actions::Discrete(choices) => [-0.3, 0.0, 0.3][choices[env_idx] as usize],
@@ -220,12 +220,12 @@ impl Point {
     }
 }
 
-/// Rewards that are read off the frames.
+/// Rewards from the brightness of the frames.
 pub fn brightness(schedule: RewardSchedule) -> ScoredReward {
     ScoredReward { scorer: Box::new(Brightness { n_calls: 0 }), schedule }
 }
 
-/// Reads the reward off the frames; every seventh call takes longer.
+/// Scores a frame by its brightness; every seventh call takes longer.
 struct Brightness {
     n_calls: u64,
 }

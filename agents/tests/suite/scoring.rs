@@ -4,7 +4,7 @@ use sayso_sim::FrameBatch;
 use crate::learning::small_config;
 use crate::point_env::{PointEnv, brightness};
 
-/// Runs well for some calls, and then does something else.
+/// Scores 0 for `n_good` calls, then calls `then`.
 struct Failing {
     n_good: usize,
     then: fn(&mut Vec<f32>) -> Result<()>,
@@ -31,11 +31,11 @@ fn error_of(then: fn(&mut Vec<f32>) -> Result<()>) -> String {
 #[test]
 fn errors_of_the_scorer_end_the_training() {
     let own = error_of(|_| {
-        Err(AgentError::Mismatch { what: "image", expected: "a cat".to_owned(), got: "a dog".to_owned() })
+        Err(AgentError::Mismatch { what: "image", expected: "64x64".to_owned(), got: "32x32".to_owned() })
     });
-    assert_eq!(own, "image: expected a cat, got a dog");
-    let panicked = error_of(|_| panic!("out of opinions"));
-    assert_eq!(panicked, "the frame scorer stopped: it panicked: out of opinions");
+    assert_eq!(own, "image: expected 64x64, got 32x32");
+    let panicked = error_of(|_| panic!("no scores"));
+    assert_eq!(panicked, "the frame scorer stopped: it panicked: no scores");
     let too_few = error_of(|rewards| {
         rewards.push(1.0);
         Ok(())
@@ -45,11 +45,11 @@ fn errors_of_the_scorer_end_the_training() {
         rewards.extend([1.0, f32::INFINITY, 1.0]);
         Ok(())
     });
-    assert_eq!(infinite, "scores of a step: expected finite numbers, got inf");
+    assert_eq!(infinite, "scores of a step: expected finite values, got inf");
 }
 
 #[test]
-fn at_the_end_of_an_episode_its_score_is_the_reward() {
+fn episode_end_makes_the_last_score_the_return() {
     let reward = brightness(RewardSchedule::EpisodeEnd);
     let outcome = train(&mut PointEnv::discrete(3), Some(reward), &small_config(960), None, &mut ());
     let report = outcome.unwrap().last_report;

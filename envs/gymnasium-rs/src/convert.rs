@@ -1,19 +1,19 @@
-//! From Sayso's spaces, observations and actions to those of gymnasium-rs, and back.
+//! Conversion of spaces, observations and actions between Sayso and gymnasium-rs.
 
 use gymnasium_rs::core::Space;
 use ndarray::{Array1, Array3};
 use sayso_envs::{Actions, EnvError, Observations, Result, Space as SaysoSpace};
 use sayso_sim::Frames;
 
-/// What an env may return as gymnasium-rs's `Obs`.
+/// Observation types: gymnasium-rs's type parameter `Obs`.
 pub trait Observation: Sized {
     /// The space of such observations.
     ///
     /// # Errors
-    /// If an env with observations in `space` cannot give them.
+    /// If observations in `space` do not convert to this type.
     fn space(space: &SaysoSpace) -> Result<Space>;
 
-    /// Takes the observation out of a batch of one.
+    /// Takes the observation out of a batch of one env.
     fn take(observations: &mut Observations) -> Self;
 }
 
@@ -31,9 +31,9 @@ impl Observation for Array1<f32> {
     }
 }
 
-/// A picture, `[height, width, 3]` u8 sRGB, for [`sayso_envs::ObservationMode::Pixels`].
+/// An image, `[height, width, 3]` u8 sRGB, for [`sayso_envs::ObservationMode::Pixels`].
 ///
-/// The bounds of its space are those of the flattened picture, `[height * width * 3]`: gymnasium-rs has boxes of one dimension.
+/// Its space is that of the flattened image, `[height * width * 3]`, because boxes of gymnasium-rs have one dimension.
 impl Observation for Array3<u8> {
     fn space(space: &SaysoSpace) -> Result<Space> {
         match *space {
@@ -50,18 +50,18 @@ impl Observation for Array3<u8> {
     }
 }
 
-/// What an env may be told as gymnasium-rs's `Action`.
+/// Action types: gymnasium-rs's type parameter `Action`.
 pub trait Action: Sized {
     /// The space of such actions.
     ///
     /// # Errors
-    /// If an env with actions in `space` does not take them.
+    /// If this type does not convert to actions in `space`.
     fn space(space: &SaysoSpace) -> Result<Space>;
 
-    /// Becomes the actions of a batch of one.
+    /// Converts to the actions of a batch of one env.
     ///
     /// # Errors
-    /// If no env has such an action.
+    /// If the action is in no action space.
     fn into_actions(self) -> Result<Actions>;
 }
 
@@ -75,7 +75,7 @@ impl Action for Array1<f32> {
     }
 
     fn into_actions(self) -> Result<Actions> {
-        // In the order of its elements, which is not that of its memory where it is a slice of something.
+        // The order of the elements, which differs from the order in memory if the array is a slice of another one.
         Ok(Actions::Continuous(self.to_vec()))
     }
 }
@@ -98,10 +98,10 @@ impl Action for i32 {
     }
 }
 
-/// The only one of some pictures, `[height, width, 3]`.
+/// The only frame of a batch of one, `[height, width, 3]`.
 pub(crate) fn image(frames: Frames) -> Array3<u8> {
     let shape = (frames.height(), frames.width(), Frames::N_CHANNELS);
-    Array3::from_shape_vec(shape, frames.into_pixels()).expect("the frames of a batch of one are one picture")
+    Array3::from_shape_vec(shape, frames.into_pixels()).expect("a batch of one env has one frame")
 }
 
 fn bounds(low: &[f32], high: &[f32]) -> Space {
@@ -116,7 +116,7 @@ fn misfit(field: &str, got: &SaysoSpace, expected: &str) -> EnvError {
         SaysoSpace::Dict(parts) => {
             parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" and ")
         }
-        SaysoSpace::Text { .. } => "a sentence".to_owned(),
+        SaysoSpace::Text { .. } => "a text".to_owned(),
     };
     EnvError::OutOfRange { field: field.to_owned(), got, expected: expected.to_owned() }
 }

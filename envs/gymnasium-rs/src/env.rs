@@ -1,4 +1,4 @@
-//! One env, as gymnasium-rs knows envs.
+//! One env behind the trait [`Env`] of gymnasium-rs.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -12,18 +12,18 @@ use serde_json::Value;
 
 use crate::convert::{self, Action, Observation};
 
-/// Rows and columns of what [`GymnasiumEnv::try_render`] draws.
+/// Rows and columns of the frames of [`GymnasiumEnv::try_render`].
 pub const RENDER_SIZE: [usize; 2] = [240, 240];
 
-/// A batch of one env, through gymnasium-rs's [`Env`].
+/// A batch of one env that implements gymnasium-rs's [`Env`].
 ///
-/// The methods of that trait cannot return an error: here they panic with a message that says what was wrong and what to do.
-/// Those with `try_` before their names return it, and are the same otherwise.
+/// The methods of that trait cannot return an error: they panic with a message that says what was wrong and what to do.
+/// The methods with the prefix `try_` return the error instead.
 ///
 /// `info` holds ground truth, for evaluation: `success`, whether the env's goal is met, and each of the task's metrics by
 /// name, in SI units; one that is not finite is `null`.
 pub struct GymnasiumEnv<Obs, Action> {
-    /// `None` once closed. In a cell because drawing needs it mutably, and the trait's `render` does not have it so.
+    /// `None` once closed. In a cell, because rendering needs a mutable reference and the trait's `render` takes `&self`.
     env: RefCell<Option<VecEnv>>,
     observation_space: Space,
     action_space: Space,
@@ -32,7 +32,7 @@ pub struct GymnasiumEnv<Obs, Action> {
     kinds: PhantomData<fn(Action) -> Obs>,
 }
 
-/// Where an env is in its episodes.
+/// Episode state of the env.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Episode {
     NotStarted,
@@ -41,13 +41,13 @@ enum Episode {
 }
 
 impl<Obs: Observation, A: Action> GymnasiumEnv<Obs, A> {
-    /// Takes over a batch of one.
+    /// Wraps a batch of one env.
     ///
-    /// With [`RewardSource::Deferred`] all rewards are 0: nobody takes the frames out.
+    /// With [`RewardSource::Deferred`] all rewards are 0: the frames are not scored.
     ///
     /// # Errors
-    /// If it has more than one env, resets by itself in an episode's last step ([`AutoresetMode::SameStep`]), or observes or
-    /// does something else than `Obs` and `A` are.
+    /// If the batch has more than one env, resets in the last step of an episode ([`AutoresetMode::SameStep`]), or has
+    /// spaces that do not match `Obs` and `A`.
     pub fn new(env: VecEnv) -> Result<Self> {
         let out_of_range = |field: &str, got: String, expected: &str| EnvError::OutOfRange {
             field: field.to_owned(),
@@ -70,7 +70,7 @@ impl<Obs: Observation, A: Action> GymnasiumEnv<Obs, A> {
         })
     }
 
-    /// Makes the env.
+    /// Makes the env from a configuration.
     ///
     /// # Errors
     /// As [`VecEnv::new`] and [`Self::new`].
@@ -78,17 +78,17 @@ impl<Obs: Observation, A: Action> GymnasiumEnv<Obs, A> {
         Self::new(VecEnv::new(config, reward)?)
     }
 
-    /// Starts an episode. The same seed starts the same series of episodes; without one the series goes on, at first that of
-    /// [`EnvConfig::seed`].
+    /// Starts an episode. The same seed starts the same series of episodes; without a seed the series continues, at first
+    /// that of [`EnvConfig::seed`].
     ///
     /// # Errors
-    /// If the seed is negative, there is any option (these envs know none), the env is closed, or drawing fails.
+    /// If the seed is negative, there is any option (these envs have none), the env is closed, or rendering fails.
     pub fn try_reset(&mut self, seed: Option<i32>, options: &Options) -> Result<(Obs, Info)> {
         if let Some((name, value)) = options.iter().next() {
             return Err(EnvError::OutOfRange {
                 field: format!("options.{name}"),
                 got: value.to_string(),
-                expected: "no options: these envs know none".to_owned(),
+                expected: "no options: these envs have none".to_owned(),
             });
         }
         let seed = seed.map(u64::try_from).transpose().map_err(|_| EnvError::OutOfRange {
@@ -103,11 +103,11 @@ impl<Obs: Observation, A: Action> GymnasiumEnv<Obs, A> {
         Ok((Obs::take(&mut self.columns.observations), info))
     }
 
-    /// Advances the env by one control step; returns observation, reward, `terminated`, `truncated` and info, all of the state
-    /// after the action. Values outside the action space are clipped to it.
+    /// Advances the env by one control step; returns observation, reward, `terminated`, `truncated` and info, all of the
+    /// state after the action. Values outside the action space are clipped to it.
     ///
     /// # Errors
-    /// If the action does not fit the action space, no episode is running, the env is closed, or drawing or judging fails.
+    /// If the action does not fit the action space, no episode is running, the env is closed, or rendering or scoring fails.
     pub fn try_step(&mut self, action: A) -> Result<(Obs, Reward, bool, bool, Info)> {
         let env = open(self.env.get_mut())?;
         match self.episode {
@@ -126,10 +126,10 @@ impl<Obs: Observation, A: Action> GymnasiumEnv<Obs, A> {
         Ok((Obs::take(&mut columns.observations), reward, terminated, truncated, info))
     }
 
-    /// Draws the env as it is now with the task's video camera, `[240, 240, 3]` u8 sRGB.
+    /// Renders the current state with the task's video camera, `[240, 240, 3]` u8 sRGB.
     ///
     /// # Errors
-    /// If there was no reset yet, the env is closed, or drawing fails.
+    /// If there was no reset yet, the env is closed, or rendering fails.
     pub fn try_render(&self) -> Result<Array3<u8>> {
         let mut env = self.env.borrow_mut();
         let env = open(&mut env)?;
@@ -164,7 +164,7 @@ impl<Obs: Observation, A: Action> Env<Obs, A> for GymnasiumEnv<Obs, A> {
         or_panic(self.try_step(action))
     }
 
-    /// Always a picture.
+    /// Always a frame, never `None`.
     ///
     /// # Panics
     /// Where [`GymnasiumEnv::try_render`] returns an error.
@@ -173,7 +173,7 @@ impl<Obs: Observation, A: Action> Env<Obs, A> for GymnasiumEnv<Obs, A> {
         Some(or_panic(self.try_render()))
     }
 
-    /// Frees everything; again is no error. The spaces can still be asked for.
+    /// Frees the env. Closing a closed env has no effect; the spaces are still available.
     fn close(&mut self) {
         *self.env.get_mut() = None;
     }

@@ -1,4 +1,4 @@
-//! An episode is the one that the engine itself gives, whoever drives it.
+//! Episodes of the adapter equal those of the engine.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,28 +8,28 @@ use gymnasium_rs::envs::cartpole::CartPole;
 use gymnasium_rs::wrappers::timelimit::TimeLimitWrapper;
 use ndarray::{Array1, Array3};
 use sayso_envs::{
-    EnvConfig, ScoringConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _,
+    EnvConfig, ObservationMode, ResetOptions, RewardSource, ScoringConfig, StepBatch, VecEnv, VectorEnv as _,
 };
 use sayso_gymnasium_rs::{Action, GymnasiumEnv, Observation};
-use sayso_rewards::{GoalBaselineConfig, ModelDevice, LanguageReward, load_model};
+use sayso_rewards::{GoalBaselineConfig, LanguageReward, ModelDevice, load_model};
 
 /// An environment with episodes of four steps.
 fn config(id: &str) -> EnvConfig {
     EnvConfig { id: id.to_owned(), pixel_size: [24, 32], max_episode_steps: Some(4), ..EnvConfig::default() }
 }
 
-/// The reward of a sentence, by the bundled model.
-fn language() -> RewardSource {
+/// The reward of a goal prompt, by the bundled model.
+fn language_reward() -> RewardSource {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/models/sayso-clip-64");
     let model = load_model(&folder.to_string_lossy(), &[], &ModelDevice::cpu()).expect("the bundled model");
     let goal = vec!["pole vertically upright on top of the cart".to_owned()];
-    let judge =
-        LanguageReward::new(Arc::new(model), &GoalBaselineConfig { goal, baseline: Vec::new(), alpha: 0.0 });
-    RewardSource::Language(Arc::new(judge.expect("words that it knows")), ScoringConfig::default())
+    let reward_model =
+        LanguageReward::new(Arc::new(model), &GoalBaselineConfig { goal_prompts: goal, baseline_prompts: Vec::new(), alpha: 0.0 });
+    RewardSource::Model(Arc::new(reward_model.expect("a valid prompt")), ScoringConfig::default())
 }
 
-/// Lives an episode with a seed and the next one of its series, in the adapter and in the engine; returns the rewards.
-fn assert_lives_as_the_engine<Obs, A>(config: &EnvConfig, reward: RewardSource, action: A) -> Vec<f32>
+/// Runs an episode with a seed and the next one of its series, in the adapter and in the engine; returns the rewards.
+fn assert_equals_the_engine<Obs, A>(config: &EnvConfig, reward: RewardSource, action: A) -> Vec<f32>
 where
     Obs: Observation + PartialEq + std::fmt::Debug,
     A: Action + Clone,
@@ -71,27 +71,27 @@ fn assert_info(info: &Info, engine: &VecEnv, batch: &StepBatch) {
 }
 
 #[test]
-fn states_are_those_of_the_engine() {
-    let arm = EnvConfig { goal: Some("blue".to_owned()), ..config("Reach-v0") };
+fn states_equal_those_of_the_engine() {
+    let arm = EnvConfig { instruction: Some("blue".to_owned()), ..config("Reach-v0") };
     let action = Array1::from_elem(action_dim(&arm), 0.5);
-    let rewards = assert_lives_as_the_engine::<Array1<f32>, _>(&arm, RewardSource::GroundTruth, action);
-    assert_ne!(rewards[..4], rewards[4..], "the second episode is another one");
-    assert_lives_as_the_engine::<Array1<f32>, _>(&config("CartPole-v1"), RewardSource::GroundTruth, 1);
+    let rewards = assert_equals_the_engine::<Array1<f32>, _>(&arm, RewardSource::GroundTruth, action);
+    assert_ne!(rewards[..4], rewards[4..], "the second episode differs");
+    assert_equals_the_engine::<Array1<f32>, _>(&config("CartPole-v1"), RewardSource::GroundTruth, 1);
 }
 
 #[test]
-fn pictures_are_those_of_the_engine() {
+fn frames_equal_those_of_the_engine() {
     let pixels = |id| EnvConfig { observation: ObservationMode::Pixels, ..config(id) };
     let car = pixels("GoTo-v0");
     let action = Array1::from_elem(action_dim(&car), 0.5);
-    let rewards = assert_lives_as_the_engine::<Array3<u8>, _>(&car, RewardSource::None, action);
+    let rewards = assert_equals_the_engine::<Array3<u8>, _>(&car, RewardSource::None, action);
     assert_eq!(rewards, [0.0; 8]);
-    assert_lives_as_the_engine::<Array3<u8>, _>(&pixels("CartPole-v1"), RewardSource::GroundTruth, 0);
+    assert_equals_the_engine::<Array3<u8>, _>(&pixels("CartPole-v1"), RewardSource::GroundTruth, 0);
 }
 
 #[test]
-fn rewards_of_a_sentence_are_those_of_the_engine() {
-    let rewards = assert_lives_as_the_engine::<Array1<f32>, _>(&config("CartPole-v1"), language(), 1);
+fn rewards_of_a_goal_prompt_equal_those_of_the_engine() {
+    let rewards = assert_equals_the_engine::<Array1<f32>, _>(&config("CartPole-v1"), language_reward(), 1);
     assert!(rewards.iter().all(|reward| *reward != 0.0 && reward.abs() <= 1.0), "cosines: {rewards:?}");
     assert_ne!(rewards[0], rewards[3], "the pole leans more and more");
 }
@@ -101,7 +101,7 @@ fn action_dim(config: &EnvConfig) -> usize {
     env.single_action_space().dim()
 }
 
-/// A step to the right until the episode ends: its steps, and how it ended.
+/// Pushes the cart right until the episode ends; returns its number of steps, `terminated` and `truncated`.
 fn push_right(env: &mut dyn Env<Array1<f32>, i32>) -> (usize, bool, bool) {
     let Space::Box { low, high } = env.observation_space() else { panic!("the state is a box") };
     let (first, _) = env.reset_seed(3);
@@ -117,17 +117,17 @@ fn push_right(env: &mut dyn Env<Array1<f32>, i32>) -> (usize, bool, bool) {
 }
 
 #[test]
-fn what_drives_a_cart_of_gymnasium_rs_drives_ours() {
-    let whole = EnvConfig { max_episode_steps: None, ..config("CartPole-v1") };
-    let mut ours = GymnasiumEnv::from_config(&whole, RewardSource::GroundTruth).expect("an env");
+fn code_for_the_cart_pole_of_gymnasium_rs_runs_ours() {
+    let full_episodes = EnvConfig { max_episode_steps: None, ..config("CartPole-v1") };
+    let mut ours = GymnasiumEnv::from_config(&full_episodes, RewardSource::GroundTruth).expect("an env");
     let (n_ours, ..) = push_right(&mut ours);
     let (n_theirs, ..) = push_right(&mut CartPole::new());
     for n_steps in [n_ours, n_theirs] {
-        assert!((8..=12).contains(&n_steps), "a pole that is pushed one way falls after {n_steps} steps");
+        assert!((8..=12).contains(&n_steps), "the pole falls after {n_steps} steps to one side");
     }
 
     assert_eq!(push_right(&mut TimeLimitWrapper::new(&mut ours, 5)), (5, false, true));
-    // The limit is the wrapper's alone: the env goes on.
+    // The limit is the wrapper's only: the episode of the env continues.
     let (_, _, terminated, truncated, _) = ours.step(1);
     assert!(!terminated && !truncated);
 }

@@ -1,7 +1,7 @@
 //! A seven-joint arm with a two-finger gripper, and its Cartesian control.
 //!
-//! Joints alternate between turning about the link (1, 3, 5, 7) and bending it (2, 4, 6); at zero the arm stands
-//! straight up. Masses and gains are those of a light arm that carries about a kilogram.
+//! Joints alternate between turning about the link (1, 3, 5, 7) and bending it (2, 4, 6); at zero the arm
+//! points straight up. Masses and gains are those of a light arm with a payload of about 1 kg.
 
 use sayso_sim::math::{Quat, Vec3};
 use sayso_sim::scene::{
@@ -15,26 +15,26 @@ use crate::Result;
 /// Number of joints of the arm, fingers aside.
 pub const N_JOINTS: usize = 7;
 
-/// Joint coordinates in which the gripper points straight down in front of the base, rad.
+/// Joint positions in which the gripper points straight down in front of the base, rad.
 pub const HOME: [f32; N_JOINTS] = [0.0, 0.25, 0.0, 1.85, 0.0, 1.0416, 0.0];
 
 /// Limits of the joints, rad.
 pub const LIMITS: [[f32; 2]; N_JOINTS] =
     [[-2.8, 2.8], [-1.8, 1.8], [-2.8, 2.8], [-0.1, 2.9], [-2.8, 2.8], [-0.4, 3.6], [-2.8, 2.8]];
 
-/// Farthest that a finger moves from the middle, metres.
+/// Largest distance of a finger from the middle, metres.
 pub const FINGER_STROKE: f32 = 0.035;
 
 /// Name of the body that the fingers are on.
 pub const HAND: &str = "arm_link7";
 
-/// From the hand's frame to the point between the fingertips, metres along the hand's z.
+/// Distance from the hand's origin to the point between the fingertips along the hand's z axis, metres.
 const TIP_OFFSET: f32 = 0.145;
 
 /// Length of each link, metres: pedestal, shoulder, upper arm, elbow, forearm, wrist, flange.
 const LENGTHS: [f32; N_JOINTS] = [0.20, 0.10, 0.34, 0.0, 0.34, 0.0, 0.06];
 
-/// Adds the arm to a scene. `base` is where it stands.
+/// Adds the arm to a scene, with its base at `base`, metres.
 pub fn add_to(scene: &mut SceneSpec, base: Vec3) {
     scene.materials.extend([
         MaterialSpec::plain("arm_shell", [0.82, 0.83, 0.85]).with_roughness(0.45),
@@ -118,7 +118,7 @@ fn add_fingers(scene: &mut SceneSpec, hand: &str) {
     });
 }
 
-/// The arm of one env: where its parts are, and the joint targets that its motors pull towards.
+/// The arm of one env: indices of its joints and its hand, and the target positions of its joint motors.
 #[derive(Clone, Debug)]
 pub struct Arm {
     joints: [JointIdx; N_JOINTS],
@@ -141,7 +141,7 @@ impl Arm {
         Ok(Self { joints, fingers, hand: world.body(HAND)?, targets: HOME })
     }
 
-    /// Puts the arm at rest in a posture, fingers at an opening (metres from the middle, each).
+    /// Sets the joint positions (rad) of the arm at rest, with each finger `opening` metres from the middle.
     pub fn place(&mut self, world: &mut SimWorld, posture: [f32; N_JOINTS], opening: f32) {
         let mut positions = [(JointIdx(0), 0.0); N_JOINTS + 2];
         for (position, (&joint, &q)) in positions.iter_mut().zip(self.joints.iter().zip(&posture)) {
@@ -158,7 +158,7 @@ impl Arm {
         world.body_pose(self.hand).transform_point(Vec3::new(0.0, 0.0, TIP_OFFSET))
     }
 
-    /// Coordinates of the joints, rad.
+    /// Positions of the joints, rad.
     pub fn positions(&self, world: &SimWorld) -> [f32; N_JOINTS] {
         self.joints.map(|joint| world.joint_position(joint))
     }
@@ -173,8 +173,8 @@ impl Arm {
         0.5 * (world.joint_position(self.fingers[0]) + world.joint_position(self.fingers[1]))
     }
 
-    /// Moves the joint targets for one control step so that the tip travels with a velocity (m/s, world frame) while
-    /// the hand turns back to pointing straight down.
+    /// Moves the joint targets for one control step so that the tip moves with a velocity (m/s, world frame) while the
+    /// hand turns back to pointing straight down.
     pub fn move_tip(&mut self, world: &mut SimWorld, velocity: Vec3) {
         let hand_down = world.body_pose(self.hand).rotation * Vec3::Z;
         let righting = hand_down.cross(Vec3::NEG_Z) * RIGHTING_RATE;
@@ -192,7 +192,7 @@ impl Arm {
     }
 
     /// Moves the joint targets by displacements, rad. A target never runs more than [`MAX_LEAD`] ahead of its joint,
-    /// so that an arm that is held up does not spring forward when it comes free.
+    /// so that a blocked arm does not jump forward when it is released.
     pub fn move_joints(&mut self, world: &mut SimWorld, displacements: [f32; N_JOINTS]) {
         let positions = self.positions(world);
         for joint_idx in 0..N_JOINTS {
@@ -205,8 +205,8 @@ impl Arm {
         }
     }
 
-    /// Solves for a posture with the tip at a point and the hand pointing down, from the current one, kinematically:
-    /// the world's arm is left in it. Returns how far off the tip ended, metres.
+    /// Places the arm with the tip at a point (world frame) and the hand pointing down, by inverse kinematics from the
+    /// current joint positions. Returns the remaining distance of the tip from the point, metres.
     pub fn place_tip(&mut self, world: &mut SimWorld, point: Vec3, opening: f32) -> f32 {
         for _ in 0..IK_ITERATIONS {
             let error = point - self.tip(world);
@@ -240,19 +240,19 @@ impl Arm {
         self.targets
     }
 
-    /// Takes back what [`Self::targets`] gave.
+    /// Restores what [`Self::targets`] returned.
     pub fn set_targets(&mut self, targets: [f32; N_JOINTS]) {
         self.targets = targets;
     }
 }
 
-/// How fast the hand turns back to pointing down, 1/s.
+/// Gain of the hand's rotation back to pointing down, 1/s.
 const RIGHTING_RATE: f32 = 6.0;
 /// Damping of the inverse kinematics; keeps rates finite near singular postures.
 const IK_DAMPING: f32 = 0.06;
-/// Fastest that a joint target moves, rad/s.
+/// Maximum speed of a joint target, rad/s.
 const MAX_RATE: f32 = 4.0;
-/// Farthest that a target runs ahead of its joint, rad.
+/// Maximum lead of a target over the position of its joint, rad.
 const MAX_LEAD: f32 = 0.25;
-/// Steps that [`Arm::place_tip`] takes at most.
+/// Maximum number of iterations of [`Arm::place_tip`].
 const IK_ITERATIONS: usize = 30;

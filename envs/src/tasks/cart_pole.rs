@@ -2,8 +2,8 @@
 //!
 //! Two variants. `classic` follows Gymnasium's CartPole-v1 (Barto, Sutton and Anderson 1983): the episode ends when the
 //! pole leans more than 12° or the cart leaves ±2.4 m, and every step earns 1. `vlm_rm` follows Rocamonde et al. 2024:
-//! nothing ends the episode early, because an early end would tell the agent what the sentence should; the cart stops
-//! at the ends of the track, and an episode of 200 steps succeeded if it never left those bounds.
+//! nothing ends the episode early, because termination would inform the agent about the goal, which only the reward should
+//! do; the cart stops at the ends of the track, and an episode of 200 steps succeeds if it never leaves those bounds.
 
 use std::f32::consts::{PI, TAU};
 use std::sync::Arc;
@@ -27,9 +27,9 @@ use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskS
 
 /// Force of an action, newtons.
 const FORCE: f32 = 10.0;
-/// The cart's bound, metres.
+/// Bound of the cart's position, metres.
 const MAX_POSITION: f32 = 2.4;
-/// The pole's bound, rad.
+/// Bound of the pole's angle from upright, rad.
 const MAX_ANGLE: f32 = 12.0 * TAU / 360.0;
 /// Half of the pole's length, metres.
 const HALF_POLE: f32 = 0.5;
@@ -37,7 +37,7 @@ const HALF_POLE: f32 = 0.5;
 const GOAL_PROMPT: &str = "pole vertically upright on top of the cart";
 const BASELINE: &str = "pole and cart";
 
-/// Words for the pole's lean, over its angle from upright in degrees.
+/// Words for the pole's angle from upright, in degrees.
 const LEAN: Scale<7> = Scale {
     words: [
         &["vertically upright on top of the cart", "standing upright on the cart"],
@@ -55,18 +55,18 @@ const LEAN: Scale<7> = Scale {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CartPoleOptions {
-    /// Whose rules hold.
+    /// The rules of the task.
     pub variant: Variant,
 }
 
-/// Whose rules hold; see the module.
+/// The rules of the task; see the module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Variant {
-    /// Gymnasium's.
+    /// The rules of Gymnasium's CartPole-v1.
     #[default]
     Classic,
-    /// VLM-RM's.
+    /// The rules of VLM-RM.
     VlmRm,
 }
 
@@ -85,7 +85,7 @@ impl CartPole {
         let high = vec![2.0 * MAX_POSITION, STATE_BOUND, angle_bound, STATE_BOUND];
         let spec = TaskSpec {
             id: "CartPole-v1",
-            summary: "A cart balances a pole; Gymnasium's rules, or VLM-RM's with `variant = \"vlm_rm\"`.",
+            summary: "A cart balances a pole, by the rules of Gymnasium or, with `variant = \"vlm_rm\"`, of VLM-RM.",
             max_episode_steps: if is_classic { 500 } else { 200 },
             state_space: Space::Box { low: high.iter().map(|h| -h).collect(), high },
             state_names: [
@@ -127,10 +127,10 @@ fn captions() -> Vec<Caption> {
 }
 
 fn scene() -> SceneSpec {
-    let unhit = |shape: ShapeSpec, material: &str| PartSpec::visual(shape, material);
+    let visual = |shape: ShapeSpec, material: &str| PartSpec::visual(shape, material);
     let slab = |x: f32, y: f32, z: f32| ShapeSpec::Box { half_extents: [x, y, z] };
     let rail = PoseSpec::along(Vec3::NEG_X, Vec3::X);
-    let pole = unhit(ShapeSpec::Box { half_extents: [0.035, 0.035, HALF_POLE] }, "pole")
+    let pole = visual(ShapeSpec::Box { half_extents: [0.035, 0.035, HALF_POLE] }, "pole")
         .at(PoseSpec::at(0.0, 0.0, HALF_POLE));
     let joint = |name: &str, kind: JointKind, parent: &str, child: &str, z: f32, limits| JointSpec {
         name: name.to_owned(),
@@ -163,34 +163,34 @@ fn scene() -> SceneSpec {
             MaterialSpec::plain("axle", [0.55, 0.55, 0.75]).with_roughness(0.4),
         ],
         bodies: vec![
-            BodySpec::fixed("floor", PoseSpec::at(0.0, 0.0, -1.3), vec![unhit(ShapeSpec::Plane, "floor")]),
+            BodySpec::fixed("floor", PoseSpec::at(0.0, 0.0, -1.3), vec![visual(ShapeSpec::Plane, "floor")]),
             BodySpec::fixed(
                 "track",
                 PoseSpec::default(),
                 vec![
-                    unhit(ShapeSpec::Capsule { radius: 0.025, half_length: MAX_POSITION + 0.3 }, "rail")
+                    visual(ShapeSpec::Capsule { radius: 0.025, half_length: MAX_POSITION + 0.3 }, "rail")
                         .at(rail),
-                    unhit(slab(0.04, 0.12, 0.16), "rail").at(PoseSpec::at(-MAX_POSITION - 0.35, 0.0, 0.0)),
-                    unhit(slab(0.04, 0.12, 0.16), "rail").at(PoseSpec::at(MAX_POSITION + 0.35, 0.0, 0.0)),
+                    visual(slab(0.04, 0.12, 0.16), "rail").at(PoseSpec::at(-MAX_POSITION - 0.35, 0.0, 0.0)),
+                    visual(slab(0.04, 0.12, 0.16), "rail").at(PoseSpec::at(MAX_POSITION + 0.35, 0.0, 0.0)),
                 ],
             ),
             BodySpec::dynamic(
                 "cart",
                 PoseSpec::default(),
-                vec![unhit(slab(0.25, 0.14, 0.11), "cart").with_mass(1.0)],
+                vec![visual(slab(0.25, 0.14, 0.11), "cart").with_mass(1.0)],
             ),
             BodySpec::dynamic(
                 "pole",
                 PoseSpec::default(),
                 vec![
                     pole.with_mass(0.1),
-                    unhit(ShapeSpec::Sphere { radius: 0.055 }, "axle").at(PoseSpec::at(0.0, -0.05, 0.0)),
+                    visual(ShapeSpec::Sphere { radius: 0.055 }, "axle").at(PoseSpec::at(0.0, -0.05, 0.0)),
                 ],
             ),
         ],
         joints: vec![
             joint("slide", JointKind::Slide { axis: [1.0, 0.0, 0.0] }, "track", "cart", 0.0, None),
-            // The pole stands in front of the cart, so that it stays in sight when it hangs.
+            // The pole is in front of the cart, so that it stays visible when it hangs down.
             JointSpec {
                 parent_from_joint: PoseSpec::at(0.0, -0.18, 0.0),
                 ..joint("hinge", JointKind::Hinge { axis: [0.0, 1.0, 0.0] }, "cart", "pole", 0.0, None)
@@ -237,7 +237,7 @@ struct CartPoleInstance {
     surfaces: Vec<MaterialIdx>,
     cameras: Vec<CameraIdx>,
     variant: Variant,
-    /// The pole or the cart was out of bounds at some time in this episode.
+    /// The pole or the cart was out of bounds in some step of this episode.
     has_failed: bool,
 }
 
@@ -298,7 +298,7 @@ impl TaskInstance for CartPoleInstance {
     fn sample_pretraining_state(&mut self, world: &mut SimWorld, rng: &mut Rng) {
         world.reset();
         self.has_failed = false;
-        // Small leans matter most: a balancing pole is judged within a few degrees.
+        // Small angles matter most: a balanced pole stays within a few degrees of upright.
         let widest = if rng.random_bool(0.6) { 0.5 } else { PI };
         let angle = widest * rng.random_range(-1.0..1.0_f32);
         world.set_joint_state(self.slide, rng.random_range(-MAX_POSITION..MAX_POSITION), 0.0);

@@ -1,4 +1,4 @@
-//! `GoTo-v0`: a two-wheeled robot in a furnished room drives to the coloured object that the sentence names.
+//! `GoTo-v0`: a two-wheeled robot in a furnished room drives to the coloured object that the instruction names.
 
 use std::f32::consts::{FRAC_PI_2, PI, TAU};
 use std::sync::Arc;
@@ -20,27 +20,27 @@ use crate::language::{Caption, Goal};
 use crate::space::Space;
 use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskSpec};
 
-/// Half of the room's edge, metres.
+/// Half of the room's edge length, metres.
 const ROOM: f32 = 1.7;
 /// Radius of the robot, metres.
 const ROBOT_RADIUS: f32 = 0.20;
 const WHEEL_RADIUS: f32 = 0.07;
-/// The casters end this much above the floor, so that the wheels carry the robot; it leans on one of them.
+/// Clearance of the casters above the floor, metres, so that the wheels carry the robot; it tilts onto one caster.
 const CASTER_CLEARANCE: f32 = 0.004;
 /// Half of the distance between the wheels, metres.
 const HALF_TRACK: f32 = 0.15;
-/// Fastest turn of a wheel, rad/s; 0.9 m/s of travel.
+/// Maximum speed of a wheel, rad/s; the robot then moves at 0.9 m/s.
 const MAX_WHEEL_SPEED: f32 = 13.0;
-/// Radius of the space that an object takes, metres.
+/// Radius of an object's footprint, metres.
 const OBJECT_RADIUS: f32 = 0.18;
-/// A robot this close to an object has arrived, metres.
+/// Gap below which the robot has reached an object, metres.
 const ARRIVAL_GAP: f32 = 0.12;
 const N_OBJECTS: usize = 4;
-/// What each object is; its colour is that of the same place in [`NAMED_COLOURS`].
+/// Shape of each object; its colour has the same index in [`NAMED_COLOURS`].
 const SHAPES: [&str; N_OBJECTS] = ["ball", "cylinder", "box", "cone"];
 const BASELINE: &str = "a robot in a room with coloured objects";
 
-/// Options of the task: there are none.
+/// Options of the task; it has none.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GoToOptions {}
@@ -256,7 +256,7 @@ fn add_robot(scene: &mut SceneSpec) {
             name,
             PoseSpec::at(0.0, side * HALF_TRACK, WHEEL_RADIUS),
             vec![
-                // It rolls on a ball, which meets the floor in one point; it is seen as a disc.
+                // The collision shape is a sphere, which touches the floor in one point; the visible shape is a disc.
                 PartSpec {
                     material: None,
                     friction: 1.2,
@@ -321,7 +321,7 @@ struct GoToInstance {
 }
 
 impl GoToInstance {
-    /// Places objects and robot on free floor.
+    /// Places objects and robot on the floor, without overlap.
     fn arrange(&self, world: &mut SimWorld, rng: &mut Rng) {
         let mut taken: Vec<(Vec3, f32)> = Vec::with_capacity(N_OBJECTS);
         for &object in &self.objects {
@@ -347,9 +347,9 @@ impl GoToInstance {
     }
 }
 
-/// A place on the floor, clear of the furniture and of what is already there.
+/// Samples a place on the floor, clear of the furniture and of the places that are taken (centre and radius).
 fn free_place(taken: &[(Vec3, f32)], radius: f32, clearance: f32, rng: &mut Rng) -> Vec3 {
-    /// Furniture on the floor: middle and half of the extents, metres.
+    /// Furniture on the floor: centre x, y and half extents x, y, metres.
     const FURNITURE: [[f32; 4]; 3] =
         [[-1.42, 0.0, 0.30, 0.62], [0.7, 1.52, 0.62, 0.20], [1.20, -1.25, 0.38, 0.30]];
     let bound = ROOM - radius - 0.12;
@@ -367,7 +367,7 @@ fn free_place(taken: &[(Vec3, f32)], radius: f32, clearance: f32, rng: &mut Rng)
                 return place;
             }
         }
-        // The room is large enough for some clearance; less of it always fits in the end.
+        // Retry with less clearance: the room is large enough for some, so that the loop ends.
         clearance *= 0.7;
     }
 }

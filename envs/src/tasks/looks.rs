@@ -1,4 +1,4 @@
-//! Looks that vary: light, cameras and surfaces, for training and examining reward models.
+//! Varied appearance: light, cameras and surfaces, for training and evaluating reward models.
 
 use rand::Rng as _;
 use sayso_sim::math::{Pose, Quat, Vec3};
@@ -7,7 +7,7 @@ use sayso_sim::scene::PoseSpec;
 use sayso_sim::seed::Rng;
 use sayso_sim::{CameraIdx, MaterialIdx, SimWorld};
 
-/// The colours that things are named after: linear RGB.
+/// Named colours, linear RGB.
 pub const NAMED_COLOURS: [(&str, [f32; 3]); 6] = [
     ("red", [0.75, 0.03, 0.03]),
     ("green", [0.04, 0.45, 0.06]),
@@ -17,7 +17,7 @@ pub const NAMED_COLOURS: [(&str, [f32; 3]); 6] = [
     ("white", [0.85, 0.85, 0.85]),
 ];
 
-/// In half of the cases varies the light, and then each of `surfaces` with the given probability.
+/// With probability 0.5 varies the light, and then each of `surfaces` with the given probability.
 pub fn vary_scene(world: &mut SimWorld, surfaces: &[MaterialIdx], surface_probability: f64, rng: &mut Rng) {
     if !rng.random_bool(0.5) {
         return;
@@ -30,7 +30,7 @@ pub fn vary_scene(world: &mut SimWorld, surfaces: &[MaterialIdx], surface_probab
     }
 }
 
-/// Turns the sun, and changes its strength and that of the ambient light and the sky.
+/// Samples the sun's direction, and varies strength and colour of the sun, the ambient light and the sky.
 pub fn vary_light(world: &mut SimWorld, rng: &mut Rng) {
     let azimuth = rng.random_range(0.0..std::f32::consts::TAU);
     let height: f32 = rng.random_range(0.55..0.97);
@@ -47,7 +47,7 @@ pub fn vary_light(world: &mut SimWorld, rng: &mut Rng) {
     scale(&mut light.sky_horizon, 0.6, 1.2);
 }
 
-/// Shifts and turns a camera a little, and changes its zoom.
+/// Shifts a camera by up to `shift` metres and turns it by up to `turn` rad along each axis, and varies its field of view.
 pub fn vary_camera(world: &mut SimWorld, camera: CameraIdx, rng: &mut Rng, shift: f32, turn: f32) {
     let mut jitter = |size: f32| Vec3::from_array([0; 3].map(|_| rng.random_range(-1.0..1.0) * size));
     let (shift, turn) = (jitter(shift), jitter(turn));
@@ -59,14 +59,14 @@ pub fn vary_camera(world: &mut SimWorld, camera: CameraIdx, rng: &mut Rng, shift
     spec.fov_y *= zoom;
 }
 
-/// Changes a colour a little, so that "red" is not one red.
+/// Varies a named colour slightly, so that its name stands for a range of colours.
 pub fn vary_named_colour(world: &mut SimWorld, material: MaterialIdx, colour: [f32; 3], rng: &mut Rng) {
     let gain = rng.random_range(0.8..1.15);
     let varied = colour.map(|c| (c * gain + rng.random_range(-0.02..0.02)).clamp(0.0, 1.0));
     world.material_mut(material).colour = varied;
 }
 
-/// Gives a surface another muted colour, and now and then another pattern.
+/// Gives a surface a random muted colour and a random pattern.
 pub fn vary_surface(world: &mut SimWorld, material: MaterialIdx, rng: &mut Rng) {
     let material = world.material_mut(material);
     let grey: f32 = rng.random_range(0.15..0.7);

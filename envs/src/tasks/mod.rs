@@ -1,4 +1,4 @@
-//! The environments, each in one file, and what several of them share.
+//! The environments, one per file, and the parts that they share.
 
 mod arm;
 mod looks;

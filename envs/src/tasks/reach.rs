@@ -1,4 +1,4 @@
-//! `Reach-v0`: an arm, a table and three coloured balls; touch the one that the sentence names.
+//! `Reach-v0`: an arm at a table touches one of three coloured balls, the one that the instruction names.
 
 use std::sync::Arc;
 
@@ -23,18 +23,18 @@ use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskS
 const N_BALLS: usize = 3;
 /// Radius of a ball, metres.
 const BALL_RADIUS: f32 = 0.04;
-/// A gripper whose tip is this close to a ball's surface touches it, metres.
+/// Gap between the gripper's tip and a ball's surface below which the gripper touches the ball, metres.
 const TOUCH_GAP: f32 = 0.02;
-/// Fastest that the tip is told to move along an axis, m/s.
+/// Maximum commanded speed of the tip along an axis, m/s.
 const MAX_TIP_SPEED: f32 = 0.75;
-/// Farthest that a joint is told to move in a step, rad.
+/// Maximum commanded displacement of a joint in a step, rad.
 const MAX_JOINT_STEP: f32 = 0.08;
-/// Where the tip may be sent, metres.
+/// Workspace of the tip: bounds along x, y and z, metres.
 const WORKSPACE: [[f32; 2]; 3] = [[-0.22, 0.30], [-0.38, 0.38], [0.02, 0.45]];
-/// Fingers' distance from the middle throughout an episode, metres.
+/// Distance of each finger from the middle throughout an episode, metres.
 const OPENING: f32 = 0.018;
-/// The camera on the hand. From the front the gap is a few pixels and ambiguous in depth; from the hand the same ball is
-/// wide, and its size says how far it is.
+/// Name of the camera on the hand. From the front the gap is a few pixels wide and ambiguous in depth; from the hand the
+/// same ball is large, and its size shows its distance.
 const WRIST: &str = "wrist";
 const BASELINE: &str = "a robot arm and three coloured balls on a table";
 
@@ -42,11 +42,11 @@ const BASELINE: &str = "a robot arm and three coloured balls on a table";
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReachOptions {
-    /// What an action means.
+    /// The control mode.
     pub control: Control,
 }
 
-/// What an action means.
+/// Control mode: the meaning of an action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
@@ -250,7 +250,7 @@ struct ReachInstance {
 }
 
 impl ReachInstance {
-    /// Puts the balls on the table, apart from each other.
+    /// Places the balls on the table, with their centres more than 0.17 m apart.
     fn place_balls(&self, world: &mut SimWorld, rng: &mut Rng) {
         let mut placed = [Vec3::ZERO; N_BALLS];
         let mut n_placed = 0;
@@ -275,7 +275,7 @@ impl ReachInstance {
         self.ball_position(world, ball).distance(self.arm.tip(world)) - BALL_RADIUS
     }
 
-    /// A place for the tip, half of the time around a ball, elsewhere in the workspace otherwise.
+    /// Samples a position of the tip: around a ball with probability 0.7, else anywhere in the workspace.
     fn sample_tip(&self, world: &SimWorld, rng: &mut Rng) -> Vec3 {
         let anywhere = Vec3::from_array(WORKSPACE.map(|[low, high]| rng.random_range(low..high)));
         if rng.random_bool(0.3) {

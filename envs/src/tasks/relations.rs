@@ -1,4 +1,4 @@
-//! Words for how far apart or how tilted things are, with degrees of truth that change smoothly with the quantity.
+//! Words for distances and angles, with degrees of truth that change smoothly with the quantity.
 
 /// Words along one axis. Between two neighbouring levels the truth of one word falls from 1 to 0 while that of the next
 /// rises, so the degrees of truth of all words sum to 1 and preserve the order of the quantity.
@@ -25,7 +25,7 @@ impl<const N: usize> Scale<N> {
     }
 }
 
-/// Words for the gap between a gripper and a thing, over the gap's logarithm; see [`gap_quantity`].
+/// Words for the gap between a gripper and an object, by the gap's logarithm; see [`gap_quantity`].
 pub const GRIPPER_GAP: Scale<5> = Scale {
     words: [
         &["touching", "in contact with"],
@@ -37,7 +37,7 @@ pub const GRIPPER_GAP: Scale<5> = Scale {
     levels: [-4.0, -3.1, -2.3, -1.55, -0.9],
 };
 
-/// Words for the gap between a mobile robot and a thing in a room, over the gap's logarithm.
+/// Words for the gap between a mobile robot and an object in a room, by the gap's logarithm.
 pub const ROBOT_GAP: Scale<5> = Scale {
     words: [
         &["touching", "at"],
@@ -49,7 +49,7 @@ pub const ROBOT_GAP: Scale<5> = Scale {
     levels: [-3.0, -1.6, -0.7, 0.1, 0.8],
 };
 
-/// The logarithm of a gap in metres, blunted below 1 cm.
+/// The logarithm of a gap in metres plus 1 cm, so that it is finite at contact.
 pub fn gap_quantity(gap: f32) -> f32 {
     (gap.max(0.0) + 0.01).ln()
 }
@@ -68,6 +68,6 @@ mod tests {
             assert!(mean >= last_mean - 1e-5, "the words keep the order of the gap");
             last_mean = mean;
         }
-        assert!((last_mean - 4.0).abs() < 1e-5, "the last word is wholly true at the end");
+        assert!((last_mean - 4.0).abs() < 1e-5, "the last word is entirely true at the end");
     }
 }

@@ -1,4 +1,4 @@
-"""Examples are files, not a package: this loads them by name."""
+"""Loads the examples by name; they are files, not a package."""
 
 import importlib.util
 import sys
@@ -13,12 +13,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """The module of an example's file."""
+    """A function that loads the file of an example as a module."""
 
     def load(name: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
-        # Classes that are pickled, or read for their annotations, are looked up in their module.
+        # pickle and dataclasses look classes up in their module.
         monkeypatch.setitem(sys.modules, name, module)
         spec.loader.exec_module(module)
         return module

@@ -1,10 +1,10 @@
-"""LeRobot's own loader, rollout and evaluation over Sayso's tasks."""
+"""LeRobot's own loader, rollout and evaluation with Sayso's tasks."""
 
 import gymnasium
 import numpy as np
 import pytest
 
-pytest.importorskip("lerobot", reason="the example of LeRobot needs it")
+pytest.importorskip("lerobot", reason="lerobot is absent")
 
 import av
 import torch
@@ -29,7 +29,7 @@ PROCESSORS = dict.fromkeys(
 
 @pytest.fixture
 def envs(example, monkeypatch):
-    """What LeRobot makes of the example as a hub repository's ``env.py``; only the download is left out."""
+    """The vectors that LeRobot creates from the example as ``env.py`` of a hub repository, without the download."""
     file = example("lerobot_env").__file__
     found = ("someone/sayso", "env.py", file, None)
     monkeypatch.setattr("lerobot.envs.factory._download_hub_file", lambda *args, **kwargs: found)
@@ -37,8 +37,8 @@ def envs(example, monkeypatch):
     return make_env(config, n_envs=N_ENVS, trust_remote_code=True)
 
 
-class Recorded(torch.nn.Module):
-    """Takes random actions, and keeps what it saw and did."""
+class RecordingPolicy(torch.nn.Module):
+    """Takes random actions, and records observations and actions."""
 
     def reset(self):
         self.batches, self.actions = [], []
@@ -50,10 +50,10 @@ class Recorded(torch.nn.Module):
         return self.actions[-1]
 
 
-def test_a_policy_sees_what_lerobot_documents(envs):
+def test_a_policy_gets_the_keys_that_lerobot_documents(envs):
     assert list(envs["Reach-v0"]) == [0, 1]
     for vector in envs["Reach-v0"].values():
-        policy = Recorded()
+        policy = RecordingPolicy()
         rollout(vector, policy, **PROCESSORS, seeds=[5, 6])
         batch = policy.batches[0]
         assert len(policy.batches) == 50
@@ -66,14 +66,14 @@ def test_a_policy_sees_what_lerobot_documents(envs):
         }
 
 
-def test_a_rollout_is_the_vectors_own_episode(envs):
-    vector, policy = envs["Reach-v0"][1], Recorded()
+def test_a_rollout_equals_the_episode_of_a_plain_vector(envs):
+    vector, policy = envs["Reach-v0"][1], RecordingPolicy()
     data = rollout(vector, policy, **PROCESSORS, seeds=[5, 9], return_observations=True)
-    plain = gymnasium.make_vec("sayso/Reach-v0", num_envs=N_ENVS, goal="green", autoreset_mode="same_step")
+    plain = gymnasium.make_vec("sayso/Reach-v0", num_envs=N_ENVS, instruction="green", autoreset_mode="same_step")
     observation, _ = plain.reset(seed=[5, 9])
     for step, action in enumerate(policy.actions):
-        seen = [data["observation"][f"observation.{part}"][:, step] for part in ("state", "environment_state")]
-        assert np.array_equal(np.concatenate(seen, axis=1), observation)
+        parts = [data["observation"][f"observation.{part}"][:, step] for part in ("state", "environment_state")]
+        assert np.array_equal(np.concatenate(parts, axis=1), observation)
         observation, rewards, _, _, infos = plain.step(action.numpy())
         assert np.array_equal(data["reward"][:, step], rewards)
     last = data["observation"]["observation.state"][:, -1]
@@ -81,25 +81,25 @@ def test_a_rollout_is_the_vectors_own_episode(envs):
     assert np.array_equal(data["success"][:, -1], infos["final_info"]["is_success"])
 
 
-def test_seeds_are_honoured(envs):
+def test_seeds_determine_episodes(envs):
     vector = envs["Reach-v0"][0]
     runs = []
     for seeds in ([5, 9], [5, 9], [6, 9]):
-        policy = Recorded()
+        policy = RecordingPolicy()
         data = rollout(vector, policy, **PROCESSORS, seeds=seeds, return_observations=True)
         runs.append(data["observation"]["observation.image"])
     assert torch.equal(runs[0], runs[1])
     assert not torch.equal(runs[0][0], runs[2][0]) and torch.equal(runs[0][1], runs[2][1])
 
 
-def test_success_is_what_lerobot_counts(example, capsys):
+def test_lerobot_reports_the_success_of_the_policies(example, capsys):
     module = example("lerobot_env")
     assert list(module.main(["--n-envs", "3"]).values()) == [1.0, 1.0, 1.0]
     assert list(module.main(["--n-envs", "3", "--policy", "random"]).values()) == [0.0, 0.0, 0.0]
     assert "100% succeed" in capsys.readouterr().out
 
 
-def test_lerobots_evaluation_runs_its_own_policy_and_draws_videos(envs, tmp_path):
+def test_lerobots_evaluation_runs_its_own_policy_and_writes_videos(envs, tmp_path):
     state, environment = (PolicyFeature(FeatureType[kind], (18,)) for kind in ("STATE", "ENV"))
     config = ACTConfig(
         input_features={"observation.state": state, "observation.environment_state": environment},
@@ -127,5 +127,5 @@ def test_lerobots_evaluation_runs_its_own_policy_and_draws_videos(envs, tmp_path
     assert len(videos) == 2
     with av.open(videos[0]) as video:
         shapes = [frame.to_ndarray(format="rgb24").shape for frame in video.decode(video=0)]
-    # LeRobot leaves out the frame after the last action.
+    # LeRobot does not record the frame after the last action.
     assert shapes == [(240, 240, 3)] * 50

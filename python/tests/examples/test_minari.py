@@ -1,4 +1,4 @@
-"""Minari datasets that a vector writes: whole episodes, which their seeds and actions bring back."""
+"""Minari datasets from a vector: complete episodes, which their seeds and actions reproduce."""
 
 import gc
 from pathlib import Path
@@ -7,8 +7,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-minari = pytest.importorskip("minari", reason="Minari is not installed")
-pytest.importorskip("h5py", reason="Minari stores in HDF5")
+minari = pytest.importorskip("minari", reason="minari is absent")
+pytest.importorskip("h5py", reason="h5py is absent")
 
 SMALL = ["--num-envs", "3", "--episodes", "4", "--seed", "11"]
 
@@ -33,7 +33,7 @@ def same(one, other) -> bool:
 
 
 def replay(dataset, episode_idx: int) -> None:
-    """Lives an episode again in the environment that the dataset names, and compares all that it stored."""
+    """Repeats an episode in the environment of the dataset, and compares it with the stored one."""
     env = dataset.recover_environment()
     episode = dataset[episode_idx]
     [about] = dataset.storage.get_episode_metadata([episode.id])
@@ -54,41 +54,41 @@ def replay(dataset, episode_idx: int) -> None:
 @pytest.mark.parametrize(
     "extra",
     [
-        ["--goal", "blue"],
+        ["--instruction", "blue"],
         ["--obs", "pixels", "--size", "40", "--policy", "random"],
         ["--obs", "both", "--size", "40"],
     ],
     ids=["state", "pixels", "both"],
 )
-def test_seeds_and_actions_bring_episodes_back(example, extra):
+def test_seeds_and_actions_reproduce_episodes(example, extra):
     written = example("minari_write").main([*SMALL, "--dataset-id", "reach-v0", *extra]).dataset
     dataset = minari.load_dataset("reach-v0")
     assert dataset.total_episodes == 4 and dataset.total_steps == 4 * 50 == written.total_steps
     seeds = [about["seed"] for about in dataset.storage.get_episode_metadata(range(4))]
     assert seeds == [11, 12, 13, 14]
-    # The last episode began in an env that had lived another one, which its columns must not show.
+    # The last episode began in an env that had run another one, which its columns must not contain.
     for episode_idx in (0, 3):
         replay(dataset, episode_idx)
 
 
-def test_the_dataset_knows_its_task(example):
-    example("minari_write").main([*SMALL, "--goal", "blue"])
+def test_the_dataset_stores_its_task(example):
+    example("minari_write").main([*SMALL, "--instruction", "blue"])
     dataset = minari.load_dataset("sayso/reach-blue/scripted-v0")
     about = dataset.storage.metadata
     assert "blue" in about["task_description"] and about["task_description"] in about["description"]
-    assert dataset.env_spec.kwargs["goal"] == "blue"
+    assert dataset.env_spec.kwargs["instruction"] == "blue"
 
 
-def test_the_scripted_policy_reaches_what_it_is_told(example):
+def test_the_scripted_policy_succeeds(example):
     module = example("minari_write")
-    expert = module.main(["--num-envs", "8", "--episodes", "16", "--goal", "green"])
-    chance = module.main(["--num-envs", "8", "--episodes", "16", "--goal", "green", "--policy", "random"])
-    assert expert.success_rate >= 0.8 and chance.success_rate <= 0.2
-    assert expert.mean_return > chance.mean_return + 20
+    args = ["--num-envs", "8", "--episodes", "16", "--instruction", "green"]
+    scripted, random = module.main(args), module.main([*args, "--policy", "random"])
+    assert scripted.success_rate >= 0.8 and random.success_rate <= 0.2
+    assert scripted.mean_return > random.mean_return + 20
 
 
-def test_episodes_of_any_length_are_cut_where_they_end(example):
-    """CartPole's episodes end at different steps, so the envs of the vector are at different ones."""
+def test_episodes_of_different_lengths_are_separated(example):
+    """CartPole's episodes end at different steps, so the envs of the vector are at different steps of theirs."""
     module = example("minari_write")
     envs = gymnasium.make_vec("sayso/CartPole-v1", num_envs=3, autoreset_mode="disabled")
     rng = np.random.default_rng(0)
@@ -102,9 +102,9 @@ def test_episodes_of_any_length_are_cut_where_they_end(example):
         replay(dataset, episode_idx)
 
 
-# DataCollector.close() removes its temporary directory, but leaves its finaliser to complain.
+# DataCollector.close() removes its temporary directory, whose finaliser warns nevertheless.
 @pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
-def test_minaris_own_collector_stores_the_same(example):
+def test_minaris_own_collector_stores_the_same_data(example):
     pytest.importorskip("jax", reason="Minari's DataCollector needs it")
     module = example("minari_write")
     args = ["--episodes", "3", "--num-envs", "2", "--obs", "both", "--size", "40"]

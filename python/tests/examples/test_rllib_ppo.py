@@ -1,4 +1,4 @@
-"""RLlib with native batches in Ray's actors."""
+"""RLlib with a native batch in each Ray actor."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ pytest.importorskip("ray.rllib", reason="ray[rllib] is absent", exc_type=ImportE
 pytest.importorskip("torch", reason="torch is absent")
 ray = pytest.importorskip("ray", reason="ray is absent")
 
-# Ray and what it brings warn by themselves, of each other and of files left open in their own processes.
+# Ray and its dependencies emit warnings about each other and about open files of their own.
 pytestmark = pytest.mark.filterwarnings("default")
 
 ARGS = ["--env", "sayso/Reach-v0", "--reward", "ground_truth", "--workers", "2", "--num-envs", "4", "--seed", "3"]
@@ -25,7 +25,7 @@ def cluster():
 
 def loaded(example):
     rllib = example("rllib_ppo")
-    # Actors cannot import the file of an example.
+    # Ray actors cannot import the file of an example.
     ray.cloudpickle.register_pickle_by_value(rllib)
     return rllib
 
@@ -41,18 +41,18 @@ def first_observations(algorithm):
 
 
 def pids(algorithm):
-    """Processes of the actors that answer."""
+    """Process ids of the actors that respond."""
     return algorithm.env_runner_group.foreach_env_runner(lambda _: os.getpid(), local_env_runner=False)
 
 
-def test_every_slot_of_every_actor_lives_another_episode(example, cluster):
+def test_every_env_of_every_actor_runs_a_different_episode(example, cluster):
     rllib = loaded(example)
     algorithm = rllib.configuration(rllib.parsed(ARGS)).build_algo()
     first = first_observations(algorithm)
     assert first.shape[:2] == (2, 4)
     assert len(np.unique(first.reshape(8, -1), axis=0)) == 8
     algorithm.stop()
-    # What the stride is for.
+    # Without the stride, actors repeat each other's episodes.
     config = rllib.configuration(rllib.parsed(ARGS))
     config.env_config["seed_stride"] = 1
     algorithm = config.build_algo()
@@ -60,7 +60,7 @@ def test_every_slot_of_every_actor_lives_another_episode(example, cluster):
     algorithm.stop()
 
 
-def test_a_killed_actor_is_replaced_and_training_goes_on(example, cluster):
+def test_a_killed_actor_is_replaced_and_training_continues(example, cluster):
     rllib = loaded(example)
     algorithm = rllib.configuration(rllib.parsed(ARGS)).build_algo()
     before = rllib.train(algorithm, 128)
@@ -69,7 +69,7 @@ def test_a_killed_actor_is_replaced_and_training_goes_on(example, cluster):
     os.kill(killed, signal.SIGKILL)
     after = before
     assert np.isnan(before.mean_return), "no episode has ended yet"
-    # A new process takes some seconds to start, in which the other actor collects alone.
+    # A new process takes some seconds to start; meanwhile the other actor collects alone.
     while after.n_steps < 128 * 400 and (killed in pids(algorithm) or len(pids(algorithm)) < 2):
         after = rllib.train(algorithm, after.n_steps + 128)
     assert len(pids(algorithm)) == 2 and other in pids(algorithm) and killed not in pids(algorithm)

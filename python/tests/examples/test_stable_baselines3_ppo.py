@@ -1,4 +1,4 @@
-"""Stable-Baselines3: its checker, the adapter against its own vectors, and a policy that learns from a sentence."""
+"""Stable-Baselines3: its checker, the adapter compared with its own vectors, and training with a reward model."""
 
 import warnings
 
@@ -19,8 +19,8 @@ IDS = [env_id for env_id in gymnasium.registry if env_id.startswith("sayso/")]
 
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("obs", ["state", "pixels", "both"])
-@pytest.mark.parametrize("reward", ["ground_truth", "none", "clip"])
-def test_its_checker_finds_nothing_to_warn_of(env_id, obs, reward):
+@pytest.mark.parametrize("reward", ["ground_truth", "none", "vlm_rm"])
+def test_its_checker_gives_no_warnings(env_id, obs, reward):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         env = gymnasium.make(env_id, obs=obs, reward=reward, size=40, render_mode="rgb_array", max_episode_steps=20)
@@ -29,7 +29,7 @@ def test_its_checker_finds_nothing_to_warn_of(env_id, obs, reward):
 
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("obs", ["state", "both"])
-def test_the_adapter_says_what_its_own_vector_says(native, obs):
+def test_the_adapter_equals_its_own_vector(native, obs):
     kwargs = {"obs": obs, "size": 40, "max_episode_steps": 12}
     makers = [lambda: gymnasium.make("sayso/CartPole-v1", **kwargs)] * 3
     if native:
@@ -68,7 +68,7 @@ def expect_same(a, b):
     assert np.asarray(a).dtype == np.asarray(b).dtype
 
 
-def test_statistics_of_gymnasiums_own_are_told():
+def test_episode_statistics_of_gymnasium_are_reported():
     envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=2, autoreset_mode="same_step", max_episode_steps=3)
     adapted = VectorEnvAdapter(gymnasium.wrappers.vector.RecordEpisodeStatistics(envs))
     adapted.reset()
@@ -77,8 +77,8 @@ def test_statistics_of_gymnasiums_own_are_told():
     assert [info["episode"]["l"] for info in infos] == [3, 3]
 
 
-def test_what_it_asks_of_its_envs():
-    envs = make_vec_env("sayso/Reach-v0", 3, seed=1, goal="blue", render_mode="rgb_array", max_episode_steps=4)
+def test_attributes_methods_and_options():
+    envs = make_vec_env("sayso/Reach-v0", 3, seed=1, instruction="blue", render_mode="rgb_array", max_episode_steps=4)
     envs.reset()
     assert envs.get_attr("task_description", [0, 2]) == ["touch the blue ball"] * 2
     assert envs.env_method("render", indices=1)[0].shape == envs.get_images()[0].shape == (240, 240, 3)
@@ -103,7 +103,7 @@ def test_videos_can_be_recorded(tmp_path):
     assert [path.stat().st_size > 1000 for path in tmp_path.glob("*.mp4")] == [True]
 
 
-def test_ppo_learns_reach_from_a_sentence(example):
-    outcome = example("stable_baselines3_ppo").main(["--steps", "81920", "--episodes", "50", "--goal", "blue"])
+def test_ppo_learns_reach_with_a_reward_model(example):
+    outcome = example("stable_baselines3_ppo").main(["--steps", "81920", "--episodes", "50", "--instruction", "blue"])
     assert outcome.success_before < 0.25
     assert outcome.success_after > outcome.success_before + 0.25, outcome

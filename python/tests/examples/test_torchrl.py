@@ -1,4 +1,4 @@
-"""TorchRL's own wrapper around Sayso: specs, true last observations, and an agent that learns."""
+"""TorchRL's own wrapper around Sayso: specs, last observations, and training."""
 
 import gymnasium
 import numpy as np
@@ -6,9 +6,9 @@ import pytest
 
 import sayso
 
-pytest.importorskip("torchrl", reason="TorchRL is not installed")
+pytest.importorskip("torchrl", reason="torchrl is absent")
 
-# What TorchRL 0.14 says of itself when its collectors are imported.
+# A warning of TorchRL 0.14 when its collectors are imported.
 pytestmark = pytest.mark.filterwarnings("ignore:Creating .* inherits from WeightUpdater:DeprecationWarning")
 
 IDS = ["sayso/Reach-v0", "sayso/CartPole-v1"]
@@ -30,7 +30,7 @@ def wrapped(env):
 
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("obs", ["state", "pixels", "both"])
-def test_a_single_environment_is_what_its_specs_say(env_id, obs):
+def test_a_single_environment_matches_its_specs(env_id, obs):
     from torchrl.envs import GymEnv
     from torchrl.envs.utils import check_env_specs
 
@@ -40,7 +40,7 @@ def test_a_single_environment_is_what_its_specs_say(env_id, obs):
 
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize(("mode", "obs"), MODES)
-def test_a_vector_is_what_its_specs_say(env_id, mode, obs):
+def test_a_vector_matches_its_specs(env_id, mode, obs):
     from torchrl.envs.utils import check_env_specs
 
     env = wrapped(gymnasium.make_vec(env_id, num_envs=3, autoreset_mode=mode, obs=obs, size=16))
@@ -65,7 +65,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize(("mode", "obs"), MODES)
-def test_every_step_is_what_a_single_environment_lives(mode, obs):
+def test_every_step_equals_that_of_a_single_environment(mode, obs):
     """Poles that fall at different times: the steps before, at and after the ends of episodes."""
     import torch
 
@@ -95,14 +95,14 @@ def test_next_step_is_refused():
 
 
 def test_an_agent_learns_to_balance(example):
-    """Seeds 0 to 4 went from a return of 15 to 17 to one of 141 to 168."""
+    """With seeds 0 to 4, the return rose from 15–17 to 141–168."""
     trained = example("torchrl_ppo").main(["--env", "sayso/CartPole-v1", "--frames", "20480"])
     assert trained.mean_returns[0] < 30 and trained.mean_returns[-1] > 90
 
 
-def test_a_sentence_rewards_a_batch(example):
+def test_a_reward_model_rewards_a_batch(example):
     """Continuous actions, and episodes of 50 steps that are longer than a batch of 32."""
-    args = ["--env", "sayso/Reach-v0", "--reward", "clip", "--num-envs", "4", "--frames", "256"]
+    args = ["--env", "sayso/Reach-v0", "--reward", "vlm_rm", "--num-envs", "4", "--frames", "256"]
     trained = example("torchrl_ppo").main(args)
     [mean_return] = trained.mean_returns
     [success_rate] = trained.success_rates

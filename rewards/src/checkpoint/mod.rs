@@ -1,4 +1,4 @@
-//! Checkpoints: found by name, read strictly, written in the form that `transformers` reads.
+//! Checkpoints: resolved by name, loaded strictly, saved in the format of `transformers`.
 
 mod model;
 mod open_clip;

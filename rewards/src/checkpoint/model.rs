@@ -1,4 +1,4 @@
-//! A checkpoint as an image-text model.
+//! Image-text models loaded from checkpoints.
 
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
@@ -37,11 +37,10 @@ const OPEN_CLIP: [&str; 3] =
     ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"];
 
 impl CheckpointModel {
-    /// Reads a checkpoint in the form of Hugging Face (CLIP, SigLIP) or of `open_clip` (CLIP); towers live
-    /// where the judge does.
+    /// Loads a checkpoint in the format of Hugging Face (CLIP, SigLIP) or of `open_clip` (CLIP) onto `model_device`.
     ///
     /// # Errors
-    /// Names the file, and the tensor or key, that is missing, left over, damaged, or does not fit the others.
+    /// Names the file, and the tensor or key, that is missing, unexpected, damaged, or inconsistent with the others.
     pub fn load(files: &ModelFiles, model_device: &ModelDevice) -> Result<Self> {
         let config: Option<Value> = files.json("config.json")?;
         let model_type = config.as_ref().and_then(|c| c.get("model_type")).and_then(Value::as_str);
@@ -121,12 +120,12 @@ impl CheckpointModel {
         })
     }
 
-    /// How prompts become tokens.
+    /// The tokenizer of prompts.
     pub fn tokenizer(&self) -> &PromptTokenizer {
         &self.tokenizer
     }
 
-    /// How pictures are made to fit.
+    /// The preprocessing of images.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
     }
@@ -191,12 +190,12 @@ impl ImageTextModel for CheckpointModel {
     }
 }
 
-/// Unit rows as f32 on the host.
+/// Rows of unit length, f32 in host memory.
 fn rows_of(embeddings: &Tensor) -> Result<Vec<f32>> {
     Ok(unit_rows(&embeddings.to_dtype(DType::F32)?)?.flatten_all()?.to_vec1()?)
 }
 
-/// Builds towers from tensors that must all be there and all be used.
+/// Builds towers; a tensor that is missing or unused is an error.
 fn strict<T>(
     files: &ModelFiles,
     file: &str,
@@ -221,7 +220,7 @@ fn strict<T>(
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
             Err(files.error(
                 file,
-                format!("tensor '{first}'{more} is no part of the model that the config describes"),
+                format!("tensor '{first}'{more} is not part of the model that the config describes"),
             ))
         }
     }
@@ -239,7 +238,7 @@ fn hugging_face_preprocess(files: &ModelFiles, image_size: usize) -> Result<Prep
             Preprocess::from_hugging_face(json, image_size).map_err(|reason| files.error(file, reason))
         }
         None => {
-            Err(files.error("preprocessor_config.json", "no such file; it says how pictures are normalised"))
+            Err(files.error("preprocessor_config.json", "no such file; it defines how images are normalised"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Checkpoints of `open_clip`, whose configuration and keys are translated into Hugging Face's.
+//! Checkpoints of `open_clip`: configuration and tensor names are translated into Hugging Face's.
 
 use candle_core::Tensor;
 use serde::Deserialize;
@@ -12,11 +12,11 @@ use crate::towers::{ClipConfig, TextConfig, VisionConfig};
 #[derive(Deserialize)]
 pub(super) struct OpenClipConfig {
     model_cfg: ModelCfg,
-    /// What [`crate::preprocess::Preprocess::from_open_clip`] reads.
+    /// Input of [`crate::preprocess::Preprocess::from_open_clip`].
     pub preprocess_cfg: Value,
 }
 
-/// What the towers here can be; any other key is one that would change the result, and is refused.
+/// The supported keys. Any other key would change the result and is an error.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ModelCfg {
@@ -42,7 +42,7 @@ struct VisionCfg {
     #[serde(default = "mlp_ratio")]
     mlp_ratio: f64,
     patch_size: usize,
-    /// A regulariser of the training.
+    /// Regularisation in training; has no effect here.
     #[serde(default, rename = "patch_dropout")]
     _patch_dropout: f64,
 }
@@ -82,8 +82,8 @@ fn vocab_size() -> usize {
 }
 
 impl OpenClipConfig {
-    /// The same towers in Hugging Face's terms. Texts are read at the token with the highest number, which is what
-    /// `eos_token_id = 2` stands for.
+    /// The equivalent Hugging Face configuration. The output of the text tower is taken at the token with the highest
+    /// number, which `eos_token_id = 2` stands for.
     pub fn clip_config(&self) -> ClipConfig {
         let ModelCfg { embed_dim, vision_cfg: vision, text_cfg: text, quick_gelu, init_logit_scale, .. } =
             &self.model_cfg;
@@ -117,8 +117,8 @@ impl OpenClipConfig {
     }
 }
 
-/// Renames tensors to Hugging Face's keys: splits `in_proj` into query, key and value, and transposes the projections. A key
-/// that is not one of `open_clip`'s keeps its name, for the strict loader to report.
+/// Renames tensors to Hugging Face's keys: splits `in_proj` into query, key and value, and transposes the projections. An
+/// unknown key keeps its name, and the strict loader reports it.
 pub(super) fn to_hugging_face(tensors: Tensors) -> candle_core::Result<Tensors> {
     let mut out = Tensors::with_capacity(tensors.len());
     for (key, tensor) in tensors {

@@ -1,4 +1,4 @@
-//! Writing a trained model in the form that `transformers` reads.
+//! Saves a trained model in the format of `transformers`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -13,8 +13,9 @@ use crate::towers::ClipConfig;
 use crate::{Result, RewardError};
 use sayso_sim::atomic_write;
 
-/// Writes `config.json`, `preprocessor_config.json`, `tokenizer.json` and `model.safetensors` into `folder`, which is made if it
-/// is absent; the weights come last, as by [`save_weights`]. `tokenizer` is the content of a `tokenizer.json`.
+/// Writes `config.json`, `preprocessor_config.json`, `tokenizer.json` and `model.safetensors` into `folder`, which is
+/// created if necessary. The weights are written last, by [`save_weights`]. `tokenizer` is the content of a
+/// `tokenizer.json`.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -40,8 +41,8 @@ pub fn save_clip(
     save_weights(vars, &folder.join("model.safetensors"))
 }
 
-/// Writes the variables of [`crate::Clip::trainable`] as a `model.safetensors` under Hugging Face's keys, and moves it into
-/// place whole. Those whose name is none of the towers' (auxiliary heads) are left out.
+/// Writes the variables of [`crate::Clip::trainable`] as a `model.safetensors` under Hugging Face's keys, by an atomic
+/// write. Variables that are not part of the towers (auxiliary heads) are left out.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -56,7 +57,7 @@ pub fn save_weights(vars: &VarMap, path: &Path) -> Result<()> {
         .filter(|(name, _)| KEYS.iter().any(|key| name.starts_with(key)))
         .map(|(name, var)| (name.clone(), var.as_detached_tensor()))
         .collect();
-    // `transformers` refuses a file that does not say this.
+    // `transformers` rejects a file without this entry.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = serialize(tensors, Some(metadata)).map_err(|error| failed(path, &error))?;
     atomic_write(path, &bytes).map_err(|error| failed(path, &error))

@@ -1,4 +1,4 @@
-//! From a name to a model.
+//! Loads models by name.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use super::model::CheckpointModel;
 use crate::files::ModelFiles;
 use crate::{ModelDevice, Result, RewardError};
 
-/// Loads the model that `name` stands for: `bundled` (the first of `bundled`), the name of one of `bundled`, a folder, or a
-/// repository of the Hugging Face hub, `owner/name`. A folder that exists goes before the hub.
+/// Loads a model by name: `bundled` (the first of `bundled`), the name of one of `bundled`, a folder, or a repository of the
+/// Hugging Face hub, `owner/name`. An existing folder takes precedence over the hub.
 ///
 /// # Errors
-/// If the name leads nowhere, which says where it was looked for and what is near it, or the checkpoint is not whole.
+/// If the name cannot be resolved, with a similar name or the accepted forms, or the checkpoint is incomplete.
 pub fn load_model(name: &str, bundled: &[ModelFiles], model_device: &ModelDevice) -> Result<CheckpointModel> {
     let by_name = bundled.iter().find(|files| files.name() == name);
     let first = if name == "bundled" { bundled.first() } else { None };

@@ -10,17 +10,17 @@ use serde::Deserialize;
 use crate::Result;
 use crate::files::ModelFiles;
 
-/// Tensors by name, on the CPU, as they were stored.
+/// Tensors by name, on the CPU, with their stored dtype.
 pub(super) type Tensors = HashMap<String, Tensor>;
 
-/// `model.safetensors.index.json`: which file holds which tensor.
+/// `model.safetensors.index.json`: the file of each tensor.
 #[derive(Deserialize)]
 struct Index {
     weight_map: HashMap<String, String>,
 }
 
-/// Reads the first of `names` that exists: `*.safetensors` (whole, or in the parts that an index lists), or a pickle of
-/// PyTorch's (`*.bin`, `*.pt`), of which only tensors are read. Returns its name too.
+/// Reads the first of `names` that exists: `*.safetensors` (one file, or the shards that an index lists), or a PyTorch
+/// pickle (`*.bin`, `*.pt`), of which only tensors are read. Also returns its name.
 pub(super) fn load(files: &ModelFiles, names: &[&str]) -> Result<(String, Tensors)> {
     for name in names {
         let tensors =
@@ -31,7 +31,7 @@ pub(super) fn load(files: &ModelFiles, names: &[&str]) -> Result<(String, Tensor
     }
     Err(files.error(
         names.first().unwrap_or(&"model.safetensors"),
-        "no such file; a checkpoint has its weights there",
+        "no such file; the weights of the checkpoint are missing",
     ))
 }
 
@@ -44,12 +44,12 @@ fn safetensors(files: &ModelFiles, name: &str) -> Result<Option<Tensors>> {
     let mut tensors = Tensors::new();
     for part in index.weight_map.values().collect::<BTreeSet<_>>() {
         if part.contains(['/', '\\']) {
-            return Err(files.error(&index_name, format!("'{part}' is not the name of a file beside it")));
+            return Err(files.error(&index_name, format!("'{part}' is not a file name in the same folder")));
         }
         tensors.extend(parse(files, part, &files.require(part)?)?);
     }
     if let Some(absent) = index.weight_map.keys().find(|name| !tensors.contains_key(*name)) {
-        return Err(files.error(&index_name, format!("lists tensor '{absent}', which no part holds")));
+        return Err(files.error(&index_name, format!("lists tensor '{absent}', which no shard contains")));
     }
     Ok(Some(tensors))
 }

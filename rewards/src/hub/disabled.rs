@@ -1,23 +1,25 @@
-//! Without the feature `hub` there are folders only.
+//! Substitute without the feature `hub`: opening a repository is an error.
 
 use std::path::PathBuf;
 
 use crate::{Result, RewardError};
 
-/// Never made.
+/// Has no values, so it cannot be constructed.
 #[derive(Clone, Debug)]
 pub(crate) enum Hub {}
 
 impl Hub {
+    /// Returns an error.
+    ///
     /// # Errors
-    /// Always; says that the feature is missing.
+    /// Always, because the feature is missing.
     pub fn new(name: &str) -> Result<Self> {
         let reason =
             "this program was built without the feature 'hub'; download the model and pass its folder";
         Err(RewardError::UnknownModel { name: name.into(), reason: reason.into() })
     }
 
-    /// Unreachable, because a [`Hub`] is never made.
+    /// Unreachable, because a [`Hub`] cannot be constructed.
     pub fn path(&self, _: &str) -> Result<Option<PathBuf>> {
         match *self {}
     }

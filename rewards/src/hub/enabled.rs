@@ -1,4 +1,4 @@
-//! The hub through `hf-hub`: the local cache first, the network only for what it lacks.
+//! Access to the hub through `hf-hub`. Files are downloaded only if the local cache lacks them.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,21 +8,21 @@ use hf_hub::{Cache, Repo};
 
 use crate::{Result, RewardError};
 
-/// One repository. `HF_HUB_CACHE`, `HF_HOME`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` mean what they mean elsewhere.
+/// One repository. Honours `HF_HUB_CACHE`, `HF_HOME`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` as `huggingface_hub` does.
 #[derive(Clone, Debug)]
 pub(crate) struct Hub {
     name: String,
     cache: PathBuf,
     is_offline: bool,
-    /// What the repository holds, once it has been asked.
+    /// Names of the repository's files, requested on first use.
     files: Arc<Mutex<Option<Vec<String>>>>,
 }
 
 impl Hub {
-    /// A repository by its name, `owner/name`; asks nobody yet.
+    /// A repository by its name, `owner/name`. Does not access the network.
     ///
     /// # Errors
-    /// Never; the seam's other side has them.
+    /// Never; the signature is that of the substitute without the feature.
     pub fn new(name: &str) -> Result<Self> {
         let set = |key: &str| std::env::var(key).ok().filter(|value| !value.is_empty());
         let cache = set("HF_HUB_CACHE").map_or_else(|| Cache::from_env().path().clone(), PathBuf::from);
@@ -31,10 +31,10 @@ impl Hub {
         Ok(Self { name: name.into(), cache, is_offline, files: Arc::default() })
     }
 
-    /// Where a file is on this machine, `None` if the repository has no such file.
+    /// Local path of a file, downloaded if necessary; `None` if the repository has no such file.
     ///
     /// # Errors
-    /// If it is not in the cache, and the hub must not or cannot be asked.
+    /// If it is not in the cache, and offline mode is set or the hub cannot be reached.
     pub fn path(&self, file: &str) -> Result<Option<PathBuf>> {
         let cache = Cache::new(self.cache.clone());
         let cached = cache.repo(Repo::model(self.name.clone()));
@@ -47,7 +47,7 @@ impl Hub {
         };
         match fetched {
             Ok(path) => Ok(path),
-            // What was downloaded before has a config, and may well lack a file that is optional.
+            // The config is cached, so the repository was downloaded before; the file may be an optional one that it lacks.
             Err(_)
                 if ["config.json", "open_clip_config.json"].iter().any(|name| cached.get(name).is_some()) =>
             {
@@ -77,8 +77,9 @@ impl Hub {
         RewardError::UnknownModel {
             name: name.clone(),
             reason: format!(
-                "it is not in the cache ({cache}), and the Hugging Face hub did not give it ({why}); where there is \
-                 a network, run `hf download {name} --local-dir FOLDER`, and pass that folder instead of the name"
+                "it is not in the cache ({cache}), and the download from the Hugging Face hub failed ({why}); on a \
+                 machine with network access run `hf download {name} --local-dir FOLDER`, and pass that folder instead \
+                 of the name"
             ),
         }
     }

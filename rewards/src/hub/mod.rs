@@ -1,4 +1,4 @@
-//! Repositories of the Hugging Face hub, by name; the feature `hub` brings them in.
+//! Repositories of the Hugging Face hub, by name; enabled by the feature `hub`.
 
 #[cfg(not(feature = "hub"))]
 mod disabled;

@@ -8,21 +8,21 @@ use crate::ops::{f32_values, with_values};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
-/// Stable-Baselines3's choice for PPO.
+/// The value of Stable-Baselines3's PPO.
 const EPSILON: f64 = 1e-5;
 
-/// The optimiser of a network's [`Parameters`].
+/// The Adam optimiser of a network's [`Parameters`].
 #[derive(Debug)]
 pub struct Adam {
     vars: Vec<Var>,
-    /// For each parameter of `n` values `[2, n]` f32: first moments, then second ones.
+    /// For each parameter of `n` values, `[2, n]` f32: first moments, then second moments.
     moments: Vec<Tensor>,
     /// Steps taken.
     n_steps: u64,
 }
 
 impl Adam {
-    /// Moments zero, no step taken.
+    /// An optimiser with zero moments.
     ///
     /// # Errors
     /// If candle cannot allocate.
@@ -33,22 +33,22 @@ impl Adam {
         Ok(Self { vars, moments, n_steps: 0 })
     }
 
-    /// Moments in the parameters' order, and the steps taken; for checkpoints.
+    /// Moments in the order of the parameters, and the number of steps taken; for checkpoints.
     pub fn state(&self) -> (&[Tensor], u64) {
         (&self.moments, self.n_steps)
     }
 
-    /// Goes back to what [`Self::state`] returned.
+    /// Restores a result of [`Self::state`].
     pub fn set_state(&mut self, moments: Vec<Tensor>, n_steps: u64) {
         debug_assert_eq!(moments.len(), self.vars.len(), "one tensor of moments per parameter");
         (self.moments, self.n_steps) = (moments, n_steps);
     }
 
-    /// One step along the gradients, scaled down to a global norm of `max_grad_norm`. Returns the norm before scaling;
-    /// where it is not finite, no parameter is changed.
+    /// One step with the gradients clipped to a global norm of `max_grad_norm`. Returns the norm before clipping; if it is
+    /// NaN or infinite, no parameter is changed.
     ///
     /// # Errors
-    /// If a gradient has another shape or device than its parameter.
+    /// If the shape or device of a gradient differs from its parameter's.
     pub fn step(&mut self, grads: &GradStore, learning_rate: f64, max_grad_norm: f64) -> Result<f64> {
         let mut squares = 0.0;
         for var in &self.vars {
@@ -89,7 +89,7 @@ fn sum_of_squares(grad: &Tensor) -> Result<f64> {
     }
 }
 
-/// Moves the moments towards the scaled gradient and its square.
+/// Updates the moments with the scaled gradient and its square.
 struct Accumulate {
     scale: f64,
 }
@@ -127,7 +127,7 @@ impl InplaceOp2 for Accumulate {
     }
 }
 
-/// Moves a parameter against its first moment, in units of the root of its second one.
+/// Updates a parameter: subtracts `step_size * first / (√second * second_correction + EPSILON)`, with its two moments.
 struct Apply {
     step_size: f64,
     second_correction: f64,
@@ -196,7 +196,7 @@ mod tests {
         for _ in 0..3 {
             let grads = var.sqr().and_then(|y| y.sum_all()).and_then(|y| y.backward()).expect("backward");
             let norm = adam.step(&grads, 0.1, 0.5).expect("step");
-            assert!(6.0 < norm, "the norm is the one before clipping");
+            assert!(6.0 < norm, "the norm before clipping is returned");
         }
         let got = var.to_vec1::<f32>().expect("values");
         for (got, expected) in got.iter().zip(EXPECTED) {

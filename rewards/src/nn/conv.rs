@@ -1,4 +1,4 @@
-//! Convolution over pictures in channels-last order: patches are unfolded into rows, and a [`Linear`] layer does the rest.
+//! Convolution over images in channels-last order: patches are unfolded into rows, which a [`Linear`] layer multiplies.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rand::Rng;
@@ -8,16 +8,16 @@ use super::Parameters;
 use super::linear::{Activation, Linear};
 use crate::ops::{f32_values, with_values};
 
-/// A convolution without padding, and its activation.
+/// A convolution without padding, followed by ReLU.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
-    /// `weight` is `[kernel * kernel * n_in, n_out]`: rows, then columns, then channels of the patch.
+    /// Its weight is `[size * size * n_in, n_out]`: rows, then columns, then channels of the patch.
     linear: Linear,
     window: Window,
     input_is_data: bool,
 }
 
-/// A square window that moves over a picture.
+/// A square sliding window, in pixels.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     size: usize,
@@ -25,18 +25,19 @@ struct Window {
 }
 
 impl Window {
-    /// Positions along a side; zero if the window does not fit.
+    /// Number of positions along a side; zero if the window does not fit.
     fn n_positions(self, side: usize) -> usize {
         if side < self.size { 0 } else { (side - self.size) / self.stride + 1 }
     }
 }
 
 impl Conv2d {
-    /// An orthogonal start with gain √2, ReLU behind it.
+    /// A layer with orthogonal initialisation of gain √2 and zero bias. No gradient is computed for the input if
+    /// `input_is_data`.
     ///
     /// # Errors
     /// If candle cannot allocate on the device.
-    #[expect(clippy::too_many_arguments, reason = "a constructor whose arguments are all different things")]
+    #[expect(clippy::too_many_arguments, reason = "a constructor with one argument per setting")]
     pub fn new<R: Rng>(
         parameters: &mut Parameters,
         name: &str,
@@ -54,7 +55,7 @@ impl Conv2d {
         Ok(Self { linear, window: Window { size, stride }, input_is_data })
     }
 
-    /// Height and width of the result for pictures of the given size; zero if the kernel does not fit.
+    /// Height and width of the result for images of the given size; zero if the kernel does not fit.
     pub fn output_size(&self, height: usize, width: usize) -> (usize, usize) {
         (self.window.n_positions(height), self.window.n_positions(width))
     }
@@ -62,7 +63,7 @@ impl Conv2d {
     /// `[n, height, width, n_in]` f32 to `[n, height', width', n_out]`.
     ///
     /// # Errors
-    /// If the pictures have another number of channels or are smaller than the kernel.
+    /// If the number of channels differs, or the images are smaller than the kernel.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if !x.device().is_cpu() {
             return self.forward_composed(x);
@@ -74,7 +75,7 @@ impl Conv2d {
         self.linear.forward(&rows)?.reshape((n, out_height, out_width, ()))
     }
 
-    /// The same from candle's own ops, for every device.
+    /// The same result from candle's own operations, on any device.
     ///
     /// # Errors
     /// As [`Self::forward`].
@@ -127,7 +128,7 @@ impl CustomOp1 for Unfold {
         let n_patches = self.window.n_positions(height) * self.window.n_positions(width);
         if n_patches == 0 {
             candle_core::bail!(
-                "pictures of {height}x{width} are smaller than a kernel of {}",
+                "images of {height}x{width} are smaller than a kernel of size {}",
                 self.window.size
             );
         }

@@ -1,4 +1,4 @@
-//! Random starts of parameters, drawn from a generator of ours so that a seed fixes them.
+//! Random initialisation of parameters. The generator is an argument, so that a seed determines the values.
 
 use rand::Rng;
 
@@ -8,8 +8,8 @@ pub fn standard_normal<R: Rng>(rng: &mut R) -> f32 {
     (radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()) as f32
 }
 
-/// A matrix `[n_rows, n_columns]`, row-major, whose shorter side's vectors are orthogonal and of length `gain`
-/// (Saxe et al. 2014).
+/// A random matrix `[n_rows, n_columns]`, row-major: its rows, or its columns if there are more rows, are orthogonal and of
+/// length `gain` (Saxe et al. 2014).
 pub fn orthogonal<R: Rng>(n_rows: usize, n_columns: usize, gain: f64, rng: &mut R) -> Vec<f32> {
     let (n_vectors, len) = (n_rows.min(n_columns), n_rows.max(n_columns));
     let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(n_vectors);
@@ -20,7 +20,7 @@ pub fn orthogonal<R: Rng>(n_rows: usize, n_columns: usize, gain: f64, rng: &mut 
             vector.iter_mut().zip(earlier).for_each(|(a, b)| *a -= overlap * b);
         }
         let norm = vector.iter().map(|a| a * a).sum::<f64>().sqrt();
-        // A draw that lies within the span of the earlier ones has no direction of its own.
+        // A sample within the span of the earlier vectors is rejected.
         if 1e-6 < norm {
             vectors.push(vector.iter().map(|a| a / norm).collect());
         }
@@ -64,9 +64,9 @@ mod tests {
     #[test]
     fn normal_variates_have_unit_moments() {
         let rng = &mut Pcg64::seed_from_u64(2);
-        let draws: Vec<f32> = (0..100_000).map(|_| standard_normal(rng)).collect();
-        let mean = draws.iter().sum::<f32>() / 1e5;
-        let variance = draws.iter().map(|x| x * x).sum::<f32>() / 1e5;
+        let samples: Vec<f32> = (0..100_000).map(|_| standard_normal(rng)).collect();
+        let mean = samples.iter().sum::<f32>() / 1e5;
+        let variance = samples.iter().map(|x| x * x).sum::<f32>() / 1e5;
         assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "mean {mean}, variance {variance}");
     }
 }

@@ -10,11 +10,11 @@ use wide::f32x8;
 use super::{Parameters, init};
 use crate::ops::{Matrix, f32_values, matmul, with_values};
 
-/// What follows the linear map.
+/// Activation function of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// Nothing.
+    /// `x`.
     Identity,
     /// `tanh(x)`.
     Tanh,
@@ -28,16 +28,17 @@ pub struct Linear {
     weight: Var,
     bias: Var,
     activation: Activation,
-    /// The input is data: no gradient flows on to it.
+    /// The input is data: no gradient is computed for it.
     input_is_data: bool,
 }
 
 impl Linear {
-    /// An orthogonal start with the given gain and zero bias, registered as `{name}.weight` and `{name}.bias`.
+    /// A layer with orthogonal initialisation of the given gain and zero bias, registered as `{name}.weight` and
+    /// `{name}.bias`. No gradient is computed for the input if `input_is_data`.
     ///
     /// # Errors
     /// If candle cannot allocate on the device.
-    #[expect(clippy::too_many_arguments, reason = "a constructor whose arguments are all different things")]
+    #[expect(clippy::too_many_arguments, reason = "a constructor with one argument per setting")]
     pub fn new<R: Rng>(
         parameters: &mut Parameters,
         name: &str,
@@ -61,7 +62,7 @@ impl Linear {
     /// `[n_rows, n_in]` f32 to `[n_rows, n_out]`.
     ///
     /// # Errors
-    /// If the input has another width or type.
+    /// If the width or dtype of the input differs.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if !x.device().is_cpu() {
             return self.forward_composed(x);
@@ -70,10 +71,10 @@ impl Linear {
         x.apply_op3(&self.weight, &self.bias, op)
     }
 
-    /// The same from candle's own ops, for every device.
+    /// The same result from candle's own operations, on any device.
     ///
     /// # Errors
-    /// If the input has another width or type.
+    /// If the width or dtype of the input differs.
     pub fn forward_composed(&self, x: &Tensor) -> Result<Tensor> {
         let linear = x.matmul(&self.weight)?.broadcast_add(&self.bias)?;
         match self.activation {
@@ -93,7 +94,7 @@ impl Linear {
         &self.bias
     }
 
-    /// What follows the linear map.
+    /// The activation function.
     pub fn activation(&self) -> Activation {
         self.activation
     }

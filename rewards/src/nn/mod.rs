@@ -1,8 +1,8 @@
-//! Layers, parameters and the optimiser of small networks: policies, and the heads that pretraining trains.
+//! Layers, parameters and the optimiser of small networks: policies, and the auxiliary heads of pretraining.
 //!
-//! These layers are tiny, and composed from general tensor operations they would spend their time on bookkeeping. So a
-//! layer is one operation here, forward and backward (ADR 0013); on other devices it is composed from candle's own
-//! operations, and the tests compare the two.
+//! In such small layers the overhead of general tensor operations would dominate. On the CPU a layer is therefore one
+//! operation, forward and backward (ADR 0013); on other devices it is composed of candle's own operations. The tests compare
+//! the two.
 
 mod adam;
 mod conv;
@@ -33,7 +33,7 @@ impl Parameters {
         self.named.iter().map(|(name, var)| (name.as_str(), var))
     }
 
-    /// Trainable values in all.
+    /// Total number of trainable values.
     pub fn n_values(&self) -> usize {
         self.named.iter().map(|(_, var)| var.elem_count()).sum()
     }

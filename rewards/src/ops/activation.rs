@@ -1,4 +1,4 @@
-//! The activations of image-text models, fused with the bias before them.
+//! Activation functions of image-text models, fused with the addition of the preceding bias.
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -22,7 +22,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The function of a tensor on any device, composed of candle's own operations.
+    /// Applies the function to a tensor on any device, composed of candle's own operations.
     ///
     /// # Errors
     /// If the device fails.

@@ -1,7 +1,7 @@
-//! Self-attention over short sequences, all of a sequence's scores at once in cache.
+//! Self-attention over short sequences, with all scores of a sequence in cache.
 //!
 //! Rows of `qkv` are `[query | key | value]`, each `width = n_heads * head_dim` wide; the sequences are stacked. One task
-//! takes one sequence and goes through its heads with scratch memory that fits the second-level cache.
+//! processes the heads of one sequence in turn, with scratch memory that fits the second-level cache.
 
 use rayon::prelude::*;
 
@@ -11,13 +11,13 @@ use super::matmul::{Matrix, PANEL_COLUMNS, Panels, multiply};
 /// Shape of one self-attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Heads {
-    /// Tokens of a sequence.
+    /// Tokens per sequence.
     pub n_tokens: usize,
     /// Width of the queries of all heads.
     pub width: usize,
-    /// Heads; divides `width`.
+    /// Number of heads; divides `width`.
     pub n_heads: usize,
-    /// Whether a token sees only itself and those before it.
+    /// Whether a token attends only to itself and earlier tokens.
     pub causal: bool,
 }
 
@@ -40,13 +40,13 @@ impl Heads {
         Strided { start: part * self.width + head_idx * self.head_dim(), stride: 3 * self.width }
     }
 
-    /// The same for a head's columns of the result.
+    /// Offset and stride of a head's columns in one sequence of the result.
     fn result(&self, head_idx: usize) -> Strided {
         Strided { start: head_idx * self.head_dim(), stride: self.width }
     }
 }
 
-/// Where the rows of one head lie in the row-major matrix of all heads.
+/// Offset and stride of the rows of one head in the row-major matrix of all heads.
 #[derive(Clone, Copy)]
 struct Strided {
     start: usize,
@@ -60,7 +60,7 @@ impl Strided {
     }
 }
 
-/// Memory that one worker keeps from sequence to sequence.
+/// Memory that one worker thread reuses for every sequence.
 struct Scratch {
     keys_t: Panels,
     panels: Panels,
@@ -112,7 +112,7 @@ pub(super) fn forward(heads: &Heads, qkv: &[f32], out: &mut [f32]) {
     );
 }
 
-/// The gradient of `qkv` from `grad`, that of the result; the probabilities are computed anew.
+/// The gradient of `qkv` from `grad`, the gradient of the result; the probabilities are recomputed.
 pub(super) fn backward(heads: &Heads, qkv: &[f32], grad: &[f32], grad_qkv: &mut [f32]) {
     let len = heads.n_tokens * heads.width;
     let items = grad_qkv.par_chunks_mut(3 * len).zip(qkv.par_chunks(3 * len)).zip(grad.par_chunks(len));

@@ -1,7 +1,7 @@
-//! The last layer of a tower that is read at its first token.
+//! The last layer of a tower whose output is the first token.
 //!
-//! Of that layer only one row of the result is used. Keys and values are needed of all tokens; queries, the projection
-//! and the MLP, five sixths of the arithmetic, of the first alone.
+//! Only one row of that layer's result is used. Keys and values are computed for all tokens; queries, the projection and the
+//! MLP, five sixths of the arithmetic, only for the first.
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::activation::{add_bias, add_bias_residual};
 use super::f32_values;
 use super::layer::{LayerSpec, Params, Part, encoder_layer};
-use super::linear::Matrix;
+use super::linear::GemmMatrix;
 use super::math::{dot, exp, max_of, sum_of};
 
 /// The first token of [`encoder_layer`]'s result, `[n_sequences, width]`.
@@ -50,7 +50,7 @@ impl CustomOp2 for FirstToken {
     }
 }
 
-fn forward(params: &Params<'_>, n_tokens: usize, x: &[f32]) -> Result<Matrix> {
+fn forward(params: &Params<'_>, n_tokens: usize, x: &[f32]) -> Result<GemmMatrix> {
     let LayerSpec { width, mlp_width, activation, .. } = *params.spec;
     let first_rows = |all: &[f32]| -> Vec<f32> {
         all.chunks_exact(n_tokens * width).flat_map(|sequence| &sequence[..width]).copied().collect()
@@ -58,13 +58,13 @@ fn forward(params: &Params<'_>, n_tokens: usize, x: &[f32]) -> Result<Matrix> {
     let normed = params.norm(x, Part::Norm1Weight, Part::Norm1Bias);
     let weights = params.offset(Part::QkvWeight);
     let (query_bias, key_value_bias) = params.get(Part::QkvBias).split_at(width);
-    let first = Matrix::from_values(width, first_rows(normed.values()));
+    let first = GemmMatrix::from_values(width, first_rows(normed.values()));
     let mut queries = first.times_transposed(params.storage, weights, width)?;
     add_bias(queries.values_mut(), query_bias);
     let mut keys_values = normed.times_transposed(params.storage, weights + width * width, 2 * width)?;
     add_bias(keys_values.values_mut(), key_value_bias);
 
-    let mut mixed = Matrix::zeros(x.len() / (n_tokens * width), width);
+    let mut mixed = GemmMatrix::zeros(x.len() / (n_tokens * width), width);
     attend(params.spec, n_tokens, queries.values(), keys_values.values(), mixed.values_mut());
     let mut mid = mixed.times_transposed(params.storage, params.offset(Part::OutWeight), width)?;
     add_bias_residual(mid.values_mut(), params.get(Part::OutBias), &first_rows(x));
@@ -77,7 +77,7 @@ fn forward(params: &Params<'_>, n_tokens: usize, x: &[f32]) -> Result<Matrix> {
     Ok(out)
 }
 
-/// `softmax(query · keyᵀ / √head_dim) · value` for one query a sequence. Rows of `keys_values` are `[key | value]`.
+/// `softmax(query · keyᵀ / √head_dim) · value` for one query per sequence. Rows of `keys_values` are `[key | value]`.
 fn attend(spec: &LayerSpec, n_tokens: usize, queries: &[f32], keys_values: &[f32], out: &mut [f32]) {
     let (width, head_dim) = (spec.width, spec.width / spec.n_heads);
     let scale = 1.0 / (head_dim as f32).sqrt();
@@ -113,7 +113,7 @@ mod tests {
     use crate::ops::testing::assert_close;
 
     #[test]
-    fn it_is_the_first_token_of_the_whole_layer() -> Result<()> {
+    fn the_result_equals_the_first_token_of_the_full_layer() -> Result<()> {
         let device = Device::Cpu;
         let spec = LayerSpec {
             width: 48,

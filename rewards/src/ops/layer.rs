@@ -1,9 +1,9 @@
 //! One pre-norm transformer layer as a single node of the graph.
 //!
 //! candle's backward pass allocates, zeroes and adds a gradient for every node, which for a narrow tower costs as much
-//! as its arithmetic. Here a layer is one node with a backward pass of its own. Its sixteen parameters are packed into one
-//! vector, because a node of candle takes three arguments at most; the packing is itself in the graph, so that each
-//! parameter gets its gradient.
+//! as its arithmetic. Here a layer is one node with its own backward pass. Its sixteen parameters are packed into one
+//! vector, because a node of candle takes at most three arguments. The packing is part of the graph, so that each parameter
+//! gets its gradient.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ use candle_nn::ops::softmax_last_dim;
 
 use super::activation::{Activation, add_bias, add_bias_residual};
 use super::attention::{self, Heads};
-use super::linear::{Matrix, linear};
+use super::linear::{GemmMatrix, linear};
 use super::{f32_values, layer_norm, norm, with_values};
 
 /// Shape of a pre-norm transformer layer:
@@ -22,7 +22,7 @@ use super::{f32_values, layer_norm, norm, with_values};
 pub struct LayerSpec {
     /// Width of a token.
     pub width: usize,
-    /// Attention heads; divides `width`.
+    /// Number of attention heads; divides `width`.
     pub n_heads: usize,
     /// Width inside the MLP.
     pub mlp_width: usize,
@@ -30,7 +30,7 @@ pub struct LayerSpec {
     pub activation: Activation,
     /// Added to the variance in the norms.
     pub eps: f64,
-    /// Whether a token sees only itself and those before it.
+    /// Whether a token attends only to itself and earlier tokens.
     pub causal: bool,
 }
 
@@ -69,7 +69,7 @@ impl LayerSpec {
         start..start + lens[part as usize]
     }
 
-    /// Fails unless the tokens and the packed parameters are those of such a layer.
+    /// Fails unless the tokens and the packed parameters have the shapes of this layer.
     pub(super) fn check(&self, x: &Tensor, params: &Tensor) -> Result<()> {
         let (_, _, width) = x.dims3()?;
         if width != self.width || params.dims() != [self.n_params()] || !width.is_multiple_of(self.n_heads) {
@@ -106,7 +106,7 @@ pub fn encoder_layer(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Te
     composed(x, params, spec)
 }
 
-/// The same of candle's operations: any device, any dtype.
+/// The same result from candle's operations, for any device and dtype.
 fn composed(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Tensor> {
     let (n, t, w) = x.dims3()?;
     let get = |part: Part| {
@@ -141,12 +141,12 @@ fn composed(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Tensor> {
     mid + linear(&act, &weight(Part::Fc2Weight, w)?)?.broadcast_add(&get(Part::Fc2Bias)?)?
 }
 
-/// What the backward pass needs of the forward pass; the rest is cheaper to compute anew.
+/// Intermediate results that the backward pass needs; the others are cheaper to recompute.
 struct Saved {
-    qkv: Matrix,
-    mixed: Matrix,
-    mid: Matrix,
-    pre: Matrix,
+    qkv: GemmMatrix,
+    mixed: GemmMatrix,
+    mid: GemmMatrix,
+    pre: GemmMatrix,
 }
 
 struct Layer {
@@ -176,8 +176,8 @@ impl<'a> Params<'a> {
         self.start + self.spec.range(part).start
     }
 
-    pub fn norm(&self, x: &[f32], weight: Part, bias: Part) -> Matrix {
-        let mut out = Matrix::zeros(x.len() / self.spec.width, self.spec.width);
+    pub fn norm(&self, x: &[f32], weight: Part, bias: Part) -> GemmMatrix {
+        let mut out = GemmMatrix::zeros(x.len() / self.spec.width, self.spec.width);
         norm::forward(x, self.get(weight), self.get(bias), self.spec.eps as f32, out.values_mut());
         out
     }
@@ -210,9 +210,9 @@ impl CustomOp2 for Layer {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let Some(saved) = self.saved.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            candle_core::bail!("a layer can be differentiated once a forward pass");
+            candle_core::bail!("a layer can be differentiated once per forward pass");
         };
-        let grad = Matrix::from_values(self.spec.width, grad.contiguous()?.flatten_all()?.to_vec1()?);
+        let grad = GemmMatrix::from_values(self.spec.width, grad.contiguous()?.flatten_all()?.to_vec1()?);
         let (storage, layout) = p.storage_and_layout();
         let Storage::Cpu(storage) = &*storage else { candle_core::bail!("a tensor on the CPU is needed") };
         let params = Params::new(storage, layout, &self.spec)?;
@@ -228,7 +228,12 @@ impl CustomOp2 for Layer {
     }
 }
 
-fn forward(params: &Params<'_>, heads: &Heads, x: &[f32], keeps: bool) -> Result<(Matrix, Option<Saved>)> {
+fn forward(
+    params: &Params<'_>,
+    heads: &Heads,
+    x: &[f32],
+    keeps: bool,
+) -> Result<(GemmMatrix, Option<Saved>)> {
     let LayerSpec { width, mlp_width, activation, .. } = *params.spec;
     let n_rows = x.len() / width;
 
@@ -236,7 +241,7 @@ fn forward(params: &Params<'_>, heads: &Heads, x: &[f32], keeps: bool) -> Result
     let mut qkv = normed.times_transposed(params.storage, params.offset(Part::QkvWeight), 3 * width)?;
     drop(normed);
     add_bias(qkv.values_mut(), params.get(Part::QkvBias));
-    let mut mixed = Matrix::zeros(n_rows, width);
+    let mut mixed = GemmMatrix::zeros(n_rows, width);
     attention::forward(heads, qkv.values(), mixed.values_mut());
     let mut mid = mixed.times_transposed(params.storage, params.offset(Part::OutWeight), width)?;
     add_bias_residual(mid.values_mut(), params.get(Part::OutBias), x);
@@ -244,10 +249,10 @@ fn forward(params: &Params<'_>, heads: &Heads, x: &[f32], keeps: bool) -> Result
     let normed = params.norm(mid.values(), Part::Norm2Weight, Part::Norm2Bias);
     let mut pre = normed.times_transposed(params.storage, params.offset(Part::Fc1Weight), mlp_width)?;
     drop(normed);
-    let fc_2 = |act: &Matrix| act.times_transposed(params.storage, params.offset(Part::Fc2Weight), width);
+    let fc_2 = |act: &GemmMatrix| act.times_transposed(params.storage, params.offset(Part::Fc2Weight), width);
     let mut out = if keeps {
         add_bias(pre.values_mut(), params.get(Part::Fc1Bias));
-        let mut act = Matrix::zeros(n_rows, mlp_width);
+        let mut act = GemmMatrix::zeros(n_rows, mlp_width);
         activation.forward(pre.values(), act.values_mut());
         fc_2(&act)?
     } else {
@@ -258,14 +263,14 @@ fn forward(params: &Params<'_>, heads: &Heads, x: &[f32], keeps: bool) -> Result
     Ok((out, keeps.then_some(Saved { qkv, mixed, mid, pre })))
 }
 
-/// Gradients of `x` and of the packed parameters from `grad`, that of the result.
+/// Gradients of `x` and of the packed parameters from `grad`, the gradient of the result.
 fn backward(
     params: &Params<'_>,
     heads: &Heads,
     x: &[f32],
     saved: Saved,
-    grad: Matrix,
-) -> Result<(Matrix, Vec<f32>)> {
+    grad: GemmMatrix,
+) -> Result<(GemmMatrix, Vec<f32>)> {
     let LayerSpec { width, mlp_width, activation, eps, .. } = *params.spec;
     let Saved { qkv, mixed, mid, mut pre } = saved;
     let mut grad_params = vec![0.0; params.spec.n_params()];
@@ -292,7 +297,7 @@ fn backward(
     put(Part::OutWeight, grad_mid.transposed_times(&mixed)?.values());
     put(Part::OutBias, &grad_mid.column_sums());
     let grad_mixed = grad_mid.times(params.storage, params.offset(Part::OutWeight), width)?;
-    let mut grad_qkv = Matrix::zeros(x.len() / width, 3 * width);
+    let mut grad_qkv = GemmMatrix::zeros(x.len() / width, 3 * width);
     attention::backward(heads, qkv.values(), grad_mixed.values(), grad_qkv.values_mut());
     let normed = params.norm(x, Part::Norm1Weight, Part::Norm1Bias);
     put(Part::QkvWeight, grad_qkv.transposed_times(&normed)?.values());

@@ -1,4 +1,4 @@
-//! Matrix products with weights in the layout of checkpoints, `[n_out, n_in]`.
+//! GemmMatrix products with weights in the layout of checkpoints, `[n_out, n_in]`.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
@@ -8,7 +8,7 @@ use super::rows_per_task;
 
 /// `x · weightᵀ`: x is `[.., n_in]`, the weight `[n_out, n_in]`, the result `[.., n_out]`.
 ///
-/// Unlike candle's own product it computes no gradient for an `x` that needs none (pixels).
+/// Unlike candle's own product, it computes no gradient for an `x` that needs none (pixels).
 ///
 /// # Errors
 /// If the shapes do not fit.
@@ -39,10 +39,10 @@ impl CustomOp2 for Linear {
         lw: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (&[n_out, n_in], Some(&width)) = (lw.dims(), lx.dims().last()) else {
-            candle_core::bail!("linear of {:?} by {:?}", lx.dims(), lw.dims());
+            candle_core::bail!("linear layer: input {:?} does not fit weight {:?}", lx.dims(), lw.dims());
         };
         if width != n_in {
-            candle_core::bail!("linear of {:?} by {:?}", lx.dims(), lw.dims());
+            candle_core::bail!("linear layer: input {:?} does not fit weight {:?}", lx.dims(), lw.dims());
         }
         let n_rows = lx.shape().elem_count() / n_in.max(1);
         let x_rows = Layout::contiguous_with_offset((n_rows, n_in), lx.start_offset());
@@ -75,20 +75,20 @@ impl CustomOp2 for Linear {
     }
 }
 
-/// A row-major matrix on the CPU whose products go to candle's `gemm`.
-pub(super) struct Matrix {
+/// A row-major matrix on the CPU whose products use candle's `gemm`.
+pub(super) struct GemmMatrix {
     storage: CpuStorage,
     n_rows: usize,
     n_cols: usize,
 }
 
-impl Matrix {
-    /// Zeros.
+impl GemmMatrix {
+    /// A matrix of zeros.
     pub fn zeros(n_rows: usize, n_cols: usize) -> Self {
         Self::from_values(n_cols, vec![0.0; n_rows * n_cols])
     }
 
-    /// Rows of `n_cols` values.
+    /// Wraps row-major values, `n_cols` per row.
     pub fn from_values(n_cols: usize, values: Vec<f32>) -> Self {
         Self { n_rows: values.len() / n_cols.max(1), n_cols, storage: CpuStorage::F32(values) }
     }
@@ -115,7 +115,7 @@ impl Matrix {
         Layout::contiguous((self.n_rows, self.n_cols))
     }
 
-    /// `self · weightᵀ`, the weight `[n_out, n_cols]` at `offset` in `storage`.
+    /// `self · weightᵀ`, with the weight `[n_out, n_cols]` at `offset` in `storage`.
     pub fn times_transposed(&self, storage: &CpuStorage, offset: usize, n_out: usize) -> Result<Self> {
         let weight = Layout::contiguous_with_offset((n_out, self.n_cols), offset).transpose(0, 1)?;
         let shape = (1, self.n_rows, n_out, self.n_cols);
@@ -123,7 +123,7 @@ impl Matrix {
         Ok(Self { storage: out, n_rows: self.n_rows, n_cols: n_out })
     }
 
-    /// `self · weight`, the weight `[n_cols, n_in]` at `offset` in `storage`.
+    /// `self · weight`, with the weight `[n_cols, n_in]` at `offset` in `storage`.
     pub fn times(&self, storage: &CpuStorage, offset: usize, n_in: usize) -> Result<Self> {
         let weight = Layout::contiguous_with_offset((self.n_cols, n_in), offset);
         let shape = (1, self.n_rows, n_in, self.n_cols);
@@ -131,7 +131,7 @@ impl Matrix {
         Ok(Self { storage: out, n_rows: self.n_rows, n_cols: n_in })
     }
 
-    /// `selfᵀ · other`: the gradient of a weight from that of its product and from its input.
+    /// `selfᵀ · other`: the gradient of a weight, from the gradient of the layer's output and the layer's input.
     pub fn transposed_times(&self, other: &Self) -> Result<Self> {
         let shape = (1, self.n_cols, other.n_cols, self.n_rows);
         let out =

@@ -1,7 +1,7 @@
 //! Elementary functions written so that a loop over them becomes SIMD code.
 //!
-//! No branch, no call, no table: the compiler turns `for v in row { *v = exp(*v) }` into packed instructions. NaN
-//! goes in and NaN comes out.
+//! They have no branches, calls or tables, so that the compiler turns `for v in row { *v = exp(*v) }` into packed
+//! instructions. The result for NaN is NaN.
 
 use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 use std::f64::consts::LN_2;
@@ -13,7 +13,7 @@ use std::f64::consts::LN_2;
 pub fn exp(x: f32) -> f32 {
     /// Adding this rounds to an integer and leaves it in the low bits of the mantissa.
     const ROUND: f32 = 12_582_912.0;
-    /// `ln 2` as a part whose product with a small integer is exact, and what is left of it.
+    /// `ln 2` as a part whose product with a small integer is exact, and the remainder.
     const LN_2_HI: f32 = 355.0 / 512.0;
     const LN_2_LO: f32 = (LN_2 - LN_2_HI as f64) as f32;
     let x = clamp(x, -87.3, 88.0);
@@ -73,7 +73,7 @@ fn clamp(x: f32, low: f32, high: f32) -> f32 {
     if x > high { high } else { x }
 }
 
-/// Lanes of a sum: enough to hide the latency of an addition.
+/// Number of partial sums: enough to hide the latency of an addition.
 const N_LANES: usize = 32;
 
 /// Sum of `f(a[i])`, in an order that does not depend on the machine.
@@ -102,7 +102,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
-/// Largest value; negative infinity of nothing.
+/// Largest value; negative infinity if `a` is empty.
 #[inline(always)]
 pub fn max_of(a: &[f32]) -> f32 {
     let (chunks, rest) = a.as_chunks::<N_LANES>();

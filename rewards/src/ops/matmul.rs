@@ -1,8 +1,8 @@
-//! Matrix products in vector registers, without a general matrix product's packing and threads, which cost more than the
-//! product itself at the sizes of attention heads and of small networks (ADR 0013).
+//! Products of small matrices, computed in vector registers. At the sizes of attention heads and small networks, the packing
+//! and threading of a general matrix product cost more than the product itself (ADR 0013).
 //!
-//! The right factor is packed once into panels of sixteen columns; six rows of the left factor by one panel are twelve
-//! accumulators, which with their operands fill the sixteen registers of AVX2. Every value is summed over the inner
+//! The right factor is packed once into panels of sixteen columns. A tile of six rows of the left factor by one panel has
+//! twelve accumulators, which with their operands fill the sixteen registers of AVX2. Every value is summed over the inner
 //! dimension in order, so results depend neither on the number of threads nor on the other rows.
 
 use rayon::prelude::*;
@@ -12,13 +12,13 @@ use wide::f32x8;
 const TILE_ROWS: usize = 6;
 /// Columns of a panel.
 pub(super) const PANEL_COLUMNS: usize = 16;
-/// Rows of one task.
+/// Rows of one parallel task.
 const TASK_ROWS: usize = 4 * TILE_ROWS;
-/// Multiply-adds from which a product is split over threads.
+/// Minimum number of multiply-adds for which a product is split over threads.
 const PARALLEL_WORK: usize = 2 << 20;
 
-/// A matrix in a slice: entry `(row, column)` lies at `row * row_stride + column * column_stride`, and one of the strides
-/// is 1.
+/// A view of a matrix in a slice: entry `(row, column)` is at `row * row_stride + column * column_stride`, and one of the
+/// strides is 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
     values: &'a [f32],
@@ -31,7 +31,7 @@ pub struct Matrix<'a> {
 impl<'a> Matrix<'a> {
     /// A row-major matrix of `n_rows * n_columns` values.
     pub fn new(values: &'a [f32], n_rows: usize, n_columns: usize) -> Self {
-        debug_assert_eq!(values.len(), n_rows * n_columns, "a matrix is full");
+        debug_assert_eq!(values.len(), n_rows * n_columns, "one value per entry");
         Self::strided(values, n_rows, n_columns, n_columns)
     }
 
@@ -51,7 +51,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Some of the rows.
+    /// The `n_rows` rows from `first_row`.
     fn rows(self, first_row: usize, n_rows: usize) -> Self {
         Self { values: &self.values[first_row * self.row_stride..], n_rows, ..self }
     }
@@ -79,8 +79,8 @@ pub fn matmul(a: Matrix, b: Matrix, bias: Option<&[f32]>) -> Vec<f32> {
     out
 }
 
-/// The right factor of a product: for every sixteen columns a panel of rows, the first of which is the bias. Zeros fill
-/// the last panel.
+/// The packed right factor of a product: one panel per sixteen columns, whose first row is the bias. The last panel is
+/// padded with zeros.
 #[derive(Debug, Default)]
 pub(super) struct Panels {
     depth: usize,
@@ -88,7 +88,7 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    /// Replaces the content by `b * scale`, and by the bias, one row. The buffer is reused.
+    /// Replaces the content by `b * scale` and the bias, one row. The buffer is reused.
     pub fn pack(&mut self, b: Matrix, scale: f32, bias: Option<&[f32]>) {
         self.depth = b.n_rows;
         self.rows.clear();

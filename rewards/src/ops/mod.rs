@@ -1,4 +1,4 @@
-//! Operations of transformer towers, fused for the CPU, forwards and backwards.
+//! Operations of transformer towers, fused for the CPU, with forward and backward passes.
 //!
 //! Each public function is one node of candle's graph. On the CPU in f32 it runs the kernels of this folder; on any other
 //! device, or in half precision, it is composed of candle's own operations, which is also what the tests compare with.
@@ -24,8 +24,8 @@ pub use matmul::{Matrix, matmul};
 pub use norm::layer_norm;
 pub use patches::patchify;
 
-/// Rows of the given width that are worth a task of their own; depends on nothing else, so that sums over rows do not
-/// change with the number of threads.
+/// Number of rows of the given width per parallel task. It depends only on the width, so that sums over rows do not change
+/// with the number of threads.
 fn rows_per_task(width: usize) -> usize {
     (32_768 / width.max(1)).max(1)
 }
@@ -33,7 +33,7 @@ fn rows_per_task(width: usize) -> usize {
 /// The values of a contiguous f32 tensor on the CPU.
 ///
 /// # Errors
-/// If the tensor has another type, is on another device or is not contiguous.
+/// If the tensor is not f32, not on the CPU or not contiguous.
 pub fn f32_values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
@@ -63,7 +63,7 @@ mod testing {
         assert_eq!(got.dims(), want.dims());
         let scale = want.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?.max(1.0);
         let error = (got - want)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
-        assert!(error <= tolerance * scale, "off by {error:e} where values reach {scale}");
+        assert!(error <= tolerance * scale, "error of {error:e} in values up to {scale}");
         Ok(())
     }
 

@@ -41,7 +41,12 @@ impl CustomOp3 for LayerNorm {
         let (weight, bias) = (f32_values(weight, weight_layout)?, f32_values(bias, bias_layout)?);
         let x = f32_values(x, x_layout)?;
         if weight.len() != bias.len() || x_layout.dims().last() != Some(&weight.len()) {
-            candle_core::bail!("layer norm of {:?} by {} and {}", x_layout.dims(), weight.len(), bias.len());
+            candle_core::bail!(
+                "layer norm: input {:?} does not fit a weight of {} and a bias of {}",
+                x_layout.dims(),
+                weight.len(),
+                bias.len()
+            );
         }
         let mut out = vec![0.0; x.len()];
         forward(x, weight, bias, self.eps, &mut out);
@@ -81,7 +86,7 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &m
     });
 }
 
-/// Turns `grad`, the gradient of the result, into that of `x`, and returns those of the weight and of the bias.
+/// Replaces `grad`, the gradient of the result, by the gradient of `x`, and returns those of the weight and the bias.
 ///
 /// With `x̂ = (x - mean) / std` and `g = grad * weight`: `(g - mean(g) - x̂ mean(g x̂)) / std`.
 pub(super) fn backward(x: &[f32], weight: &[f32], eps: f32, grad: &mut [f32]) -> (Vec<f32>, Vec<f32>) {

@@ -1,4 +1,4 @@
-//! From pixels to the rows that a patch embedding multiplies.
+//! Converts pixels to the input rows of a patch embedding.
 
 use std::ops::Range;
 
@@ -6,11 +6,11 @@ use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 use sayso_sim::{Frames, ImageSpec};
 
-/// Cuts the pictures `views` into patches and normalises them: `[n_views, n_patches, 3 * patch * patch]`, patches row by row, values in
-/// the order (channel, row, column) of a convolution's weight.
+/// Cuts the frames `views` into patches and normalises them: `[n_views, n_patches, 3 * patch * patch]`, patches row by row,
+/// values in the order (channel, row, column) of a convolution's weight.
 ///
-/// Pixels become `(value / 255 - mean) / std`. A rest that fills no patch at the right or the lower edge is left out, as by
-/// a convolution with that stride.
+/// Pixels become `(value / 255 - mean) / std`. Pixels at the right and lower edges that do not fill a patch are dropped, as
+/// by a convolution with that stride.
 ///
 /// # Errors
 /// If the device fails.
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_pixel_lands_at_its_place() -> Result<()> {
+    fn values_are_normalised_and_in_order_of_patches_and_channels() -> Result<()> {
         let (height, width, patch) = (4, 7, 2);
         let pixels: Vec<u8> = (0..2 * height * width * 3).map(|i| i as u8).collect();
         let frames = Frames::from_pixels(2, height, width, pixels).unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::Result;
 pub use crate::checkpoint::save_weights;
 use crate::ops::linear;
 
-/// The towers of a checkpoint, or of one that is being trained.
+/// The towers of a checkpoint, or of a model in training.
 #[derive(Clone, Debug)]
 pub struct Clip {
     config: ClipConfig,
@@ -26,7 +26,7 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Builds the towers under Hugging Face's keys from whatever `vb` reads.
+    /// Builds the towers under Hugging Face's keys from the parameters of `vb`.
     ///
     /// # Errors
     /// If the config is out of range, or a parameter is missing or has another shape.
@@ -46,8 +46,8 @@ impl Clip {
         })
     }
 
-    /// Towers whose parameters are the variables of `vars`, f32. A variable that `vars` lacks is added and drawn by `seed` as
-    /// CLIP draws it; one that it has is kept, so that a training can resume.
+    /// Towers whose parameters are the variables of `vars`, f32. A missing variable is added and sampled with `seed` from
+    /// CLIP's initial distribution; an existing one is kept, so that training can resume.
     ///
     /// # Errors
     /// If the config is out of range, or `vars` holds a variable of another shape.
@@ -56,7 +56,7 @@ impl Clip {
         Self::new(config, VarBuilder::from_backend(backend, DType::F32, device.clone()))
     }
 
-    /// Towers with fixed weights that mean nothing, drawn by `seed` as CLIP draws them: for measurements.
+    /// Untrained towers with constant weights, sampled with `seed` from CLIP's initial distributions: for benchmarks.
     ///
     /// # Errors
     /// If the config is out of range, or the device fails.
@@ -68,7 +68,7 @@ impl Clip {
     ) -> Result<Self> {
         let vars = VarMap::new();
         Self::trainable(config, &vars, seed, &Device::Cpu)?;
-        // Variables would keep what gradients need.
+        // Variables would keep the intermediate results that gradients need.
         let weights = {
             let vars = vars.data().lock().unwrap_or_else(PoisonError::into_inner);
             vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
@@ -76,7 +76,7 @@ impl Clip {
         Self::new(config, VarBuilder::from_tensors(weights, dtype, device))
     }
 
-    /// What the towers were built from.
+    /// The configuration of the towers.
     pub fn config(&self) -> &ClipConfig {
         &self.config
     }
@@ -90,8 +90,8 @@ impl Clip {
         Ok(self.vision.forward(patches)?)
     }
 
-    /// [`Self::image_features`], and beside them the patches' own tokens after the last layer, `[n, n_patches, hidden_size]`:
-    /// for training signals that say where something is.
+    /// [`Self::image_features`], and the tokens of the patches after the last layer, `[n, n_patches, hidden_size]`: for
+    /// training signals about positions.
     ///
     /// # Errors
     /// If the patches do not fit the tower.
@@ -115,10 +115,10 @@ impl Clip {
         self.project_image(&self.image_features(patches)?)
     }
 
-    /// Makes a batch of token sequences for [`Self::embed_texts`], start and end marks included.
+    /// Makes a batch for [`Self::embed_texts`] of token sequences, which include start and end tokens.
     ///
     /// # Errors
-    /// If there is no sequence, or an empty one.
+    /// If there is no sequence, or one is empty.
     pub fn token_batch(&self, sequences: &[Vec<u32>], device: &Device) -> Result<TokenBatch> {
         Ok(self.text.batch(sequences, device)?)
     }
@@ -126,7 +126,7 @@ impl Clip {
     /// Pooled text features, `[n, text_config.hidden_size]`: after the last norm, before the projection.
     ///
     /// # Errors
-    /// If a token is out of the vocabulary or a sequence too long.
+    /// If a token is outside the vocabulary or a sequence is too long.
     pub fn text_features(&self, batch: &TokenBatch) -> Result<Tensor> {
         Ok(self.text.forward(batch)?)
     }
@@ -134,18 +134,18 @@ impl Clip {
     /// Embeddings of texts, `[n, projection_dim]`, not normalised.
     ///
     /// # Errors
-    /// If a token is out of the vocabulary or a sequence too long.
+    /// If a token is outside the vocabulary or a sequence is too long.
     pub fn embed_texts(&self, batch: &TokenBatch) -> Result<Tensor> {
         Ok(linear(&self.text_features(batch)?, &self.text_projection)?)
     }
 
-    /// Natural logarithm of the factor on cosines, a scalar; training scales its logits by its exponential.
+    /// Natural logarithm of the factor on cosines in the training loss, a scalar.
     pub fn logit_scale(&self) -> &Tensor {
         &self.logit_scale
     }
 }
 
-/// Rows of unit length.
+/// Scales the rows to unit length.
 ///
 /// # Errors
 /// If the device fails.
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_draws_the_same_towers() -> Result<()> {
+    fn the_same_seed_gives_the_same_towers() -> Result<()> {
         let embed = |seed: u64| -> Result<Vec<f32>> {
             let clip = Clip::trainable(&small(), &VarMap::new(), seed, &Device::Cpu)?;
             Ok(clip

@@ -1,22 +1,22 @@
-//! What a CLIP checkpoint says about itself in its `config.json`.
+//! The configuration of a CLIP checkpoint, its `config.json`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{Activation, LayerSpec};
 use crate::{Result, RewardError};
 
-/// `config.json` of a CLIP checkpoint in Hugging Face form. Fields that a file leaves out have the values that Hugging Face's
-/// `CLIPConfig` gives them; fields about training and generation are ignored.
+/// `config.json` of a CLIP checkpoint in Hugging Face format. Missing fields have the defaults of Hugging Face's
+/// `CLIPConfig`; fields about training and generation are ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClipConfig {
-    /// `clip`.
+    /// Model type, `clip`.
     pub model_type: String,
-    /// Classes in `transformers` that read the checkpoint.
+    /// Classes of `transformers` that read the checkpoint.
     pub architectures: Vec<String>,
-    /// Width of the space that both towers embed into.
+    /// Width of the shared embedding space.
     pub projection_dim: usize,
-    /// Natural logarithm of the factor on cosines at the start of training.
+    /// Initial logit scale: natural logarithm of the factor on cosines.
     pub logit_scale_init_value: f64,
     /// The text tower.
     pub text_config: TextConfig,
@@ -28,24 +28,24 @@ pub struct ClipConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TextConfig {
-    /// Number of tokens that the tower knows.
+    /// Number of tokens in the vocabulary.
     pub vocab_size: usize,
     /// Width of a token.
     pub hidden_size: usize,
     /// Width inside the MLPs.
     pub intermediate_size: usize,
-    /// Transformer layers.
+    /// Number of transformer layers.
     pub num_hidden_layers: usize,
-    /// Attention heads; divides `hidden_size`.
+    /// Number of attention heads; divides `hidden_size`.
     pub num_attention_heads: usize,
-    /// Longest sequence, start and end marks included.
+    /// Maximum sequence length in tokens, including start and end tokens.
     pub max_position_embeddings: usize,
     /// Nonlinearity of the MLPs.
     pub hidden_act: Activation,
     /// Added to the variance in the norms.
     pub layer_norm_eps: f64,
-    /// Token whose first occurrence carries the embedding of the text. 2 is what early checkpoints say by mistake, and means
-    /// the token with the highest number.
+    /// End token: the output of the tower is taken at its first occurrence. 2, which early checkpoints have by mistake,
+    /// means the token with the highest number.
     pub eos_token_id: u32,
 }
 
@@ -57,15 +57,15 @@ pub struct VisionConfig {
     pub hidden_size: usize,
     /// Width inside the MLPs.
     pub intermediate_size: usize,
-    /// Transformer layers.
+    /// Number of transformer layers.
     pub num_hidden_layers: usize,
-    /// Attention heads; divides `hidden_size`.
+    /// Number of attention heads; divides `hidden_size`.
     pub num_attention_heads: usize,
-    /// Channels of a picture: 3.
+    /// Channels of an image: 3.
     pub num_channels: usize,
-    /// Rows and columns of a picture.
+    /// Height and width of an image in pixels.
     pub image_size: usize,
-    /// Rows and columns of a patch.
+    /// Height and width of a patch in pixels.
     pub patch_size: usize,
     /// Nonlinearity of the MLPs.
     pub hidden_act: Activation,
@@ -164,7 +164,7 @@ impl VisionConfig {
         }
     }
 
-    /// Patches of a picture.
+    /// Number of patches per image.
     pub fn n_patches(&self) -> usize {
         (self.image_size / self.patch_size).pow(2)
     }

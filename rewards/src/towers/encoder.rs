@@ -1,4 +1,4 @@
-//! The stack of transformer layers that every tower has.
+//! The stack of transformer layers of a tower.
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -12,7 +12,7 @@ pub struct Encoder {
     layers: Vec<LayerParams>,
 }
 
-/// The parameters of a layer: packed once if they are fixed, and with every forward pass while they are variables.
+/// The parameters of a layer: packed once if they are constant, or in every forward pass if they are variables.
 #[derive(Clone, Debug)]
 enum LayerParams {
     Packed(Tensor),
@@ -29,7 +29,7 @@ impl LayerParams {
 }
 
 impl Encoder {
-    /// Builds `n_layers` layers; new variables start as in CLIP (Radford et al. 2021, as in its published code).
+    /// Builds `n_layers` layers; new variables are initialised as in the published code of CLIP (Radford et al. 2021).
     ///
     /// # Errors
     /// If a parameter is missing or has another shape.
@@ -46,7 +46,7 @@ impl Encoder {
         self.layers.iter().try_fold(x.clone(), |x, layer| encoder_layer(&x, &layer.packed()?, &self.spec))
     }
 
-    /// The first token of [`Self::forward`], `[n_sequences, width]`, for less.
+    /// The first token of [`Self::forward`], `[n_sequences, width]`, at lower cost.
     ///
     /// # Errors
     /// If the width does not fit.
@@ -118,7 +118,7 @@ fn norm_params(width: usize, vb: VarBuilder) -> Result<[Tensor; 2]> {
     Ok([weight, vb.get_with_hints(width, "bias", Init::Const(0.0))?])
 }
 
-/// Normal around zero.
+/// Normal distribution with mean zero.
 pub(super) fn normal(stdev: f64) -> Init {
     Init::Randn { mean: 0.0, stdev }
 }

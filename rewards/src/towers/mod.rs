@@ -1,8 +1,8 @@
 //! Image and text towers, built from a checkpoint's own configuration, for inference and for training.
 //!
-//! A tower is built through a [`candle_nn::VarBuilder`] under the keys of Hugging Face checkpoints. The builder decides
-//! where parameters come from: [`params::StrictTensors`] (a file, nothing missing, nothing left over) or
-//! [`params::SeededVars`] (a [`candle_nn::VarMap`] for training, filled by a seed).
+//! A tower is built through a [`candle_nn::VarBuilder`] under the keys of Hugging Face checkpoints. The builder is the
+//! source of the parameters: [`params::StrictTensors`] (a checkpoint; missing or unused tensors are errors) or
+//! [`params::SeededVars`] (a [`candle_nn::VarMap`] for training, initialised by a seed).
 
 pub mod clip;
 pub mod config;

@@ -1,4 +1,4 @@
-//! Where the parameters of a tower come from.
+//! Sources of the parameters of a tower.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +9,8 @@ use candle_nn::{Init, VarMap};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-/// The tensors of a checkpoint, by name; a tower that asks for one that is absent, or of another shape, gets an error, and
-/// [`StrictTensors::unused`] tells which it never asked for.
+/// The tensors of a checkpoint, by name. Reading one that is missing or has another shape is an error, and
+/// [`StrictTensors::unused`] lists those that were never read.
 #[derive(Clone)]
 pub struct StrictTensors {
     tensors: Arc<HashMap<String, Tensor>>,
@@ -18,7 +18,7 @@ pub struct StrictTensors {
 }
 
 impl StrictTensors {
-    /// Buffers that some versions of `transformers` saved beside the parameters.
+    /// Buffers that some versions of `transformers` saved with the parameters.
     const BUFFERS: [&str; 1] = [".position_ids"];
 
     /// Wraps the tensors of a checkpoint.
@@ -28,7 +28,7 @@ impl StrictTensors {
         Self { tensors: Arc::new(tensors), unused: Arc::new(Mutex::new(unused)) }
     }
 
-    /// Names of the tensors that nothing has asked for yet, sorted.
+    /// Names of the tensors that have not been read, sorted.
     pub fn unused(&self) -> Vec<String> {
         self.unused.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
@@ -56,15 +56,15 @@ impl SimpleBackend for StrictTensors {
     }
 }
 
-/// Variables for training: a parameter that the map lacks is drawn from its initial distribution by the seed and its name, so
-/// that neither the order of construction nor the number of threads matters.
+/// Variables for training. A parameter that the map lacks is sampled from its initial distribution; its generator is seeded
+/// by the seed and the parameter's name, so that neither the order of construction nor the number of threads matters.
 pub struct SeededVars {
     vars: VarMap,
     seed: u64,
 }
 
 impl SeededVars {
-    /// Adds to `vars`, which shares its variables with every clone of it.
+    /// Missing variables are added to `vars`; clones of a [`VarMap`] share their variables.
     pub fn new(vars: &VarMap, seed: u64) -> Self {
         Self { vars: vars.clone(), seed }
     }
@@ -88,7 +88,7 @@ impl SimpleBackend for SeededVars {
                 let values = normal_values(s.elem_count(), mean, stdev, self.seed, name);
                 Tensor::from_vec(values, &s, dev)?
             }
-            _ => candle_core::bail!("variable '{name}' cannot start from {init:?}"),
+            _ => candle_core::bail!("variable '{name}' cannot be initialised from {init:?}"),
         };
         let var = Var::from_tensor(&value.to_dtype(dtype)?)?;
         let tensor = var.as_tensor().clone();
@@ -108,9 +108,9 @@ impl SimpleBackend for SeededVars {
     }
 }
 
-/// Normal values by Box and Muller's transform, from a generator of their own.
+/// Normal values by Box and Muller's transform, from a generator seeded by `seed` and `name`.
 fn normal_values(n: usize, mean: f64, stdev: f64, seed: u64, name: &str) -> Vec<f32> {
-    /// Fowler, Noll and Vo's hash (FNV-1a, 64 bits), which is the same everywhere and always.
+    /// Fowler, Noll and Vo's hash (FNV-1a, 64 bits), which does not depend on platform or version.
     fn hash(name: &str) -> u64 {
         name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
     }

@@ -1,5 +1,5 @@
-//! SigLIP: CLIP's towers without class token, projection and causal mask; pictures are read by an attention that has one
-//! learnt query, texts at their last position.
+//! SigLIP: CLIP's towers without class token, projection and causal mask. The output of the image tower is pooled by
+//! attention with one learnt query; the output of the text tower is its last token.
 
 use candle_core::{Result as TensorResult, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -19,22 +19,22 @@ pub struct SiglipConfig {
     pub vision: VisionConfig,
     /// Width that the text tower projects to, which is the width of the image tower.
     pub projection_size: usize,
-    /// Token that fills a text up to its full length, where the tokenizer does not say.
+    /// Token that pads a text to the context length.
     pub pad_token_id: u32,
 }
 
 impl SiglipConfig {
-    /// Reads a `config.json`; fields that it leaves out have the values of Hugging Face's `SiglipConfig`.
+    /// Reads a `config.json`; missing fields have the defaults of Hugging Face's `SiglipConfig`.
     ///
     /// # Errors
-    /// Says which field is malformed or not supported.
+    /// Names the field that is malformed or not supported.
     pub fn from_json(json: &Value) -> std::result::Result<Self, String> {
         let tower = |key: &str, defaults: Value| {
             let mut merged = defaults;
             if let (Some(merged), Some(given)) =
                 (merged.as_object_mut(), json.get(key).and_then(Value::as_object))
             {
-                // Checkpoints carry CLIP's marks along, which the towers here do not read.
+                // Checkpoints may contain CLIP's end token, which SigLIP does not use.
                 let given = given.iter().filter(|(k, v)| *k != "eos_token_id" && !v.is_null());
                 merged.extend(given.map(|(k, v)| (k.clone(), v.clone())));
             }
@@ -88,7 +88,7 @@ impl Siglip {
     pub fn new(config: &SiglipConfig, vb: VarBuilder) -> Result<Self> {
         config.text.validate()?;
         config.vision.validate()?;
-        // The factor and the offset of the training loss: part of every checkpoint, of no use to a reward.
+        // Scale and bias of the training loss: part of every checkpoint, not used by a reward.
         for name in ["logit_scale", "logit_bias"] {
             vb.get(1, name)?;
         }
@@ -143,7 +143,7 @@ impl Siglip {
     /// Embeddings of texts, `[n, projection_size]`, not normalised. `ids` are `[n, max_position_embeddings]` u32.
     ///
     /// # Errors
-    /// If a token is out of the vocabulary or the length is another.
+    /// If a token is outside the vocabulary or the length differs.
     pub fn embed_texts(&self, ids: &Tensor) -> Result<Tensor> {
         let (n, n_tokens) = ids.dims2()?;
         let tokens = self.token_embedding.index_select(&ids.flatten_all()?, 0)?;
@@ -153,7 +153,7 @@ impl Siglip {
     }
 }
 
-/// A weight with a bias.
+/// A linear layer with bias.
 #[derive(Clone, Debug)]
 struct Linear {
     weight: Tensor,

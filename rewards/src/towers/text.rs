@@ -1,4 +1,4 @@
-//! CLIP's text tower: a causal transformer that is read at the end mark.
+//! CLIP's text tower: a causal transformer whose output is taken at the end token.
 
 use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
@@ -16,12 +16,12 @@ pub struct TextTower {
     eos_token_id: u32,
 }
 
-/// Token sequences of one length, and where each is read.
+/// Token sequences of equal length, and the position of the output of each.
 #[derive(Clone, Debug)]
 pub struct TokenBatch {
     /// `[n_texts, n_tokens]` u32.
     pub ids: Tensor,
-    /// `[n_texts]` u32: row of `[n_texts * n_tokens]` at which a text is read.
+    /// `[n_texts]` u32: row of `[n_texts * n_tokens]` at which the output of a text is taken.
     pub rows: Tensor,
 }
 
@@ -50,16 +50,16 @@ impl TextTower {
         })
     }
 
-    /// Makes a batch of token sequences, start and end marks included. What follows a text's end mark is cut or filled:
-    /// the tower is causal, so it cannot reach the embedding.
+    /// Makes a batch of token sequences, which include start and end tokens. What follows an end token is cut or padded: the
+    /// tower is causal, so it cannot affect the embedding.
     ///
     /// # Errors
-    /// If there is no sequence, or an empty one.
+    /// If there is no sequence, or one is empty.
     pub fn batch(&self, sequences: &[Vec<u32>], device: &Device) -> Result<TokenBatch> {
         let ends: Vec<usize> = sequences.iter().map(|ids| self.end_of(ids)).collect();
         let n_tokens = ends.iter().max().map_or(0, |&end| end + 1);
         if sequences.iter().any(Vec::is_empty) || n_tokens == 0 {
-            candle_core::bail!("a text tower needs at least one token a text");
+            candle_core::bail!("a text tower needs at least one token per text");
         }
         let ids: Vec<u32> = sequences
             .iter()
@@ -72,10 +72,10 @@ impl TextTower {
         })
     }
 
-    /// The token at each text's end mark after the last norm, `[n_texts, hidden_size]`.
+    /// The output at each text's end token, after the last norm: `[n_texts, hidden_size]`.
     ///
     /// # Errors
-    /// If a token is out of the vocabulary or a sequence too long.
+    /// If a token is outside the vocabulary or a sequence is too long.
     pub fn forward(&self, batch: &TokenBatch) -> Result<Tensor> {
         let (n, n_tokens) = batch.ids.dims2()?;
         let tokens = self.token_embedding.index_select(&batch.ids.flatten_all()?, 0)?;
@@ -86,9 +86,9 @@ impl TextTower {
         self.final_norm.forward(&x.index_select(&batch.rows, 0)?)
     }
 
-    /// Where a sequence is read, by Hugging Face's rule: at the first end mark; if the config says 2, at the highest token.
+    /// Position of the output, by Hugging Face's rule: the first end token, or the highest token if `eos_token_id` is 2.
     fn end_of(&self, ids: &[u32]) -> usize {
-        /// What `config.json` said for all checkpoints before it was corrected.
+        /// The value in all checkpoints before it was corrected.
         const LEGACY: u32 = 2;
         let end = match self.eos_token_id {
             LEGACY => ids.iter().max().copied().unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! CLIP's image tower: a vision transformer that is read at its class token.
+//! CLIP's image tower: a vision transformer whose output is its class token.
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -58,7 +58,7 @@ impl VisionTower {
         self.post_norm.forward(&self.encoder.forward_first_token(&self.embed(patches)?)?)
     }
 
-    /// [`Self::forward`], and beside it the patches' own tokens after the last layer, `[n, n_patches, hidden_size]`.
+    /// [`Self::forward`], and the tokens of the patches after the last layer, `[n, n_patches, hidden_size]`.
     ///
     /// # Errors
     /// If the patches do not fit the tower.
@@ -68,7 +68,7 @@ impl VisionTower {
         Ok((pooled, x.narrow(1, 1, x.dim(1)? - 1)?))
     }
 
-    /// Class token and patches, as they enter the first layer.
+    /// Tokens of class and patches, the input of the first layer.
     fn embed(&self, patches: &Tensor) -> Result<Tensor> {
         let x = linear(patches, &self.patch_embedding.flatten_from(1)?)?;
         let (n, _, width) = x.dims3()?;

@@ -1,13 +1,13 @@
-"""Makes the small random checkpoints and the golden numbers in this folder.
+"""Makes the small random checkpoints and the golden values in this folder.
 
     python3 -m venv VENV && VENV/bin/pip install torch==2.15.0 transformers==5.23.0 open_clip_torch==3.3.0 pillow==11.3.0
     VENV/bin/python rewards/tests/golden/make.py
 
-Pillow 13 began to choose the order of the two axes by their sizes, which moves some pixels by one grey level or more; the
-models that anyone has today were trained before, so the older order (rows first, always) is the reference.
+Pillow 13 began to choose the order of the two axes by their sizes, which changes some pixels by one grey level or more.
+Existing models were trained before, so the older order (rows first, always) is the reference.
 
-Each case is a folder with a checkpoint as its library writes it, and `golden.json`: for every stage what the reference
-library makes of the same input. `golden.rs` compares stage by stage.
+Each case is a folder with a checkpoint as its library writes it, and `golden.json`: the output of the reference library for
+every stage. `golden.rs` compares stage by stage.
 """
 
 import json
@@ -29,8 +29,8 @@ PROMPTS = ["a red ball", "the gripper touching the  Red Ball, isn't it?", "pole 
 GOAL, BASELINE, ALPHA = PROMPTS[:2], [PROMPTS[2], PROMPTS[3]], 0.3
 
 
-def picture(width, height, seed):
-    """A smooth gradient, an edge and some noise."""
+def test_image(width, height, seed):
+    """An image with a smooth gradient, an edge and noise."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     base = np.stack([255 * x / width, 255 * y / height, 127 + 120 * np.sin(x / 5 + y / 9)], -1)
@@ -39,7 +39,7 @@ def picture(width, height, seed):
 
 
 def randomize(model, seed):
-    """Larger values than an initialisation has, so that every parameter shows in the result."""
+    """Fills the parameters with larger values than an initialisation, so that each of them affects the result."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -58,7 +58,7 @@ def randomize(model, seed):
 
 
 def bpe(corpus):
-    """A byte-pair encoding with CLIP's marks, learnt from the prompts, as vocabulary and merges."""
+    """A byte-pair encoding with CLIP's start and end tokens, learnt from `corpus`, as vocabulary and merges."""
     words = {}
     for word in " ".join(corpus).lower().replace(",", " ,").replace("?", " ?").replace("'", " '").split():
         key = (*word[:-1], word[-1] + "</w>")
@@ -96,7 +96,7 @@ START, END = VOCAB["<|startoftext|>"], VOCAB["<|endoftext|>"]
 
 
 def word_level():
-    """A closed vocabulary, as the bundled model has."""
+    """A tokenizer with a closed vocabulary, as in the bundled model, and its number of tokens."""
     words = sorted({w for p in PROMPTS[:1] + PROMPTS[2:] for w in p.split()})
     vocab = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[SOT]", "[EOT]", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
@@ -121,7 +121,7 @@ def rounded(array):
 
 
 def reward(images, texts, prompts):
-    """VLM-RM's published form, with the whole matrix."""
+    """VLM-RM's published form, with the full matrix."""
     at = {p: t for p, t in zip(prompts, texts.double())}
     g = torch.stack([at[p] for p in GOAL]).mean(0)
     b = torch.stack([at[p] for p in BASELINE]).mean(0)
@@ -130,14 +130,14 @@ def reward(images, texts, prompts):
     return 1 - (((images.double() - g) @ m).norm(dim=-1) ** 2) / 2
 
 
-def write(folder, pictures, pixel_values, tokens, images, texts, prompts):
+def write(folder, raw_images, pixel_values, tokens, images, texts, prompts):
     images, texts = (torch.nn.functional.normalize(v, dim=-1) for v in (images, texts))
     golden = {
         "prompts": prompts,
         "tokens": tokens,
         "text_embeddings": [rounded(t) for t in texts],
         "image_embeddings": [rounded(i) for i in images],
-        # Every 97th value: a wrong resize, crop or order shows in any of them.
+        # Every 97th value is enough to detect a wrong resize, crop or order.
         "pixel_values": [rounded(p.reshape(-1)[::97]) for p in pixel_values],
     }
     if set(GOAL + BASELINE) <= set(prompts):
@@ -146,7 +146,7 @@ def write(folder, pictures, pixel_values, tokens, images, texts, prompts):
     print(folder.name, sum(f.stat().st_size for f in folder.iterdir()) // 1024, "KiB")
 
 
-def clip_case(name, config, pictures, processor, prompts=PROMPTS, save_tokenizer=None, tokenize=None):
+def clip_case(name, config, raw_images, processor, prompts=PROMPTS, save_tokenizer=None, tokenize=None):
     folder = fresh(name)
     model = randomize(CLIPModel(CLIPConfig(**config)), len(name))
     model.save_pretrained(folder)
@@ -159,11 +159,11 @@ def clip_case(name, config, pictures, processor, prompts=PROMPTS, save_tokenizer
         tokenizer.save_pretrained(folder)
         (folder / "tokenizer_config.json").unlink(missing_ok=True)
         ids = [tokenizer(p)["input_ids"] for p in prompts]
-    pixels = torch.tensor(np.array(processor(pictures)["pixel_values"]))
+    pixels = torch.tensor(np.array(processor(raw_images)["pixel_values"]))
     with torch.no_grad():
         images = model.get_image_features(pixel_values=pixels).pooler_output
         texts = torch.cat([model.get_text_features(input_ids=torch.tensor([i])).pooler_output for i in ids])
-    write(folder, pictures, pixels, ids, images, texts, prompts)
+    write(folder, raw_images, pixels, ids, images, texts, prompts)
     return folder
 
 
@@ -174,22 +174,22 @@ def text_config(**over):
 
 
 def main():
-    pictures = [picture(90, 70, 0), picture(64, 64, 1), picture(33, 101, 2)]
-    for i, p in enumerate(pictures):
-        p.save(HERE / f"picture{i}.png")
+    raw_images = [test_image(90, 70, 0), test_image(64, 64, 1), test_image(33, 101, 2)]
+    for i, p in enumerate(raw_images):
+        p.save(HERE / f"image{i}.png")
 
     processor = CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
     folder = clip_case(
         "clip_quick_gelu",
         dict(projection_dim=24, text_config=text_config(),
              vision_config=dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=64, patch_size=8)),
-        pictures, processor)
-    # The older form of the same tokenizer.
+        raw_images, processor)
+    # The older file format of the same tokenizer.
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.json").write_text(json.dumps(VOCAB) + "\n")
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in MERGES))
 
-    # Another activation, other heads, a picture that patches do not fill, the old end mark, weights in two parts.
+    # Another activation, other heads, an image size that is no multiple of the patch size, the legacy end token, two shards.
     processor = CLIPImageProcessorPil(size={"height": 50, "width": 50}, do_center_crop=False, resample=2,
                                       image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.3, 0.25])
     folder = clip_case(
@@ -198,17 +198,17 @@ def main():
              text_config=text_config(hidden_size=30, num_attention_heads=3, hidden_act="gelu", eos_token_id=2, layer_norm_eps=1e-3),
              vision_config=dict(hidden_size=40, intermediate_size=56, num_hidden_layers=3, num_attention_heads=5, image_size=50,
                                 patch_size=12, hidden_act="gelu", layer_norm_eps=1e-3)),
-        pictures, processor)
+        raw_images, processor)
     tensors = load_file(folder / "model.safetensors")
     names = sorted(tensors)
     parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
-    for part, held in parts.items():
-        save_file({n: tensors[n] for n in held}, folder / part, metadata={"format": "pt"})
-    index = {"metadata": {}, "weight_map": {n: part for part, held in parts.items() for n in held}}
+    for part, keys in parts.items():
+        save_file({n: tensors[n] for n in keys}, folder / part, metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": {n: part for part, keys in parts.items() for n in keys}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index) + "\n")
     (folder / "model.safetensors").unlink()
 
-    # The bundled model's kind: words of a closed vocabulary, gelu with a tanh, a pickle of PyTorch's.
+    # As the bundled model: a closed vocabulary and gelu with a tanh; also a PyTorch pickle.
     tokenizer, n_words = word_level()
     processor = CLIPImageProcessorPil(size=40, crop_size=32, resample=1)
     folder = clip_case(
@@ -217,16 +217,16 @@ def main():
              text_config=text_config(vocab_size=n_words, max_position_embeddings=12, hidden_act="gelu_pytorch_tanh", eos_token_id=3),
              vision_config=dict(hidden_size=48, intermediate_size=48, num_hidden_layers=1, num_attention_heads=1, image_size=32,
                                 patch_size=8, hidden_act="gelu_pytorch_tanh")),
-        pictures, processor, prompts=[PROMPTS[0], *PROMPTS[2:]],
+        raw_images, processor, prompts=[PROMPTS[0], *PROMPTS[2:]],
         save_tokenizer=lambda f: tokenizer.save(str(f / "tokenizer.json")), tokenize=lambda p: tokenizer.encode(p).ids)
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
 
-    open_clip_case("open_clip", pictures)
-    siglip_case("siglip", pictures)
+    open_clip_case("open_clip", raw_images)
+    siglip_case("siglip", raw_images)
 
 
-def open_clip_case(name, pictures):
+def open_clip_case(name, raw_images):
     folder = fresh(name)
     config = {
         "embed_dim": 28,
@@ -243,13 +243,13 @@ def open_clip_case(name, pictures):
     (folder / "tokenizer_config.json").unlink(missing_ok=True)
     ids = [tokenizer(p)["input_ids"] for p in PROMPTS]
     transform = open_clip.image_transform(45, is_train=False, mean=preprocess_cfg["mean"], std=preprocess_cfg["std"])
-    pixels = torch.stack([transform(p) for p in pictures])
+    pixels = torch.stack([transform(p) for p in raw_images])
     padded = torch.tensor([i + [0] * (60 - len(i)) for i in ids])
     with torch.no_grad():
-        write(folder, pictures, pixels, ids, model.encode_image(pixels), model.encode_text(padded), PROMPTS)
+        write(folder, raw_images, pixels, ids, model.encode_image(pixels), model.encode_text(padded), PROMPTS)
 
 
-def siglip_case(name, pictures):
+def siglip_case(name, raw_images):
     folder = fresh(name)
     config = SiglipConfig(
         text_config=dict(vocab_size=len(VOCAB), hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2,
@@ -265,11 +265,11 @@ def siglip_case(name, pictures):
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     ids = [tokenizer.backend_tokenizer.encode(p).ids for p in PROMPTS]
     ids = [i + [END] * (48 - len(i)) for i in ids]
-    pixels = torch.tensor(np.array(processor(pictures)["pixel_values"]))
+    pixels = torch.tensor(np.array(processor(raw_images)["pixel_values"]))
     with torch.no_grad():
         images = model.get_image_features(pixel_values=pixels).pooler_output
         texts = model.get_text_features(input_ids=torch.tensor(ids)).pooler_output
-    write(folder, pictures, pixels, ids, images, texts, PROMPTS)
+    write(folder, raw_images, pixels, ids, images, texts, PROMPTS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! From a scene to rapier's bodies, colliders and joints.
+//! Builds rapier's bodies, colliders and joints from a scene.
 
 use std::f32::consts::FRAC_PI_2;
 
@@ -13,16 +13,16 @@ use crate::math::{Pose, Quat, Vec3};
 use crate::scene::{BodyKind, BodySpec, JointKind, JointSpec, SceneSpec, ShapeSpec};
 use crate::{Result, SimError};
 
-/// Where a joint of the scene lives in rapier.
+/// A joint of the scene in rapier.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JointLink {
-    /// The articulation's link that the joint carries.
+    /// The joint's link in its articulation.
     pub handle: MultibodyJointHandle,
-    /// The free coordinate of a hinge or a slide.
+    /// Free axis of a hinge or a slide.
     pub axis: Option<JointAxis>,
 }
 
-/// Builds rapier's world; handles come in the order of the scene's lists.
+/// Builds rapier's world; handles are in the order of the scene's lists.
 pub(super) fn physics(spec: &SceneSpec) -> Result<(PhysicsWorld, Vec<RigidBodyHandle>, Vec<JointLink>)> {
     let mut world = PhysicsWorld::new();
     world.gravity = Vec3::from_array(spec.physics.gravity);
@@ -81,7 +81,7 @@ fn insert_body(world: &mut PhysicsWorld, body: &BodySpec) -> Result<RigidBodyHan
     Ok(handle)
 }
 
-/// Mass, centre and inertia of all parts, whether they collide or not.
+/// Mass, centre of mass and inertia of all parts, including those that do not collide.
 fn mass_properties(body: &BodySpec) -> Result<MassProperties> {
     let mut total = MassProperties::default();
     for part in body.parts.iter().filter(|part| part.mass > 0.0) {
@@ -101,7 +101,7 @@ fn mass_properties(body: &BodySpec) -> Result<MassProperties> {
     })
 }
 
-/// rapier's shape, and where it sits in ours: rapier's cylinders and cones stand along y.
+/// rapier's shape and its pose in the frame of the part: the axis of rapier's cylinders and cones is y.
 fn collision_shape(shape: &ShapeSpec) -> Option<(SharedShape, Pose)> {
     let z_from_y = Pose::from_rotation(Quat::from_rotation_x(FRAC_PI_2));
     let upright = |shape| Some((shape, Pose::identity()));
@@ -131,7 +131,7 @@ fn insert_joint(
     let body = |name: &str| spec.bodies.iter().position(|b| b.name == name).map(|i| bodies[i]);
     let impossible = |expected: &str| SimError::OutOfRange {
         field: format!("joints.{}", joint.name),
-        got: format!("{} carries {}", joint.parent, joint.child),
+        got: format!("parent '{}', child '{}'", joint.parent, joint.child),
         expected: expected.to_owned(),
     };
     let (Some(parent), Some(child)) = (body(&joint.parent), body(&joint.child)) else {
@@ -178,10 +178,10 @@ fn joint_data(joint: &JointSpec) -> (GenericJoint, Option<JointAxis>) {
     (data, axis)
 }
 
-/// What a joint's articulation keeps per coordinate; set once all joints are in, because inserting reorders them.
+/// Sets armature and damping per coordinate, after all joints are inserted, because inserting reorders coordinates.
 fn finish_joint(world: &mut PhysicsWorld, joint: &JointSpec, link: JointLink) {
     let Some((multibody, link_id)) = world.multibody_joints.get_mut(link.handle) else { return };
-    // Parts of one articulation are close by design and never meant to bump into each other.
+    // Links of one articulation are close by design and must not collide with each other.
     multibody.set_self_contacts_enabled(false);
     let Some(dofs) = multibody.link(link_id).map(|l| l.assembly_id()..l.assembly_id() + l.joint().ndofs())
     else {
@@ -229,7 +229,7 @@ fn couple(
     Ok(())
 }
 
-/// Moves the bodies of every articulation to where its coordinates, all zero, put them.
+/// Moves the bodies of every articulation to their poses at zero joint coordinates.
 fn place_articulations(world: &mut PhysicsWorld) {
     let PhysicsWorld { multibody_joints, bodies, .. } = world;
     let roots: Vec<_> = multibody_joints.multibodies().map(|m| m.root().rigid_body_handle()).collect();

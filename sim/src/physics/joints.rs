@@ -1,4 +1,4 @@
-//! Reading, placing and driving joints.
+//! Positions, velocities and motor targets of joints.
 
 use rapier3d::dynamics::{JointAxis, RigidBodyHandle};
 use rapier3d::pipeline::PhysicsWorld;
@@ -26,8 +26,8 @@ impl SimWorld {
         read().unwrap_or(0.0)
     }
 
-    /// Puts hinges and slides at coordinates, at rest, and everything that hangs on them with it; their motors hold
-    /// the new place. Joints without a coordinate are left alone.
+    /// Sets the coordinates of hinges and slides and moves the bodies of their articulations, at zero velocity; the
+    /// targets of their motors are set to the new coordinates. Joints without a coordinate are unchanged.
     pub fn set_joint_positions(&mut self, positions: &[(JointIdx, f32)]) {
         let moves: Vec<_> = positions.iter().map(|&(j, q)| (j, q, q - self.joint_position(j))).collect();
         for &(joint, position, displacement) in &moves {
@@ -45,8 +45,8 @@ impl SimWorld {
         }
     }
 
-    /// Puts one hinge or slide at a coordinate with a velocity; the rest of its articulation comes to rest. Motor
-    /// targets stay.
+    /// Sets the coordinate and the velocity of one hinge or slide; all other velocities of its articulation become zero.
+    /// Motor targets are unchanged.
     pub fn set_joint_state(&mut self, joint: JointIdx, position: f32, velocity: f32) {
         self.shift_joint(joint, position - self.joint_position(joint));
         self.update_articulation(RigidBodyHandle(self.joints[joint.0].handle.0));
@@ -62,7 +62,7 @@ impl SimWorld {
         }
     }
 
-    /// Stops one hinge or slide at a coordinate; every other joint keeps its velocity.
+    /// Sets the coordinate of one hinge or slide, at zero velocity; every other joint keeps its velocity.
     pub fn stop_joint_at(&mut self, joint: JointIdx, position: f32) {
         self.shift_joint(joint, position - self.joint_position(joint));
         let body = RigidBodyHandle(self.joints[joint.0].handle.0);
@@ -75,14 +75,14 @@ impl SimWorld {
         self.set_joint_velocity(joint, 0.0);
     }
 
-    /// Where a position motor pulls its joint, rad or m.
+    /// Sets the target of a position motor, rad or m.
     pub fn set_motor_target(&mut self, joint: JointIdx, position: f32) {
         self.with_motor(joint, |data, axis, stiffness, damping| {
             data.set_motor_position(axis, position, stiffness, damping);
         });
     }
 
-    /// How fast a velocity motor turns its joint, rad/s or m/s.
+    /// Sets the target of a velocity motor, rad/s or m/s.
     pub fn set_motor_velocity(&mut self, joint: JointIdx, velocity: f32) {
         self.with_motor(joint, |data, axis, _, damping| {
             data.set_motor_velocity(axis, velocity, damping);
@@ -118,7 +118,7 @@ impl SimWorld {
         }
     }
 
-    /// After coordinates or the root of an articulation were set: stops it and moves its bodies.
+    /// Moves the bodies of an articulation after its coordinates or its root were set, at zero velocity.
     pub(super) fn update_articulation(&mut self, body: RigidBodyHandle) {
         let PhysicsWorld { multibody_joints, bodies, .. } = &mut self.physics;
         let Some(link) = multibody_joints.rigid_body_link(body).copied() else { return };

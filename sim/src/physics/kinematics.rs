@@ -7,15 +7,16 @@ use super::SimWorld;
 use crate::index::{BodyIdx, JointIdx};
 use crate::math::Vec3;
 
-/// Most joints that [`SimWorld::solve_twist`] moves at once.
+/// Maximum number of joints in one call of [`SimWorld::solve_twist`].
 const MAX_JOINTS: usize = 16;
 
 impl SimWorld {
     /// Joint velocities that move a point of a body with a given velocity while the body turns with another:
     /// damped least squares, `q̇ = Jᵀ (J Jᵀ + λ² I)⁻¹ v` (Wampler 1986; Nakamura and Hanafusa 1986).
     ///
-    /// `linear` in m/s at `point_in_world`, `angular` in rad/s; `out` has one entry per joint (rad/s or m/s), zero
-    /// for joints that do not carry the body or where the world cannot say.
+    /// `linear` in m/s at `point_in_world`, `angular` in rad/s; `out` has one entry per joint (rad/s or m/s): zero for
+    /// joints that do not move the body and for joints after the first 16; zero for all joints if the body belongs to no
+    /// articulation or the equations are singular.
     pub fn solve_twist(
         &self,
         body: BodyIdx,

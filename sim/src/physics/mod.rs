@@ -1,7 +1,7 @@
-//! One rapier world per env: built from a scene, stepped, moved, measured, saved.
+//! One rapier world per env: construction from a scene, stepping, access to its state, snapshots.
 //!
 //! Data flows `SceneSpec → build → SimWorld`; [`SimWorld::step`] advances it, [`SimWorld::sync_render_scene`] copies poses
-//! out for the ray caster. rapier alone owns dynamic state.
+//! to the render scene. rapier alone owns dynamic state.
 
 mod build;
 mod joints;

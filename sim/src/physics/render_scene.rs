@@ -1,4 +1,4 @@
-//! What the ray caster sees of a world: parts become instances, cameras become views.
+//! The render scene of a world: parts become instances, cameras become views.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::render::{Instance, Material, Mesh, Pattern, RenderScene, Shape, Textu
 use crate::scene::{CameraSpec, MaterialSpec, SceneSpec, ShapeSpec, TextureSpec};
 use crate::{Result, SimError};
 
-/// A visible part: which body carries it, and where.
+/// A visible part: its body and its pose in the body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RenderedPart {
     body: BodyIdx,
     body_from_part: Pose,
 }
 
-/// A camera, and the body that carries it.
+/// A camera and the body that it is mounted on.
 #[derive(Clone, Debug)]
 pub(super) struct MountedCamera {
     pub spec: CameraSpec,
@@ -51,8 +51,12 @@ pub(super) fn build(spec: &SceneSpec) -> Result<(RenderScene, Vec<RenderedPart>,
     Ok((render_scene, parts, cameras))
 }
 
-/// Puts back what a task may have randomised.
-pub(super) fn reset_looks(spec: &SceneSpec, render_scene: &mut RenderScene, cameras: &mut [MountedCamera]) {
+/// Restores materials, light and cameras, which a task may have randomised.
+pub(super) fn reset_appearance(
+    spec: &SceneSpec,
+    render_scene: &mut RenderScene,
+    cameras: &mut [MountedCamera],
+) {
     render_scene.light = spec.light;
     let mut texture_idx = 0;
     for (material, spec) in render_scene.materials.iter_mut().zip(&spec.materials) {
@@ -72,7 +76,7 @@ fn build_material(spec: &MaterialSpec, textures: &mut Vec<Arc<Texture>>) -> Resu
     Ok(material)
 }
 
-/// A surface; `texture_idx` counts the stored pictures, which stand in the order of the materials.
+/// Converts a material; `texture_idx` counts the image textures, which are in the order of the materials.
 fn surface(spec: &MaterialSpec, texture_idx: &mut u32) -> Material {
     let pattern = match spec.texture {
         TextureSpec::Plain => Pattern::Plain,
@@ -114,7 +118,7 @@ impl SimWorld {
         }
     }
 
-    /// What a camera sees now; `scene_idx` is where the caller lists this world's drawing.
+    /// The current view of a camera; `scene_idx` is the index of this world's render scene in the caller's list.
     pub fn view(&self, camera: CameraIdx, scene_idx: usize) -> View {
         let MountedCamera { spec, mount } = &self.cameras[camera.0];
         let mount_from_camera = spec.pose.to_pose();
@@ -130,10 +134,10 @@ impl SimWorld {
         &mut self.cameras[camera.0].spec
     }
 
-    /// Everything in view of one camera, drawn at once, for tests and tools that look at a single world.
+    /// The current view of a camera, by name, with scene index 0; for tests and tools with a single world.
     ///
     /// # Errors
-    /// If there is no camera of that name.
+    /// If no camera has that name.
     pub fn named_view(&self, camera: &str) -> Result<View, SimError> {
         Ok(self.view(self.camera(camera)?, 0))
     }

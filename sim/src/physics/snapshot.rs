@@ -1,4 +1,4 @@
-//! Saving, restoring and fingerprinting a world.
+//! Snapshots and state hashes of a world.
 
 use rapier3d::pipeline::PhysicsWorld;
 
@@ -6,11 +6,11 @@ use super::SimWorld;
 use crate::{Result, SimError};
 
 impl SimWorld {
-    /// The dynamic state, from which [`Self::restore`] continues bit-exactly. Looks (materials, light, cameras)
-    /// follow, because a task may have randomised them.
+    /// The dynamic state, from which [`Self::restore`] continues bit-exactly. Materials, light and cameras are included,
+    /// because a task may have randomised them.
     ///
     /// # Errors
-    /// If rapier's state cannot be written.
+    /// If rapier's state cannot be serialised.
     pub fn snapshot(&self) -> Result<Vec<u8>> {
         let light = self.render_scene.light;
         let cameras: Vec<_> = self.cameras.iter().map(|c| c.spec.clone()).collect();
@@ -18,10 +18,10 @@ impl SimWorld {
             .map_err(|e| SimError::Snapshot(e.to_string()))
     }
 
-    /// Goes back to a state that [`Self::snapshot`] of a world of the same scene wrote.
+    /// Restores a state that [`Self::snapshot`] of a world of the same scene returned.
     ///
     /// # Errors
-    /// If the bytes are damaged or another scene wrote them; the world is then unchanged.
+    /// If the bytes are damaged or of another scene; the world is then unchanged.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<()> {
         let (physics, materials, light, cameras): (PhysicsWorld, Vec<_>, _, Vec<_>) =
             postcard::from_bytes(snapshot).map_err(|e| SimError::Snapshot(e.to_string()))?;
@@ -41,7 +41,7 @@ impl SimWorld {
         Ok(())
     }
 
-    /// A fingerprint of every body's pose and velocity, bit by bit (FNV-1a, 64 bits).
+    /// Hash of the bits of every body's pose and velocity (FNV-1a, 64 bits).
     pub fn state_hash(&self) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         let mut add = |value: f32| {

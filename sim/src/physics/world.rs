@@ -14,7 +14,7 @@ use crate::render::{Light, Material, RenderScene};
 use crate::scene::SceneSpec;
 use crate::{Result, SimError};
 
-/// The world of one env: rapier's state and what is drawn of it.
+/// The world of one env: rapier's state and the render scene.
 #[derive(Component)]
 pub struct SimWorld {
     pub(super) spec: Arc<SceneSpec>,
@@ -28,11 +28,11 @@ pub struct SimWorld {
 }
 
 impl SimWorld {
-    /// Builds the world that a scene describes.
+    /// Builds a world from a scene.
     ///
     /// # Errors
-    /// If the scene is impossible ([`SceneSpec::check`]), one of its pictures cannot be read, or a moving body has no
-    /// mass.
+    /// If the scene is invalid ([`SceneSpec::check`]), one of its images cannot be read, a dynamic body has no mass, or its
+    /// joints or couplings cannot be built.
     pub fn new(spec: Arc<SceneSpec>) -> Result<Self> {
         spec.check()?;
         let (physics, bodies, joints) = build::physics(&spec)?;
@@ -44,8 +44,7 @@ impl SimWorld {
         Ok(world)
     }
 
-    /// Goes back to the scene as it was built, forgetting everything that the last episode left behind: contacts,
-    /// velocities, motor targets, changed surfaces, light and cameras.
+    /// Restores the initial state of the scene: poses, velocities, contacts, motor targets, materials, light and cameras.
     ///
     /// Equal scenes give bit-identical worlds, so an episode does not depend on those before it.
     pub fn reset(&mut self) {
@@ -53,7 +52,7 @@ impl SimWorld {
         if let Ok((physics, bodies, joints)) = build::physics(&self.spec) {
             (self.physics, self.bodies, self.joints) = (physics, bodies, joints);
         }
-        super::render_scene::reset_looks(&self.spec, &mut self.render_scene, &mut self.cameras);
+        super::render_scene::reset_appearance(&self.spec, &mut self.render_scene, &mut self.cameras);
         self.is_faulty = false;
         self.sync_render_scene();
     }
@@ -65,7 +64,7 @@ impl SimWorld {
 
     /// Advances by one control step, [`crate::scene::PhysicsSpec::n_substeps`] substeps.
     ///
-    /// A world whose state has become non-finite stands still; see [`Self::is_faulty`].
+    /// A world whose state is NaN or infinite does not advance; see [`Self::is_faulty`].
     pub fn step(&mut self) {
         for _ in 0..self.spec.physics.n_substeps {
             if self.is_faulty {
@@ -76,7 +75,7 @@ impl SimWorld {
         }
     }
 
-    /// Whether the state has become non-finite. The world stands still until it is reset or restored.
+    /// Whether the state is NaN or infinite. The world does not advance until it is reset or restored.
     pub fn is_faulty(&self) -> bool {
         self.is_faulty
     }
@@ -92,39 +91,39 @@ impl SimWorld {
         })
     }
 
-    /// Looks a body up.
+    /// Index of a body, by name.
     ///
     /// # Errors
-    /// If there is none of that name.
+    /// If no body has that name.
     pub fn body(&self, name: &str) -> Result<BodyIdx> {
         find("body", name, self.spec.bodies.iter().map(|b| b.name.as_str())).map(BodyIdx)
     }
 
-    /// Looks a joint up.
+    /// Index of a joint, by name.
     ///
     /// # Errors
-    /// If there is none of that name.
+    /// If no joint has that name.
     pub fn joint(&self, name: &str) -> Result<JointIdx> {
         find("joint", name, self.spec.joints.iter().map(|j| j.name.as_str())).map(JointIdx)
     }
 
-    /// Looks a camera up.
+    /// Index of a camera, by name.
     ///
     /// # Errors
-    /// If there is none of that name.
+    /// If no camera has that name.
     pub fn camera(&self, name: &str) -> Result<CameraIdx> {
         find("camera", name, self.spec.cameras.iter().map(|c| c.name.as_str())).map(CameraIdx)
     }
 
-    /// Looks a material up.
+    /// Index of a material, by name.
     ///
     /// # Errors
-    /// If there is none of that name.
+    /// If no material has that name.
     pub fn material_idx(&self, name: &str) -> Result<MaterialIdx> {
         find("material", name, self.spec.materials.iter().map(|m| m.name.as_str())).map(MaterialIdx)
     }
 
-    /// `world_from_body`.
+    /// Pose of a body, `world_from_body`.
     pub fn body_pose(&self, body: BodyIdx) -> Pose {
         *self.physics.bodies[self.bodies[body.0]].position()
     }
@@ -135,8 +134,8 @@ impl SimWorld {
         (body.linvel(), body.angvel())
     }
 
-    /// Places a body and stops it. Bodies that hang on a joint are placed with [`Self::set_joint_positions`]; for
-    /// the root of an articulation, what hangs on it follows.
+    /// Sets the pose of a body, at zero velocity. The links of an articulation move with its root; bodies that are the
+    /// child of a joint are moved with [`Self::set_joint_positions`].
     pub fn set_body_pose(&mut self, body: BodyIdx, world_from_body: Pose) {
         let handle = self.bodies[body.0];
         let rigid_body = &mut self.physics.bodies[handle];
@@ -146,14 +145,14 @@ impl SimWorld {
         self.update_articulation(handle);
     }
 
-    /// Pushes a body at its centre of mass during the next control step, newtons, world frame.
+    /// Sets the force on a body's centre of mass, newtons, world frame. It acts until it is set again or the world is reset.
     pub fn set_force(&mut self, body: BodyIdx, force: Vec3) {
         let body = &mut self.physics.bodies[self.bodies[body.0]];
         body.reset_forces(true);
         body.add_force(force, true);
     }
 
-    /// Whether two bodies touch, as of the last substep.
+    /// Whether two bodies are in contact, as of the last substep.
     pub fn are_touching(&self, a: BodyIdx, b: BodyIdx) -> bool {
         let (a, b) = (&self.physics.bodies[self.bodies[a.0]], &self.physics.bodies[self.bodies[b.0]]);
         a.colliders().iter().any(|&ca| {
@@ -163,12 +162,12 @@ impl SimWorld {
         })
     }
 
-    /// What there is to see, with poses as of the last [`Self::sync_render_scene`].
+    /// The render scene, with poses as of the last [`Self::sync_render_scene`].
     pub fn render_scene(&self) -> &RenderScene {
         &self.render_scene
     }
 
-    /// A surface, to read or to randomise; [`Self::reset`] restores it.
+    /// A material, to read or to randomise; [`Self::reset`] restores it.
     pub fn material_mut(&mut self, material: MaterialIdx) -> &mut Material {
         &mut self.render_scene.materials[material.0]
     }

@@ -1,4 +1,4 @@
-//! Which of the two backends draws.
+//! Selection of the CPU or the GPU backend.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,22 +11,22 @@ use super::{
 };
 use crate::{Result, SimError};
 
-/// Where pictures are drawn, as a configuration says it: `auto`, `cpu`, `gpu`, `gpu:1` (the number of a device),
+/// The device that renders. In a configuration: `auto`, `cpu`, `gpu`, `gpu:1` (the number of a device),
 /// `gpu:0000:01:00.0` (its PCI bus id) or `gpu:GPU-…` (its UUID).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum RenderDevice {
-    /// The first graphics processor, if that is not software; else the CPU.
+    /// The first GPU, unless it is a software implementation; otherwise the CPU.
     Auto,
     /// The CPU.
     #[default]
     Cpu,
-    /// A graphics processor.
+    /// A GPU.
     Gpu(DeviceChoice),
 }
 
 impl RenderDevice {
-    /// Replaces [`Self::Auto`] by what it stands for on this machine.
+    /// Replaces [`Self::Auto`] by the device that it selects on this machine.
     pub fn resolve(self) -> Self {
         match self {
             Self::Auto if may_have_gpu() && adapters().first().is_some_and(|it| it.kind != "software") => {
@@ -38,7 +38,7 @@ impl RenderDevice {
     }
 }
 
-/// Whether it is worth asking the drivers: that takes time, and some of them complain where there is no display.
+/// Whether the machine may have a GPU. Querying the drivers is slow, and some print warnings without a display.
 fn may_have_gpu() -> bool {
     let has_node = |path: &str| std::path::Path::new(path).exists();
     !cfg!(target_os = "linux") || ["/dev/dri", "/dev/nvidiactl", "/dev/dxg"].into_iter().any(has_node)
@@ -92,12 +92,12 @@ impl fmt::Display for RenderDevice {
     }
 }
 
-/// One of the two casters; both draw the same pictures.
+/// A renderer; both variants render the same frames.
 #[derive(Debug)]
 pub enum Backend {
-    /// On all cores.
+    /// On the CPU, on all cores.
     Cpu(CpuRenderer),
-    /// On a graphics processor.
+    /// On a GPU.
     Gpu(Box<GpuRenderer>),
 }
 
@@ -108,7 +108,7 @@ impl Default for Backend {
 }
 
 impl Backend {
-    /// What draws, for people.
+    /// Human-readable name of the device that renders.
     pub fn name(&self) -> String {
         match self {
             Self::Cpu(_) => "the CPU".into(),
@@ -116,14 +116,14 @@ impl Backend {
         }
     }
 
-    /// Sets whether a graphics processor that is out of memory goes on in smaller groups of views, rather than fail.
+    /// Sets whether a GPU that is out of memory continues with smaller groups of views instead of failing.
     pub fn set_shrink_on_oom(&mut self, may_shrink: bool) {
         if let Self::Gpu(renderer) = self {
             renderer.set_shrink_on_oom(may_shrink);
         }
     }
 
-    /// The graphics processor that draws; `None` on the CPU.
+    /// The GPU that renders; `None` on the CPU.
     pub fn gpu(&self) -> Option<&Arc<Gpu>> {
         match self {
             Self::Cpu(_) => None,
@@ -131,7 +131,7 @@ impl Backend {
         }
     }
 
-    /// A backend that is ready to draw. Backends on the same graphics processor share it.
+    /// Opens a backend. Backends on the same GPU share it.
     ///
     /// # Errors
     /// If there is no such device, or it cannot be opened.
@@ -142,13 +142,13 @@ impl Backend {
         }
     }
 
-    /// Draws every view into `target`, which is resized as needed.
+    /// Renders every view into `target`, which is resized as needed.
     ///
     /// # Errors
-    /// If a graphics processor is lost or out of memory. The CPU does not fail.
+    /// If the GPU is lost or out of memory. The CPU does not fail.
     ///
     /// # Panics
-    /// If a view names a drawing that is not there, or a drawing does not hold together: see [`RenderScene::check`].
+    /// If the `scene_idx` of a view is out of range, or a scene is inconsistent: see [`RenderScene::check`].
     pub fn render(
         &mut self,
         render_scenes: &[&RenderScene],

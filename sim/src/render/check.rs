@@ -1,19 +1,19 @@
-//! Whether a drawing holds together.
+//! Consistency check of a render scene.
 
 use super::{Pattern, RenderScene, Shape};
 use crate::{Result, SimError};
 
 impl RenderScene {
-    /// Checks that every instance has a pose, that all indices point at something, and that sizes are positive.
+    /// Checks that every instance has a pose, that all indices are in range, and that sizes are positive.
     ///
-    /// Renderers take this for granted; whoever builds a drawing checks it once.
+    /// Renderers rely on this; the code that builds a scene checks it once.
     ///
     /// # Errors
-    /// Names the first field that is wrong.
+    /// The first field that is wrong.
     pub fn check(&self) -> Result<()> {
         let (expected, got) = (self.instances.len(), self.world_from_instance.len());
         if expected != got {
-            return Err(SimError::WrongLength { what: "poses of a drawing", expected, got });
+            return Err(SimError::WrongLength { what: "poses of a render scene", expected, got });
         }
         for (k, instance) in self.instances.iter().enumerate() {
             let field = |name: &str| format!("instances[{k}].{name}");
@@ -51,12 +51,12 @@ fn shape_sizes(shape: &Shape) -> [f32; 3] {
         Shape::Plane => [1.0; 3],
         Shape::Box { half_extents } => half_extents.to_array(),
         Shape::Sphere { radius } | Shape::Disc { radius } => [radius; 3],
-        // A capsule of no length is a ball.
+        // A capsule of length zero is a sphere.
         Shape::Capsule { radius, half_length } => [radius, radius, half_length + f32::MIN_POSITIVE],
         Shape::Cylinder { radius, half_length } | Shape::Cone { radius, half_length } => {
             [radius, half_length, half_length]
         }
-        // Negative scales mirror.
+        // A negative scale mirrors the mesh.
         Shape::Mesh { scale, .. } => scale.abs().to_array(),
     }
 }

@@ -1,15 +1,15 @@
-//! From radiance to sRGB codes: the table that both backends look pictures up in.
+//! The lookup table from radiance to 8-bit sRGB codes that both backends use.
 
 /// Entries per unit of radiance. The sRGB curve rises by at most 0.81 codes between neighbours.
 pub(super) const PER_UNIT: usize = 4096;
 
-/// The brightest radiance that differs from those above it.
+/// Radiance above which the code is constant.
 const BRIGHTEST: usize = 4;
 
-/// Entries of the table.
+/// Number of entries of the table.
 pub(super) const LEN: usize = PER_UNIT * BRIGHTEST;
 
-/// Where the tone curve leaves the straight line.
+/// Radiance above which the tone curve is no longer the identity.
 const SHOULDER: f32 = 0.8;
 
 /// The 8-bit code of every radiance, in steps of one over [`PER_UNIT`].
@@ -18,13 +18,13 @@ pub(super) fn table() -> Box<[u8; LEN]> {
     Box::new(std::array::from_fn(code))
 }
 
-/// Straight up to the shoulder, then towards one, so that bright surfaces keep their hue for longer.
+/// Tone curve: the identity up to the shoulder, then exponentially towards one, so that bright surfaces keep their hue.
 fn tone(x: f32) -> f32 {
     let room = 1.0 - SHOULDER;
     if x <= SHOULDER { x } else { 1.0 - room * (-(x - SHOULDER) / room).exp() }
 }
 
-/// IEC 61966-2-1, in units of 1/255.
+/// sRGB encoding (IEC 61966-2-1), in units of 1/255.
 fn srgb_from_linear(x: f32) -> f32 {
     255.0 * if x <= 0.003_130_8 { 12.92 * x } else { 1.055 * x.powf(1.0 / 2.4) - 0.055 }
 }

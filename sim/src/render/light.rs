@@ -10,7 +10,7 @@ pub struct Light {
     pub sun_direction: [f32; 3],
     /// Radiance of the sun on a surface that faces it.
     pub sun_colour: [f32; 3],
-    /// Light that arrives from everywhere.
+    /// Ambient light, from all directions.
     pub ambient_colour: [f32; 3],
     /// Colour of the sky straight up.
     pub sky_zenith: [f32; 3],

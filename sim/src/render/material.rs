@@ -2,19 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A surface: a base colour, how it scatters light, and an optional pattern.
+/// A surface: base colour, roughness and an optional pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Material {
     /// Base colour, linear RGB, each in [0, 1].
     pub colour: [f32; 3],
-    /// 0 is a mirror-like highlight, 1 is matt.
+    /// Roughness in [0, 1]: 0 has a mirror-like highlight, 1 is matt.
     pub roughness: f32,
-    /// What modulates the base colour.
+    /// Pattern that modulates the base colour.
     pub pattern: Pattern,
 }
 
-/// A texture, procedural or stored. Lengths in metres, in the frame of the instance.
+/// A texture: procedural or an image. Lengths in metres, in the frame of the instance.
 #[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Pattern {
@@ -25,10 +25,10 @@ pub enum Pattern {
     Checker {
         /// The second colour, linear RGB.
         other: [f32; 3],
-        /// Edge of a square.
+        /// Edge length of a square.
         cell: f32,
     },
-    /// Thin lines of colour `line` on the base colour.
+    /// Grid lines of colour `line` on the base colour.
     Grid {
         /// Colour of the lines, linear RGB.
         line: [f32; 3],
@@ -37,7 +37,7 @@ pub enum Pattern {
         /// Width of a line.
         width: f32,
     },
-    /// Rings and grain between the base colour and `other`.
+    /// Growth rings and grain of wood, between the base colour and `other`.
     Wood {
         /// The dark colour of the grain, linear RGB.
         other: [f32; 3],
@@ -48,14 +48,14 @@ pub enum Pattern {
     Noise {
         /// The second colour, linear RGB.
         other: [f32; 3],
-        /// Size of a blob.
+        /// Size of a feature.
         cell: f32,
     },
-    /// A picture, repeated; multiplies the base colour.
+    /// An image, repeated; multiplies the base colour.
     Image {
-        /// Index into [`RenderScene::textures`].
+        /// Index into [`RenderScene::textures`](super::RenderScene::textures).
         texture_idx: u32,
-        /// Edge that one repetition covers.
+        /// Width of one repetition.
         size: f32,
     },
 }

@@ -6,13 +6,13 @@ use rapier3d::parry::partitioning::{Bvh, BvhBuildStrategy, TraversalAction};
 use crate::math::Vec3;
 use crate::{Result, SimError};
 
-/// Deepest hierarchy that a traversal stack can hold.
+/// Maximum depth of a hierarchy, which bounds the traversal stacks.
 pub(crate) const MAX_DEPTH: usize = 64;
 
 /// Subtrees of at most this many triangles are one leaf.
 const LEAF_TRIANGLES: u32 = 4;
 
-/// A triangle mesh, ready to be traced. Both sides of a triangle are visible.
+/// A triangle mesh with its bounding volume hierarchy. Both sides of a triangle are visible.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mesh {
     nodes: Vec<MeshNode>,
@@ -20,7 +20,7 @@ pub struct Mesh {
     bounds: [Vec3; 2],
 }
 
-/// A box of the hierarchy: an inner node (`n_triangles = 0`), whose two children start at `first`, or a leaf, whose
+/// A node of the hierarchy: an inner node (`n_triangles = 0`), whose two children start at `first`, or a leaf, whose
 /// triangles start there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct MeshNode {
@@ -30,7 +30,7 @@ pub(crate) struct MeshNode {
     pub n_triangles: u32,
 }
 
-/// A triangle: a corner, the two edges that leave it, and a unit normal per corner.
+/// A triangle: a corner, the two edges from it, and a unit normal per corner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Triangle {
     pub corner: Vec3,

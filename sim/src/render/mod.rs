@@ -1,7 +1,7 @@
 //! The renderer: a ray caster over analytic primitives and triangle meshes, on the CPU or on a GPU.
 //!
-//! Data flows one way: a [`RenderScene`] per env, a list of [`View`]s (the cameras) and a [`RenderSpec`] (size, quality,
-//! outputs) go in; a [`RenderTarget`] comes out. Nothing here knows physics.
+//! Inputs: a [`RenderScene`] per env, a list of [`View`]s (the cameras) and a [`RenderSpec`] (size, quality, outputs).
+//! Output: a [`RenderTarget`]. The renderer does not depend on the physics.
 
 mod light;
 mod material;

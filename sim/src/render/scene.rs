@@ -1,11 +1,11 @@
-//! What an env looks like: instances, surfaces, light, meshes and textures.
+//! Render scenes: instances, materials, light, meshes and textures.
 
 use std::sync::Arc;
 
 use super::{Light, Material, Mesh, Texture};
 use crate::math::{Pose, Vec3};
 
-/// What one env looks like at one instant.
+/// The visible state of one env at one instant.
 ///
 /// `instances`, `meshes` and `textures` are fixed when the scene is built; poses, materials and light may change
 /// at every step (domain randomisation).
@@ -13,22 +13,22 @@ use crate::math::{Pose, Vec3};
 pub struct RenderScene {
     /// The drawable parts, in creation order.
     pub instances: Vec<Instance>,
-    /// Where each instance is now; one entry per instance.
+    /// Pose of each instance; one entry per instance.
     pub world_from_instance: Vec<Pose>,
-    /// Surfaces that instances refer to by index.
+    /// Materials that instances refer to by index.
     pub materials: Vec<Material>,
     /// Sun, ambient light and sky.
     pub light: Light,
     /// Triangle meshes that [`Shape::Mesh`] refers to by index.
     pub meshes: Vec<Arc<Mesh>>,
-    /// Pictures that [`Pattern::Image`] refers to by index.
+    /// Images that [`Pattern::Image`](super::Pattern::Image) refers to by index.
     pub textures: Vec<Arc<Texture>>,
 }
 
 /// One drawable part of an env.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Instance {
-    /// Its geometry, in its own frame.
+    /// Geometry, in its own frame.
     pub shape: Shape,
     /// Index into [`RenderScene::materials`].
     pub material_idx: u32,
@@ -46,9 +46,9 @@ pub enum Shape {
         /// Half of the edge lengths.
         half_extents: Vec3,
     },
-    /// A ball.
+    /// A sphere.
     Sphere {
-        /// Its radius.
+        /// Radius.
         radius: f32,
     },
     /// A cylinder with hemispherical caps.
@@ -60,28 +60,28 @@ pub enum Shape {
     },
     /// A closed cylinder.
     Cylinder {
-        /// Its radius.
+        /// Radius.
         radius: f32,
-        /// Half of its height.
+        /// Half of the height.
         half_length: f32,
     },
     /// A closed cone, apex at +z.
     Cone {
-        /// Radius of the base, which lies at z = -half_length.
+        /// Radius of the base, which is at z = -half_length.
         radius: f32,
-        /// Half of its height.
+        /// Half of the height.
         half_length: f32,
     },
     /// A flat disc in the plane z = 0, visible from both sides.
     Disc {
-        /// Its radius.
+        /// Radius.
         radius: f32,
     },
     /// A triangle mesh.
     Mesh {
         /// Index into [`RenderScene::meshes`].
         mesh_idx: u32,
-        /// Multiplies the vertices, an axis at a time.
+        /// Scale of the vertices along each axis.
         scale: Vec3,
     },
 }

@@ -1,16 +1,16 @@
-//! Stored pictures that materials repeat over surfaces.
+//! Image textures, which materials repeat over surfaces.
 
 use std::path::Path;
 
 use crate::{Result, SimError};
 
-/// A picture, linear RGB, with its halved copies down to one texel (a mip chain).
+/// An image, linear RGB, with its mip chain: copies at half the size each, down to one texel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Texture {
     levels: Vec<Level>,
 }
 
-/// A picture at one scale: `[height, width]` texels of linear RGB and one unused value, row 0 at the top.
+/// One level of a mip chain: `[height, width]` texels of linear RGB and one unused value, row 0 at the top.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Level {
     pub width: usize,
@@ -19,13 +19,13 @@ pub(crate) struct Level {
 }
 
 impl Texture {
-    /// Longest side of a picture, texels.
+    /// Maximum height and width, texels.
     pub const MAX_SIZE: usize = 8192;
 
     /// A texture from `[height, width, 3]` u8 pixels, sRGB-encoded, row 0 at the top.
     ///
     /// # Errors
-    /// If a side is zero or over [`Texture::MAX_SIZE`], or `rgb` has not `height * width * 3` values.
+    /// If a side is zero or over [`Texture::MAX_SIZE`], or `rgb` does not have `height * width * 3` values.
     pub fn new(width: usize, height: usize, rgb: &[u8]) -> Result<Self> {
         for (field, side) in [("texture width", width), ("texture height", height)] {
             if !(1..=Self::MAX_SIZE).contains(&side) {
@@ -65,22 +65,22 @@ impl Texture {
             .map_err(|error| failed(error.to_string()))
     }
 
-    /// Columns of the full picture.
+    /// Columns of the full image.
     pub fn width(&self) -> usize {
         self.levels[0].width
     }
 
-    /// Rows of the full picture.
+    /// Rows of the full image.
     pub fn height(&self) -> usize {
         self.levels[0].height
     }
 
-    /// All levels, the full picture first.
+    /// All levels, the full image first.
     pub(crate) fn levels(&self) -> &[Level] {
         &self.levels
     }
 
-    /// The level whose texels are about `n_texels` of the full picture's wide.
+    /// The level whose texels are about as wide as `n_texels` texels of the full image.
     pub(crate) fn level(&self, n_texels: f32) -> &Level {
         let level = n_texels.max(1.0).log2().round() as usize;
         &self.levels[level.min(self.levels.len() - 1)]
@@ -104,7 +104,7 @@ impl Level {
     }
 }
 
-/// IEC 61966-2-1.
+/// sRGB decoding (IEC 61966-2-1).
 fn linear_from_srgb(code: u32) -> f32 {
     let v = code as f32 / 255.0;
     if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }

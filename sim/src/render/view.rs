@@ -1,20 +1,20 @@
-//! Cameras and render settings: from where, at what size, and which outputs.
+//! Views and render settings: camera, size, quality and outputs.
 
 use crate::math::Pose;
 
 /// One camera of one env at one instant: a pinhole that looks along -z of its own frame, +y up (OpenGL's convention).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct View {
-    /// Index into the slice of drawings.
+    /// Index into the slice of render scenes.
     pub scene_idx: usize,
-    /// Where the camera is.
+    /// Pose of the camera.
     pub world_from_camera: Pose,
     /// Vertical field of view, radians.
     pub fov_y: f32,
 }
 
 impl View {
-    /// Edge of a pixel at depth one.
+    /// Edge length of a pixel at depth one.
     pub(super) fn pixel_size(&self, spec: &RenderSpec) -> f32 {
         2.0 * (0.5 * self.fov_y).tan() / spec.height as f32
     }
@@ -31,7 +31,7 @@ pub struct RenderSpec {
     pub samples: Samples,
     /// Whether the sun casts hard shadows.
     pub shadows: bool,
-    /// What to write.
+    /// Outputs to write.
     pub outputs: Outputs,
 }
 
@@ -44,16 +44,16 @@ pub enum Samples {
     Four,
 }
 
-/// Which pictures a render call writes.
+/// Outputs that a render call writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Outputs {
-    /// Colour, into [`RenderTarget::rgb`].
+    /// Colour, into [`RenderTarget::rgb`](super::RenderTarget::rgb).
     pub rgb: bool,
-    /// Distance along the view direction, into [`RenderTarget::depth`].
+    /// Depth along the optical axis, into [`RenderTarget::depth`](super::RenderTarget::depth).
     pub depth: bool,
-    /// Labels, into [`RenderTarget::segmentation`].
+    /// Labels, into [`RenderTarget::segmentation`](super::RenderTarget::segmentation).
     pub segmentation: bool,
-    /// Surface normals, into [`RenderTarget::normals`].
+    /// Surface normals, into [`RenderTarget::normals`](super::RenderTarget::normals).
     pub normals: bool,
 }
 

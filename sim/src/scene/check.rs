@@ -1,4 +1,4 @@
-//! What makes a scene possible.
+//! Validation of scenes.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ impl SceneSpec {
     /// Checks ranges and names.
     ///
     /// # Errors
-    /// The first field that is out of range, or the first name that is declared twice or leads nowhere.
+    /// The first field that is out of range, or the first name that is declared twice or does not exist.
     pub fn check(&self) -> Result<()> {
         self.check_physics()?;
         let bodies = unique("body", self.bodies.iter().map(|b| b.name.as_str()))?;
@@ -104,7 +104,12 @@ impl SceneSpec {
             check_pose(&path, &joint.parent_from_joint)?;
             check_pose(&path, &joint.child_from_joint)?;
             let is_new = children.insert(joint.child.as_str()) && joint.parent != joint.child;
-            expect(is_new, format!("{path}.child"), &joint.child, "a body that no other joint carries")?;
+            expect(
+                is_new,
+                format!("{path}.child"),
+                &joint.child,
+                "a body other than the parent, and the child of no other joint",
+            )?;
             let has_coordinate = matches!(joint.kind, JointKind::Hinge { .. } | JointKind::Slide { .. });
             if let JointKind::Hinge { axis } | JointKind::Slide { axis } = joint.kind {
                 let length = axis.iter().map(|a| a * a).sum::<f32>().sqrt();
@@ -179,7 +184,7 @@ fn positive(path: impl Into<String>, value: f32) -> Result<()> {
 }
 
 fn finite(path: &str, values: &[f32]) -> Result<()> {
-    expect(values.iter().all(|v| v.is_finite()), path, format!("{values:?}"), "finite numbers")
+    expect(values.iter().all(|v| v.is_finite()), path, format!("{values:?}"), "finite values")
 }
 
 fn expect(

@@ -1,4 +1,4 @@
-//! Scene files.
+//! Loading of scene files.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use super::{SceneSpec, TextureSpec};
 use crate::{Result, SimError};
 
 impl SceneSpec {
-    /// Reads and checks a scene in TOML. Paths of pictures are relative to the file's folder.
+    /// Reads and checks a scene in TOML. Paths of images are relative to the file's folder.
     ///
     /// # Errors
-    /// If the file cannot be read, is not TOML of the right form, or describes an impossible scene.
+    /// If the file cannot be read, is not TOML with the fields of a scene, or the scene is invalid ([`SceneSpec::check`]).
     pub fn load(path: &Path) -> Result<Self> {
         let file_error =
             |e: &dyn std::fmt::Display| SimError::File { path: path.to_owned(), reason: e.to_string() };

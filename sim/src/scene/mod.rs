@@ -1,7 +1,8 @@
-//! Scenes as data: what there is, how it moves, who looks.
+//! Scenes as data: bodies, joints, materials, cameras and light.
 //!
 //! A [`SceneSpec`] is built by a task in code or read from a TOML file, checked once by [`SceneSpec::check`], and
-//! turned into a [`crate::SimWorld`]. Names connect its parts; the world resolves them to indices.
+//! turned into a [`crate::SimWorld`]. Bodies, joints, materials and cameras are referred to by name; the world resolves
+//! names to indices.
 
 mod check;
 mod load;

@@ -1,4 +1,4 @@
-//! The fields of a scene.
+//! The data types of a scene.
 
 use std::path::PathBuf;
 
@@ -11,23 +11,23 @@ use crate::render::Light;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SceneSpec {
-    /// Time, gravity and the solver.
+    /// Time step, gravity and solver settings.
     pub physics: PhysicsSpec,
-    /// Surfaces, by name.
+    /// Materials.
     pub materials: Vec<MaterialSpec>,
-    /// Everything that has a place.
+    /// Bodies, fixed and dynamic.
     pub bodies: Vec<BodySpec>,
-    /// What connects bodies.
+    /// Joints between bodies.
     pub joints: Vec<JointSpec>,
-    /// Joints that move together.
+    /// Couplings between joints.
     pub couplings: Vec<CouplingSpec>,
-    /// Who looks.
+    /// Cameras.
     pub cameras: Vec<CameraSpec>,
     /// Sun, ambient light and sky.
     pub light: Light,
 }
 
-/// Time, gravity and the solver.
+/// Time step, gravity and solver settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PhysicsSpec {
@@ -39,8 +39,8 @@ pub struct PhysicsSpec {
     pub gravity: [f32; 3],
     /// Solver iterations per substep.
     pub n_solver_iterations: u32,
-    /// Whether friction also acts while the solver corrects penetration. It keeps grasped things from creeping out
-    /// of a gripper, and can unsettle tall stacks.
+    /// Whether friction also acts while the solver corrects penetration. It keeps grasped objects from creeping
+    /// out of a gripper, and can make tall stacks unstable.
     pub friction_in_bias_pass: bool,
 }
 
@@ -63,13 +63,13 @@ impl PhysicsSpec {
     }
 }
 
-/// A place and an orientation.
+/// A position and an orientation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoseSpec {
-    /// Metres.
+    /// Position, metres.
     pub position: [f32; 3],
-    /// Unit quaternion, x y z w.
+    /// Orientation, unit quaternion, x y z w.
     pub rotation: [f32; 4],
 }
 
@@ -80,23 +80,23 @@ impl Default for PoseSpec {
 }
 
 impl PoseSpec {
-    /// A place, unrotated.
+    /// A position without rotation.
     pub fn at(x: f32, y: f32, z: f32) -> Self {
         Self { position: [x, y, z], ..Self::default() }
     }
 
-    /// A place and a rotation.
+    /// A position and a rotation.
     pub fn new(position: Vec3, rotation: Quat) -> Self {
         Self { position: position.to_array(), rotation: rotation.to_array() }
     }
 
-    /// A segment from `from` to `to`: its middle, with z along it; for capsules and cylinders.
+    /// Pose of a capsule or cylinder from `from` to `to`: the midpoint, with z along the segment.
     pub fn along(from: Vec3, to: Vec3) -> Self {
         let direction = (to - from).normalize_or(Vec3::Z);
         Self::new((from + to) * 0.5, Quat::from_rotation_arc(Vec3::Z, direction))
     }
 
-    /// A camera at `eye` that looks at `target`, upright: it looks along its own -z.
+    /// Pose of an upright camera at `eye` that looks at `target` along its own -z.
     pub fn looking_at(eye: Vec3, target: Vec3) -> Self {
         let back = (eye - target).normalize_or(Vec3::Z);
         let up = if back.z.abs() > 0.999 { Vec3::Y } else { Vec3::Z };
@@ -105,35 +105,35 @@ impl PoseSpec {
         Self::new(eye, rotation)
     }
 
-    /// As a pose.
+    /// The same as a [`Pose`], with the rotation normalised.
     pub fn to_pose(self) -> Pose {
         Pose::from_parts(Vec3::from_array(self.position), Quat::from_array(self.rotation).normalize())
     }
 }
 
-/// A body or a fixture: something that has a place, made of parts.
+/// A body or a fixture, made of parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BodySpec {
     /// Unique name.
     pub name: String,
-    /// What moves it.
+    /// Fixed or dynamic.
     pub kind: BodyKind,
-    /// Where it starts.
+    /// Initial pose.
     #[serde(default)]
     pub pose: PoseSpec,
-    /// What it is made of.
+    /// Geometry, material and mass of each part.
     pub parts: Vec<PartSpec>,
-    /// Slows translation, 1/s.
+    /// Damping of translation, 1/s.
     #[serde(default)]
     pub linear_damping: f32,
-    /// Slows rotation, 1/s.
+    /// Damping of rotation, 1/s.
     #[serde(default)]
     pub angular_damping: f32,
 }
 
 impl BodySpec {
-    /// A fixture: it moves only when a task places it.
+    /// A fixed body; it moves only when a task sets its pose.
     pub fn fixed(name: &str, pose: PoseSpec, parts: Vec<PartSpec>) -> Self {
         Self {
             name: name.to_owned(),
@@ -145,41 +145,41 @@ impl BodySpec {
         }
     }
 
-    /// A body that forces, contacts and joints move, without damping.
+    /// A dynamic body without damping.
     pub fn dynamic(name: &str, pose: PoseSpec, parts: Vec<PartSpec>) -> Self {
         Self { kind: BodyKind::Dynamic, ..Self::fixed(name, pose, parts) }
     }
 }
 
-/// What moves a body.
+/// Whether physics moves a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BodyKind {
-    /// Nothing; a task may still place it at a reset.
+    /// Not moved by physics; a task may set its pose.
     Fixed,
-    /// Forces, contacts and joints.
+    /// Moved by forces, contacts and joints.
     Dynamic,
 }
 
-/// One piece of a body: a shape that collides, is seen, or both.
+/// One part of a body: a shape that collides, is visible, or both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartSpec {
-    /// Its geometry.
+    /// Geometry.
     pub shape: ShapeSpec,
-    /// Where it sits in its body.
+    /// Pose in the frame of the body.
     #[serde(default)]
     pub pose: PoseSpec,
-    /// Name of its surface; invisible if absent.
+    /// Name of its material; the part is invisible if absent.
     #[serde(default)]
     pub material: Option<String>,
-    /// Whether things bump into it.
+    /// Whether it collides with other bodies.
     #[serde(default = "yes")]
     pub collides: bool,
     /// Mass, kg; only dynamic bodies use it.
     #[serde(default)]
     pub mass: f32,
-    /// Coefficient of friction. A contact has the mean of its two parts', and none if one of them has none.
+    /// Coefficient of friction. A contact has the mean of its two parts' coefficients, or 0 if one of them is 0.
     #[serde(default = "default_friction")]
     pub friction: f32,
     /// Coefficient of restitution.
@@ -188,7 +188,7 @@ pub struct PartSpec {
 }
 
 impl PartSpec {
-    /// A part that collides and is seen.
+    /// A part that collides and is visible.
     pub fn new(shape: ShapeSpec, material: &str) -> Self {
         Self {
             shape,
@@ -201,12 +201,12 @@ impl PartSpec {
         }
     }
 
-    /// A part that is seen and bumps into nothing.
+    /// A part that is visible and does not collide.
     pub fn visual(shape: ShapeSpec, material: &str) -> Self {
         Self { collides: false, ..Self::new(shape, material) }
     }
 
-    /// The same part elsewhere in its body.
+    /// The same part with another pose in its body.
     pub fn at(self, pose: PoseSpec) -> Self {
         Self { pose, ..self }
     }
@@ -236,9 +236,9 @@ pub enum ShapeSpec {
         /// Half of the edge lengths.
         half_extents: [f32; 3],
     },
-    /// A ball.
+    /// A sphere.
     Sphere {
-        /// Its radius.
+        /// Radius.
         radius: f32,
     },
     /// A cylinder with hemispherical caps.
@@ -250,43 +250,43 @@ pub enum ShapeSpec {
     },
     /// A closed cylinder.
     Cylinder {
-        /// Its radius.
+        /// Radius.
         radius: f32,
-        /// Half of its height.
+        /// Half of the height.
         half_length: f32,
     },
     /// A closed cone, apex at +z.
     Cone {
         /// Radius of the base.
         radius: f32,
-        /// Half of its height.
+        /// Half of the height.
         half_length: f32,
     },
-    /// A flat disc in the plane z = 0; it is seen and never collides.
+    /// A flat disc in the plane z = 0; it is visible and never collides.
     Disc {
-        /// Its radius.
+        /// Radius.
         radius: f32,
     },
     /// A triangle mesh; it collides as its convex hull.
     Mesh {
-        /// Corners.
+        /// Vertex positions.
         vertices: Vec<[f32; 3]>,
-        /// Indices of three corners each, counter-clockwise from outside.
+        /// Three vertex indices per triangle, counter-clockwise from outside.
         triangles: Vec<[u32; 3]>,
     },
 }
 
-/// What connects two bodies.
+/// A joint between two bodies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JointSpec {
     /// Unique name.
     pub name: String,
-    /// How the child may move.
+    /// Type of the joint.
     pub kind: JointKind,
-    /// Name of the body that carries.
+    /// Name of the parent body.
     pub parent: String,
-    /// Name of the body that is carried.
+    /// Name of the child body.
     pub child: String,
     /// The joint's frame in the parent.
     #[serde(default)]
@@ -297,65 +297,65 @@ pub struct JointSpec {
     /// Lowest and highest coordinate, radians or metres; hinges and slides only.
     #[serde(default)]
     pub limits: Option<[f32; 2]>,
-    /// What drives it; hinges and slides only.
+    /// Motor; hinges and slides only.
     #[serde(default)]
     pub motor: Option<MotorSpec>,
-    /// Inertia of the drive that the joint feels, kg m² or kg.
+    /// Inertia of the drive as seen by the joint, kg m² or kg.
     #[serde(default)]
     pub armature: f32,
-    /// Slows the joint, N m s or N s/m.
+    /// Damping of the joint, N m s or N s/m.
     #[serde(default)]
     pub damping: f32,
 }
 
-/// How a joint's child may move. Axes are unit vectors in the joint's frame.
+/// Type of a joint. Axes are unit vectors in the joint's frame.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum JointKind {
-    /// Not at all.
+    /// No motion.
     Fixed,
-    /// Turn about an axis.
+    /// Rotation about an axis.
     Hinge {
-        /// The axis.
+        /// Unit vector.
         axis: [f32; 3],
     },
-    /// Move along an axis.
+    /// Translation along an axis.
     Slide {
-        /// The axis.
+        /// Unit vector.
         axis: [f32; 3],
     },
-    /// Turn about a point.
+    /// Rotation about a point.
     Ball,
 }
 
-/// A motor that pulls a joint towards a target: force = stiffness (target − position) + damping (target − velocity).
+/// A motor that drives a joint towards a target: force = stiffness (target − position) + damping (target − velocity).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MotorSpec {
-    /// N m/rad or N/m; 0 makes it a velocity motor.
+    /// Stiffness, N m/rad or N/m; 0 makes it a velocity motor.
     pub stiffness: f32,
-    /// N m s/rad or N s/m.
+    /// Damping, N m s/rad or N s/m.
     pub damping: f32,
-    /// The most it can do, N m or N.
+    /// Maximum force, N m or N.
     pub max_force: f32,
 }
 
-/// `follower = ratio × leader + offset`, for joints of one articulation; the fingers of a gripper.
+/// `follower = ratio × leader + offset`, for joints of one articulation, such as the fingers of a gripper.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CouplingSpec {
-    /// Name of the joint that is driven.
+    /// Name of the leading joint.
     pub leader: String,
     /// Name of the joint that follows.
     pub follower: String,
-    /// Factor.
+    /// Factor of the leader's coordinate.
     pub ratio: f32,
-    /// Summand, radians or metres.
+    /// Offset, radians or metres.
     #[serde(default)]
     pub offset: f32,
 }
 
-/// A named surface.
+/// A named material.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaterialSpec {
@@ -363,10 +363,10 @@ pub struct MaterialSpec {
     pub name: String,
     /// Base colour, linear RGB, each in [0, 1].
     pub colour: [f32; 3],
-    /// 0 is a mirror-like highlight, 1 is matt.
+    /// Roughness in [0, 1]: 0 has a mirror-like highlight, 1 is matt.
     #[serde(default = "default_roughness")]
     pub roughness: f32,
-    /// What modulates the base colour.
+    /// Texture that modulates the base colour.
     #[serde(default)]
     pub texture: TextureSpec,
 }
@@ -376,17 +376,17 @@ fn default_roughness() -> f32 {
 }
 
 impl MaterialSpec {
-    /// A plain, fairly matt surface.
+    /// A material without texture, roughness 0.8.
     pub fn plain(name: &str, colour: [f32; 3]) -> Self {
         Self::textured(name, colour, TextureSpec::Plain)
     }
 
-    /// A fairly matt surface with a texture.
+    /// A material with a texture, roughness 0.8.
     pub fn textured(name: &str, colour: [f32; 3], texture: TextureSpec) -> Self {
         Self { name: name.to_owned(), colour, roughness: default_roughness(), texture }
     }
 
-    /// The same surface with another roughness.
+    /// The same material with another roughness.
     pub fn with_roughness(self, roughness: f32) -> Self {
         Self { roughness, ..self }
     }
@@ -399,14 +399,14 @@ pub enum TextureSpec {
     /// The base colour everywhere.
     #[default]
     Plain,
-    /// Squares that alternate with another colour.
+    /// A checkerboard of the base colour and `other`.
     Checker {
         /// The second colour, linear RGB.
         other: [f32; 3],
-        /// Edge of a square.
+        /// Edge length of a square.
         cell: f32,
     },
-    /// Thin lines on the base colour.
+    /// Grid lines on the base colour.
     Grid {
         /// Colour of the lines, linear RGB.
         line: [f32; 3],
@@ -415,25 +415,25 @@ pub enum TextureSpec {
         /// Width of a line.
         width: f32,
     },
-    /// Rings and grain.
+    /// Growth rings and grain of wood.
     Wood {
         /// The dark colour of the grain, linear RGB.
         other: [f32; 3],
         /// Distance between rings.
         ring: f32,
     },
-    /// Smooth blobs.
+    /// Smooth value noise.
     Noise {
         /// The second colour, linear RGB.
         other: [f32; 3],
-        /// Size of a blob.
+        /// Size of a feature.
         cell: f32,
     },
-    /// A picture file (PNG or JPEG), repeated; multiplies the base colour.
+    /// An image file (PNG or JPEG), repeated; multiplies the base colour.
     Image {
         /// Path, relative to the scene file.
         path: PathBuf,
-        /// Edge that one repetition covers.
+        /// Width of one repetition.
         size: f32,
     },
 }
@@ -444,18 +444,18 @@ pub enum TextureSpec {
 pub struct CameraSpec {
     /// Unique name.
     pub name: String,
-    /// Name of the body that carries it; the world if absent.
+    /// Name of the body that it is mounted on; the world if absent.
     #[serde(default)]
     pub mount: Option<String>,
-    /// Where it is in its mount.
+    /// Pose in the frame of the mount.
     pub pose: PoseSpec,
     /// Vertical field of view, radians.
     pub fov_y: f32,
 }
 
 impl CameraSpec {
-    /// A camera at `eye` that looks at `target`, upright; both in metres, in the world. `fov_y_degrees` is its vertical field
-    /// of view in degrees.
+    /// An upright camera at `eye` that looks at `target`, both in metres, in the world. `fov_y_degrees` is its vertical
+    /// field of view in degrees.
     pub fn looking_at(name: &str, eye: Vec3, target: Vec3, fov_y_degrees: f32) -> Self {
         Self {
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Colours, patterns, pictures, sky and samples.
+//! Colours, patterns, images, sky and samples.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use sayso_sim::render::{
     View,
 };
 
-use crate::scenes::{GREY, RED, add, draw, empty, look, single, spec};
+use crate::scenes::{GREY, RED, add, empty, look, render_view, single, spec};
 
 /// A floor seen from straight above, `extent` metres high and wide, without shading: +x to the right, +y up.
 fn floor_plan(
@@ -24,7 +24,7 @@ fn floor_plan(
     render_scene.textures.extend(texture.map(Arc::new));
     add(&mut render_scene, Shape::Plane, Pose::IDENTITY, base, pattern);
     let view = look(Vec3::new(0.0, 0.0, 100.0), Vec3::ZERO, 2.0 * (extent / 200.0).atan());
-    draw(&render_scene, view, &spec(size, size))
+    render_view(&render_scene, view, &spec(size, size))
 }
 
 fn red(target: &RenderTarget, row: usize, col: usize) -> u8 {
@@ -54,8 +54,8 @@ fn a_checker_on_a_box_does_not_flicker_where_a_face_lies_between_two_cells() {
     let mut render_scene = empty();
     let checker = Pattern::Checker { other: [0.0; 3], cell: 0.25 };
     add(&mut render_scene, Shape::Box { half_extents: Vec3::splat(0.5) }, Pose::IDENTITY, [0.7; 3], checker);
-    let target = draw(&render_scene, look(Vec3::new(0.0, 0.0, 20.5), Vec3::ZERO, 0.04), &spec(80, 80));
-    // Centres of cells are wholly one colour or the other.
+    let target = render_view(&render_scene, look(Vec3::new(0.0, 0.0, 20.5), Vec3::ZERO, 0.04), &spec(80, 80));
+    // The centre of a cell has one colour or the other.
     let values = (0..9).map(|k| red(&target, 25 + 15 * (k / 3), 25 + 15 * (k % 3)));
     assert!(values.clone().any(|v| v > 150) || values.clone().all(|v| v < 100));
     let pixels = target.rgb.pixels().chunks(3).filter(|p| (60..140).contains(&p[0])).count();
@@ -63,7 +63,7 @@ fn a_checker_on_a_box_does_not_flicker_where_a_face_lies_between_two_cells() {
 }
 
 #[test]
-fn a_grid_draws_lines_of_its_width() {
+fn a_grid_has_lines_of_its_width() {
     let target =
         floor_plan(Pattern::Grid { line: [0.8; 3], cell: 1.0, width: 0.25 }, [0.0; 3], None, 4.0, 64);
     let share = target.rgb.pixels().chunks(3).filter(|p| p[0] > 100).count() as f32 / 4096.0;
@@ -85,13 +85,13 @@ fn noise_and_wood_vary_between_their_two_colours_and_are_the_same_every_time() {
 }
 
 #[test]
-fn a_picture_lies_the_right_way_up_and_repeats() {
+fn an_image_is_upright_and_repeats() {
     // Four quarters: bright and dark above, mid and black below.
     let quarters = [[250, 90], [160, 0]];
     let rgb: Vec<u8> = (0..16 * 16).flat_map(|k| [quarters[k / 128][k % 16 / 8]; 3]).collect();
     let texture = Texture::new(16, 16, &rgb).unwrap();
     let target = floor_plan(Pattern::Image { texture_idx: 0, size: 2.0 }, [0.79; 3], Some(texture), 4.0, 64);
-    // One repetition is 32 pixels; its upper left corner lies in the middle of the view, at the origin.
+    // One repetition is 32 pixels; its upper left corner is in the middle of the view, at the origin.
     for (row, col) in [(0, 0), (32, 32), (0, 32)] {
         let quarter = |i: usize, j: usize| red(&target, row + 8 + 16 * i, col + 8 + 16 * j);
         assert!(
@@ -114,22 +114,23 @@ fn far_patterns_fade_into_their_mean() {
 }
 
 #[test]
-fn the_sky_goes_from_horizon_to_zenith() {
+fn the_sky_changes_from_horizon_to_zenith() {
     let light = Light { sky_zenith: [0.0, 0.0, 0.5], sky_horizon: [0.5, 0.0, 0.0], ..Light::default() };
     let render_scene = RenderScene { light, ..RenderScene::default() };
-    let up = draw(&render_scene, look(Vec3::ZERO, Vec3::Z, 0.1), &spec(8, 8));
+    let up = render_view(&render_scene, look(Vec3::ZERO, Vec3::Z, 0.1), &spec(8, 8));
     assert_eq!(up.rgb.pixels()[..3], [0, 0, 188]);
-    let down = draw(&render_scene, look(Vec3::ZERO, Vec3::NEG_Z, 0.1), &spec(8, 8));
+    let down = render_view(&render_scene, look(Vec3::ZERO, Vec3::NEG_Z, 0.1), &spec(8, 8));
     assert_eq!(down.rgb.pixels()[..3], [188, 0, 0]);
 }
 
 #[test]
-fn a_surface_that_faces_the_sun_is_brighter_and_a_smooth_one_shines() {
+fn a_smooth_surface_has_a_highlight() {
     let brightest = |roughness: f32| {
         let mut render_scene = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
         render_scene.light.sun_direction = [0.7, -0.7, 0.4];
         render_scene.materials[0].roughness = roughness;
-        let target = draw(&render_scene, look(Vec3::new(2.0, -2.0, 0.5), Vec3::ZERO, 0.6), &spec(96, 96));
+        let target =
+            render_view(&render_scene, look(Vec3::new(2.0, -2.0, 0.5), Vec3::ZERO, 0.6), &spec(96, 96));
         let lit = (0..96 * 96).filter(|&k| target.segmentation[k] == 1);
         lit.map(|k| target.rgb.pixels()[3 * k + 1]).max().unwrap()
     };
@@ -137,13 +138,13 @@ fn a_surface_that_faces_the_sun_is_brighter_and_a_smooth_one_shines() {
 }
 
 #[test]
-fn four_samples_soften_edges_and_leave_flat_areas_and_geometry_alone() {
+fn four_samples_change_only_the_colours_of_edges() {
     let mut render_scene = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
     render_scene.light.ambient_colour = [1.0; 3];
     render_scene.light.sun_colour = [0.0; 3];
     let view = look(Vec3::new(2.0, 0.0, 0.0), Vec3::ZERO, 0.8);
-    let one = draw(&render_scene, view, &spec(64, 64));
-    let four = draw(&render_scene, view, &RenderSpec { samples: Samples::Four, ..spec(64, 64) });
+    let one = render_view(&render_scene, view, &spec(64, 64));
+    let four = render_view(&render_scene, view, &RenderSpec { samples: Samples::Four, ..spec(64, 64) });
     assert_eq!(
         (&one.depth, &one.segmentation, &one.normals),
         (&four.depth, &four.segmentation, &four.normals)
@@ -162,8 +163,8 @@ fn four_samples_soften_edges_and_leave_flat_areas_and_geometry_alone() {
 }
 
 #[test]
-fn an_empty_drawing_is_sky_and_an_empty_batch_is_nothing() {
-    let target = draw(&empty(), look(Vec3::ZERO, Vec3::X, 0.8), &spec(60, 80));
+fn an_empty_scene_is_sky_and_an_empty_batch_has_no_frames() {
+    let target = render_view(&empty(), look(Vec3::ZERO, Vec3::X, 0.8), &spec(60, 80));
     assert!(target.depth.iter().all(|depth| *depth == f32::INFINITY));
     assert!(target.segmentation.iter().all(|&label| label == 0));
     let mut target = target;
@@ -173,10 +174,10 @@ fn an_empty_drawing_is_sky_and_an_empty_batch_is_nothing() {
 }
 
 #[test]
-fn buffers_that_were_not_asked_for_stay_empty() {
+fn buffers_of_outputs_that_are_not_requested_are_empty() {
     let render_scene = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
     let view = look(Vec3::new(2.0, 0.0, 0.0), Vec3::ZERO, 0.8);
-    let mut target = draw(&render_scene, view, &spec(16, 16));
+    let mut target = render_view(&render_scene, view, &spec(16, 16));
     let rgb = target.rgb.clone();
     let mut renderer = CpuRenderer::default();
     renderer.render(
@@ -203,7 +204,7 @@ fn a_part_with_a_pose_that_is_not_finite_is_left_out() {
         RED,
         Pattern::Plain,
     );
-    let target = draw(&render_scene, look(Vec3::new(2.0, 0.0, 0.0), Vec3::ZERO, 0.8), &spec(32, 32));
+    let target = render_view(&render_scene, look(Vec3::new(2.0, 0.0, 0.0), Vec3::ZERO, 0.8), &spec(32, 32));
     assert!(target.segmentation.iter().all(|&label| label <= 1));
     assert_eq!(target.segmentation[16 * 32 + 16], 1);
 }

@@ -1,4 +1,4 @@
-//! What is refused, and how it is said.
+//! Errors of invalid meshes, textures and scenes.
 
 use sayso_sim::SimError;
 use sayso_sim::math::{Pose, Vec3};
@@ -25,21 +25,21 @@ fn a_mesh_names_the_bad_vertex_index_or_normal() {
 }
 
 #[test]
-fn a_texture_refuses_a_wrong_length_and_a_file_that_is_no_picture() {
+fn a_texture_rejects_a_wrong_length_and_a_file_that_is_not_an_image() {
     assert!(matches!(Texture::new(2, 2, &[0; 11]), Err(SimError::WrongLength { expected: 12, got: 11, .. })));
     assert!(matches!(Texture::new(0, 2, &[]), Err(SimError::OutOfRange { .. })));
-    let missing = std::env::temp_dir().join("sayso-no-such-picture.png");
-    assert!(Texture::load(&missing).unwrap_err().to_string().contains("sayso-no-such-picture.png"));
-    let path = std::env::temp_dir().join(format!("sayso-not-a-picture-{}.png", std::process::id()));
-    std::fs::write(&path, b"not a picture").unwrap();
+    let missing = std::env::temp_dir().join("sayso-no-such-image.png");
+    assert!(Texture::load(&missing).unwrap_err().to_string().contains("sayso-no-such-image.png"));
+    let path = std::env::temp_dir().join(format!("sayso-not-an-image-{}.png", std::process::id()));
+    std::fs::write(&path, b"not an image").unwrap();
     let error = Texture::load(&path).unwrap_err().to_string();
     std::fs::remove_file(&path).unwrap();
-    assert!(error.contains("sayso-not-a-picture"), "{error}");
+    assert!(error.contains("sayso-not-an-image"), "{error}");
 }
 
 #[test]
 fn a_texture_file_is_read_as_it_was_written() {
-    let path = std::env::temp_dir().join(format!("sayso-picture-{}.png", std::process::id()));
+    let path = std::env::temp_dir().join(format!("sayso-image-{}.png", std::process::id()));
     image::save_buffer(&path, &[200; 5 * 3 * 3], 5, 3, image::ColorType::Rgb8).unwrap();
     let texture = Texture::load(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
@@ -47,7 +47,7 @@ fn a_texture_file_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_drawing_that_does_not_hold_together_is_refused() {
+fn an_inconsistent_scene_is_rejected() {
     let good = single(Shape::Sphere { radius: 0.1 }, Pose::IDENTITY);
     assert!(good.check().is_ok());
     assert!(empty().check().is_ok());

@@ -3,7 +3,7 @@
 use sayso_sim::math::{Pose, Quat, Vec3};
 use sayso_sim::render::Shape;
 
-use crate::scenes::{add, directions, draw, empty, look, single, spec};
+use crate::scenes::{add, directions, empty, look, render_view, single, spec};
 
 /// The ray through the centre of a pixel: origin, and direction with unit length along the optical axis.
 fn pixel_ray(view: &sayso_sim::render::View, row: usize, col: usize, size: [usize; 2]) -> (Vec3, Vec3) {
@@ -13,7 +13,7 @@ fn pixel_ray(view: &sayso_sim::render::View, row: usize, col: usize, size: [usiz
     (view.world_from_camera.translation, view.world_from_camera.transform_vector(Vec3::new(x, y, -1.0)))
 }
 
-/// Walks along a ray by a function that never exceeds the distance to the surface; returns the depth and the normal.
+/// Sphere tracing with a function that never exceeds the distance to the surface; returns the depth and the normal.
 fn march(distance: &dyn Fn([f64; 3]) -> f64, origin: Vec3, along: Vec3) -> Option<(f64, [f64; 3])> {
     let (origin, along) = (origin.to_array().map(f64::from), along.to_array().map(f64::from));
     let at = |t: f64| [0, 1, 2].map(|k| origin[k] + t * along[k]);
@@ -34,7 +34,7 @@ fn march(distance: &dyn Fn([f64; 3]) -> f64, origin: Vec3, along: Vec3) -> Optio
     None
 }
 
-/// Compares every pixel of views from all around with a walk, in double precision, along the same rays.
+/// Compares every pixel of views from all sides with sphere tracing of the same rays in double precision.
 fn check_against_distance(shape: Shape, distance: &dyn Fn([f64; 3]) -> f64) {
     let pose =
         Pose::from_parts(Vec3::new(0.3, -0.2, 0.5), Quat::from_axis_angle(Vec3::new(0.6, 0.0, 0.8), 0.9));
@@ -43,7 +43,7 @@ fn check_against_distance(shape: Shape, distance: &dyn Fn([f64; 3]) -> f64) {
     let (mut n_hits, mut n_differ) = (0, 0);
     for direction in directions(23).chain([Vec3::X, Vec3::Z, Vec3::NEG_Z]) {
         let view = look(pose.transform_point(direction * 1.1), pose.translation, 0.6);
-        let target = draw(&render_scene, view, &spec(size[0], size[1]));
+        let target = render_view(&render_scene, view, &spec(size[0], size[1]));
         for k in 0..size[0] * size[1] {
             let (origin, along) = pixel_ray(&view, k / size[1], k % size[1], size);
             let (origin, along) =
@@ -66,14 +66,15 @@ fn check_against_distance(shape: Shape, distance: &dyn Fn([f64; 3]) -> f64) {
     assert!(n_differ * 500 < n_hits, "{shape:?}: {n_differ} of {n_hits} differ");
 }
 
-fn beyond(p: [f64; 3], z: f64) -> f64 {
-    let past = (p[2].abs() - z).max(0.0);
+/// Distance of a point from the segment on the z axis from `-half_length` to `half_length`.
+fn segment_distance(p: [f64; 3], half_length: f64) -> f64 {
+    let past = (p[2].abs() - half_length).max(0.0);
     p[0].hypot(p[1]).hypot(past)
 }
 
 #[test]
 fn a_sphere_agrees_with_its_distance_function() {
-    check_against_distance(Shape::Sphere { radius: 0.2 }, &|p| beyond(p, 0.0) - 0.2);
+    check_against_distance(Shape::Sphere { radius: 0.2 }, &|p| segment_distance(p, 0.0) - 0.2);
 }
 
 #[test]
@@ -86,7 +87,9 @@ fn a_box_agrees_with_its_distance_function() {
 
 #[test]
 fn a_capsule_agrees_with_its_distance_function() {
-    check_against_distance(Shape::Capsule { radius: 0.1, half_length: 0.12 }, &|p| beyond(p, 0.12) - 0.1);
+    check_against_distance(Shape::Capsule { radius: 0.1, half_length: 0.12 }, &|p| {
+        segment_distance(p, 0.12) - 0.1
+    });
 }
 
 #[test]
@@ -109,7 +112,7 @@ fn a_cone_agrees_with_its_distance_function() {
 fn a_sphere_covers_the_pixels_of_its_exact_outline() {
     let render_scene = single(Shape::Sphere { radius: 0.5 }, Pose::IDENTITY);
     let view = look(Vec3::new(0.0, -3.0, 0.0), Vec3::ZERO, 0.8);
-    let target = draw(&render_scene, view, &spec(96, 128));
+    let target = render_view(&render_scene, view, &spec(96, 128));
     // The outline is a circle of radius r / sqrt(d² - r²) at depth one.
     let pixel = 2.0 * 0.4f32.tan() / 96.0;
     let radius = 0.5 / (9.0f32 - 0.25).sqrt() / pixel;
@@ -129,7 +132,7 @@ fn a_sphere_covers_the_pixels_of_its_exact_outline() {
 fn a_box_covers_the_pixels_of_its_face() {
     let render_scene = single(Shape::Box { half_extents: Vec3::new(0.5, 0.1, 0.25) }, Pose::IDENTITY);
     let view = look(Vec3::new(0.0, -2.1, 0.0), Vec3::ZERO, 0.9);
-    let target = draw(&render_scene, view, &spec(100, 100));
+    let target = render_view(&render_scene, view, &spec(100, 100));
     let pixel = 2.0 * 0.45f32.tan() / 100.0;
     // Pixel centres, at half-integer offsets from the middle, between the edges of the near face at depth 2.
     let covered = |half: f32| 2 * (half / 2.0 / pixel + 0.5).floor() as usize;
@@ -140,24 +143,30 @@ fn a_box_covers_the_pixels_of_its_face() {
 
 #[test]
 fn depth_is_measured_along_the_optical_axis() {
-    // A wall across the optical axis has one depth, wherever it is hit.
+    // A wall perpendicular to the optical axis has the same depth at every pixel.
     let wall = Shape::Box { half_extents: Vec3::new(0.1, 50.0, 50.0) };
-    let target =
-        draw(&single(wall, Pose::translation(4.1, 0.0, 0.0)), look(Vec3::ZERO, Vec3::X, 1.8), &spec(33, 47));
+    let target = render_view(
+        &single(wall, Pose::translation(4.1, 0.0, 0.0)),
+        look(Vec3::ZERO, Vec3::X, 1.8),
+        &spec(33, 47),
+    );
     assert!(target.depth.iter().all(|depth| (depth - 4.0).abs() < 1e-4));
 }
 
 #[test]
 fn a_plane_is_seen_from_above_only() {
     let render_scene = single(Shape::Plane, Pose::IDENTITY);
-    let above = draw(&render_scene, look(Vec3::new(0.0, 0.0, 2.0), Vec3::ZERO, 0.8), &spec(24, 24));
+    let above = render_view(&render_scene, look(Vec3::new(0.0, 0.0, 2.0), Vec3::ZERO, 0.8), &spec(24, 24));
     assert!(above.depth.iter().all(|depth| (depth - 2.0).abs() < 1e-4));
     assert!(above.normals.chunks(3).all(|n| n == [0.0, 0.0, 1.0]));
-    let below = draw(&render_scene, look(Vec3::new(0.0, 0.0, -2.0), Vec3::ZERO, 0.8), &spec(24, 24));
+    let below = render_view(&render_scene, look(Vec3::new(0.0, 0.0, -2.0), Vec3::ZERO, 0.8), &spec(24, 24));
     assert!(below.depth.iter().all(|depth| *depth == f32::INFINITY));
     // At the horizon: sky above, plane below.
-    let level =
-        draw(&render_scene, look(Vec3::new(0.0, 0.0, 2.0), Vec3::new(9.0, 0.0, 2.0), 0.8), &spec(24, 24));
+    let level = render_view(
+        &render_scene,
+        look(Vec3::new(0.0, 0.0, 2.0), Vec3::new(9.0, 0.0, 2.0), 0.8),
+        &spec(24, 24),
+    );
     assert!((0..24 * 24).all(|k| level.depth[k].is_finite() == (12 <= k / 24)));
 }
 
@@ -166,7 +175,7 @@ fn a_disc_is_seen_from_both_sides() {
     let render_scene = single(Shape::Disc { radius: 0.5 }, Pose::IDENTITY);
     for side in [-1.0, 1.0] {
         let target =
-            draw(&render_scene, look(Vec3::new(0.0, 0.0, 2.0 * side), Vec3::ZERO, 0.8), &spec(80, 80));
+            render_view(&render_scene, look(Vec3::new(0.0, 0.0, 2.0 * side), Vec3::ZERO, 0.8), &spec(80, 80));
         let area = target.segmentation.iter().filter(|&&label| label == 1).count() as f32;
         let radius = 0.25 / (2.0 * 0.4f32.tan() / 80.0);
         assert!((area / (std::f32::consts::PI * radius * radius) - 1.0).abs() < 0.02);
@@ -175,7 +184,7 @@ fn a_disc_is_seen_from_both_sides() {
 }
 
 #[test]
-fn a_camera_inside_of_a_closed_shape_looks_through_it() {
+fn a_camera_inside_of_a_closed_shape_sees_through_it() {
     let mut render_scene = empty();
     let shapes = [
         Shape::Box { half_extents: Vec3::splat(0.3) },
@@ -195,13 +204,13 @@ fn a_camera_inside_of_a_closed_shape_looks_through_it() {
         [0.5; 3],
         sayso_sim::render::Pattern::Plain,
     );
-    let target = draw(&render_scene, look(Vec3::ZERO, Vec3::X, 0.8), &spec(32, 32));
+    let target = render_view(&render_scene, look(Vec3::ZERO, Vec3::X, 0.8), &spec(32, 32));
     assert!(target.segmentation.iter().all(|&label| label == 0 || label == 6));
     assert_eq!(target.segmentation[16 * 32 + 16], 6);
 }
 
 #[test]
-fn the_nearest_instance_wins_and_gives_its_label() {
+fn the_nearest_instance_gives_the_label() {
     let mut render_scene = empty();
     for (k, x) in [5.0, 2.0, 3.0, 4.0].into_iter().enumerate() {
         let shape = Shape::Sphere { radius: 0.2 * x };
@@ -214,7 +223,7 @@ fn the_nearest_instance_wins_and_gives_its_label() {
         );
         render_scene.instances[k].object_id = 10 * (k as u32 + 1);
     }
-    let target = draw(&render_scene, look(Vec3::ZERO, Vec3::X, 0.8), &spec(48, 48));
+    let target = render_view(&render_scene, look(Vec3::ZERO, Vec3::X, 0.8), &spec(48, 48));
     assert_eq!(target.segmentation[24 * 48 + 24], 20);
     assert_eq!(target.segmentation[0], 0);
     assert_eq!(target.depth[0], f32::INFINITY);
@@ -232,7 +241,7 @@ fn small_far_shapes_keep_their_size() {
         [0.5; 3],
         sayso_sim::render::Pattern::Plain,
     );
-    let target = draw(&render_scene, look(Vec3::ZERO, Vec3::X, 0.005), &spec(100, 100));
+    let target = render_view(&render_scene, look(Vec3::ZERO, Vec3::X, 0.005), &spec(100, 100));
     let area = target.segmentation.iter().filter(|&&label| label == 1).count() as f32;
     let expected = (0.1 * 0.1 * std::f32::consts::PI + 0.2 * 0.2) / (0.5f32 / 100.0).powi(2);
     assert!((area / expected - 1.0).abs() < 0.02, "{area} pixels, expected {expected}");

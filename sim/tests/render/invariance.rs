@@ -1,9 +1,9 @@
-//! The same pictures, bit for bit, whatever the number of threads and however views are batched.
+//! Frames are bit-identical for any number of threads and any batching of views.
 
 use sayso_sim::math::Vec3;
 use sayso_sim::render::{CpuRenderer, RenderScene, RenderSpec, RenderTarget, Samples, View};
 
-use crate::scenes::{assorted, directions, draw, look, spec};
+use crate::scenes::{assorted, directions, look, render_view, spec};
 
 fn batch() -> (Vec<RenderScene>, Vec<View>) {
     let render_scenes = (0..3).map(assorted).collect();
@@ -57,13 +57,13 @@ fn splitting_the_batch_and_reusing_the_renderer_change_nothing() {
 }
 
 #[test]
-fn any_size_shows_a_crop_of_the_same_picture() {
-    // With the pixel size kept, a picture that is two pixels smaller all around shows the same middle.
+fn a_smaller_frame_is_a_crop_of_a_larger_one() {
+    // With the same pixel size, a frame that is two pixels smaller on every side shows the same centre.
     let render_scene = assorted(7);
     let eye = Vec3::new(1.0, -0.8, 0.9);
     let of = |height: usize, width: usize| {
         let fov_y = 2.0 * (0.01 * height as f32 / 2.0).atan();
-        draw(&render_scene, look(eye, Vec3::ZERO, fov_y), &spec(height, width))
+        render_view(&render_scene, look(eye, Vec3::ZERO, fov_y), &spec(height, width))
     };
     let (large, small) = (of(76, 92), of(72, 88));
     let mut n_differ = 0;
@@ -94,7 +94,8 @@ fn hundreds_of_instances_are_all_seen() {
             Pattern::Plain,
         );
     }
-    let target = draw(&render_scene, look(Vec3::new(0.0, 0.0, 40.0), Vec3::ZERO, 0.6), &spec(160, 160));
+    let target =
+        render_view(&render_scene, look(Vec3::new(0.0, 0.0, 40.0), Vec3::ZERO, 0.6), &spec(160, 160));
     let mut seen = vec![false; 401];
     target.segmentation.iter().for_each(|&label| seen[label as usize] = true);
     assert!(seen.iter().all(|&is_seen| is_seen));

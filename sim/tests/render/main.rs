@@ -1,5 +1,5 @@
-//! What pictures must show, whoever draws them: geometry against exact projections and walks along distance
-//! functions, shadows and patterns by where they must and must not be, and independence of threads and batches.
+//! Tests of the renderer: geometry against exact projections and sphere tracing of distance functions, positions of
+//! shadows and patterns, and independence of threads and batches.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

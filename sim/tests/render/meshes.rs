@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sayso_sim::math::{Pose, Quat, Vec3};
 use sayso_sim::render::{Mesh, Pattern, RenderScene, RenderTarget, Shape};
 
-use crate::scenes::{GREY, RED, add, cube, directions, draw, empty, look, single, spec, sphere};
+use crate::scenes::{GREY, RED, add, cube, directions, empty, look, render_view, single, spec, sphere};
 
 fn with_mesh(mesh: Mesh, scale: Vec3, pose: Pose) -> RenderScene {
     let mut render_scene = single(Shape::Mesh { mesh_idx: 0, scale }, pose);
@@ -17,7 +17,7 @@ fn pose() -> Pose {
     Pose::from_parts(Vec3::new(0.1, 0.2, 0.3), Quat::from_axis_angle(Vec3::new(0.36, 0.48, 0.8), 1.0))
 }
 
-/// Shares of pixels whose labels agree, and, among those that both show, whose depths and normals agree.
+/// Shares of pixels whose labels agree and, among those that show the shape in both, whose depths and normals agree.
 fn agreement(a: &RenderTarget, b: &RenderTarget, depth_tolerance: f32, least_cosine: f32) -> [f32; 3] {
     let n = a.depth.len();
     let both: Vec<usize> = (0..n).filter(|&k| a.segmentation[k] == 1 && b.segmentation[k] == 1).collect();
@@ -37,7 +37,8 @@ fn a_mesh_cube_looks_like_the_analytic_box() {
     let meshed = with_mesh(cube(), half_extents, pose());
     for direction in directions(9) {
         let view = look(pose().translation + direction * 1.2, pose().translation, 0.6);
-        let (a, b) = (draw(&analytic, view, &spec(90, 110)), draw(&meshed, view, &spec(90, 110)));
+        let (a, b) =
+            (render_view(&analytic, view, &spec(90, 110)), render_view(&meshed, view, &spec(90, 110)));
         let [labels, depths, normals] = agreement(&a, &b, 1e-4, 0.9999);
         assert!(0.999 <= labels && 0.999 <= depths && 0.995 <= normals, "{labels} {depths} {normals}");
     }
@@ -49,7 +50,7 @@ fn a_smooth_mesh_sphere_looks_like_the_analytic_sphere() {
     let meshed = with_mesh(sphere(64), Vec3::splat(0.4), pose());
     for direction in directions(5) {
         let view = look(pose().translation + direction * 1.5, pose().translation, 0.7);
-        let (a, b) = (draw(&analytic, view, &spec(96, 96)), draw(&meshed, view, &spec(96, 96)));
+        let (a, b) = (render_view(&analytic, view, &spec(96, 96)), render_view(&meshed, view, &spec(96, 96)));
         let [labels, depths, normals] = agreement(&a, &b, 3e-3, 0.998);
         assert!(0.99 <= labels && 0.99 <= depths && 0.99 <= normals, "{labels} {depths} {normals}");
     }
@@ -60,8 +61,12 @@ fn a_mirrored_mesh_keeps_its_outward_normals() {
     let analytic = single(Shape::Box { half_extents: Vec3::splat(0.3) }, pose());
     let mirrored = with_mesh(cube(), Vec3::new(-0.3, 0.3, 0.3), pose());
     let view = look(Vec3::new(1.0, 1.1, 1.2), pose().translation, 0.7);
-    let [labels, depths, normals] =
-        agreement(&draw(&analytic, view, &spec(64, 64)), &draw(&mirrored, view, &spec(64, 64)), 1e-4, 0.9999);
+    let [labels, depths, normals] = agreement(
+        &render_view(&analytic, view, &spec(64, 64)),
+        &render_view(&mirrored, view, &spec(64, 64)),
+        1e-4,
+        0.9999,
+    );
     assert!(0.999 <= labels && 0.999 <= depths && 0.99 <= normals);
 }
 
@@ -87,7 +92,8 @@ fn meshes_cast_and_receive_shadows() {
         render_scene
     };
     let view = look(Vec3::new(1.0, -2.0, 2.0), Vec3::ZERO, 0.8);
-    let (a, b) = (draw(&scene(false), view, &spec(90, 90)), draw(&scene(true), view, &spec(90, 90)));
+    let (a, b) =
+        (render_view(&scene(false), view, &spec(90, 90)), render_view(&scene(true), view, &spec(90, 90)));
     let differ = a.rgb.pixels().chunks(3).zip(b.rgb.pixels().chunks(3));
     let n_differ = differ.filter(|(a, b)| (0..3).any(|c| 3 < a[c].abs_diff(b[c]))).count();
     assert!(n_differ <= 20, "{n_differ} pixels differ");
@@ -99,7 +105,7 @@ fn equal_triangles_and_single_triangles_build() {
     for n in [1, 2, 5, 3000] {
         let mesh = Mesh::new(corners.clone(), vec![[0, 1, 2]; n]).unwrap();
         assert_eq!(mesh.n_triangles(), n);
-        let target = draw(
+        let target = render_view(
             &with_mesh(mesh, Vec3::ONE, Pose::IDENTITY),
             look(Vec3::X * 3.0, Vec3::ZERO, 0.9),
             &spec(40, 40),

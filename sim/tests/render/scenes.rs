@@ -14,13 +14,13 @@ pub fn spec(height: usize, width: usize) -> RenderSpec {
     RenderSpec { height, width, samples: Samples::One, shadows: true, outputs: Outputs::ALL }
 }
 
-/// An empty drawing with the sun straight above.
+/// An empty scene with the sun at the zenith.
 pub fn empty() -> RenderScene {
     let light = Light { sun_direction: [0.0, 0.0, 1.0], ..Light::default() };
     RenderScene { light, ..RenderScene::default() }
 }
 
-/// Adds a matt instance; its label is its number in the drawing, from 1.
+/// Adds a matt instance; its label is its number in the scene, from 1.
 pub fn add(render_scene: &mut RenderScene, shape: Shape, pose: Pose, colour: [f32; 3], pattern: Pattern) {
     let idx = render_scene.instances.len() as u32;
     render_scene.materials.push(Material { colour, roughness: 1.0, pattern });
@@ -35,7 +35,7 @@ pub fn single(shape: Shape, pose: Pose) -> RenderScene {
     render_scene
 }
 
-/// A camera at `eye` that looks at `target`; the picture's up is the world's, or +y when it looks up or down.
+/// A camera at `eye` that looks at `target`; up in the frame is up in the world, or +y for a camera that looks up or down.
 pub fn look(eye: Vec3, target: Vec3, fov_y: f32) -> View {
     let back = (eye - target).normalize();
     let up = if back.z.abs() < 0.999 { Vec3::Z } else { Vec3::Y };
@@ -44,13 +44,14 @@ pub fn look(eye: Vec3, target: Vec3, fov_y: f32) -> View {
     View { scene_idx: 0, world_from_camera: Pose::from_parts(eye, rotation), fov_y }
 }
 
-pub fn draw(render_scene: &RenderScene, view: View, spec: &RenderSpec) -> RenderTarget {
+/// Renders one view on the CPU.
+pub fn render_view(render_scene: &RenderScene, view: View, spec: &RenderSpec) -> RenderTarget {
     let mut target = RenderTarget::default();
     CpuRenderer::new().render(&[render_scene], &[view], spec, &mut target);
     target
 }
 
-/// Directions all around, none of them along an axis.
+/// Directions over the whole sphere, none of them along an axis.
 pub fn directions(n: usize) -> impl Iterator<Item = Vec3> {
     // Fibonacci's lattice on the sphere.
     (0..n).map(move |k| {
@@ -61,7 +62,7 @@ pub fn directions(n: usize) -> impl Iterator<Item = Vec3> {
     })
 }
 
-/// A table scene with every analytic shape, several patterns, and things outside of the picture.
+/// A table scene with every analytic shape, several patterns, and instances outside of the frame.
 pub fn assorted(seed: u32) -> RenderScene {
     let mut render_scene = RenderScene::default();
     let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
@@ -100,7 +101,7 @@ pub fn assorted(seed: u32) -> RenderScene {
     render_scene
 }
 
-/// The cube from -1 to 1, two triangles a face.
+/// The cube from -1 to 1, two triangles per face.
 pub fn cube() -> Mesh {
     let vertices =
         (0..8).map(|k| [0, 1, 2].map(|axis| if k >> axis & 1 == 0 { -1.0 } else { 1.0 })).collect();

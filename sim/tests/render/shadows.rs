@@ -1,9 +1,9 @@
-//! Hard shadows: where they must be, and nowhere else.
+//! Outlines of hard shadows.
 
 use sayso_sim::math::{Pose, Quat, Vec3};
 use sayso_sim::render::{Light, Pattern, RenderScene, RenderSpec, RenderTarget, Shape};
 
-use crate::scenes::{GREY, RED, add, draw, empty, look, spec};
+use crate::scenes::{GREY, RED, add, empty, look, render_view, spec};
 
 fn floor() -> RenderScene {
     let mut render_scene = empty();
@@ -11,14 +11,14 @@ fn floor() -> RenderScene {
     render_scene
 }
 
-/// Compares with the same picture without shadows: which pixels of label 1 are darker.
+/// Renders with and without shadows; returns the target with shadows, and which pixels of label 1 are darker in it.
 fn shaded(
     render_scene: &RenderScene,
     view: sayso_sim::render::View,
     spec: &RenderSpec,
 ) -> (RenderTarget, Vec<bool>) {
-    let lit = draw(render_scene, view, &RenderSpec { shadows: false, ..*spec });
-    let target = draw(render_scene, view, spec);
+    let lit = render_view(render_scene, view, &RenderSpec { shadows: false, ..*spec });
+    let target = render_view(render_scene, view, spec);
     let is_dark = |k: usize| target.rgb.pixels()[3 * k] + 20 < lit.rgb.pixels()[3 * k];
     let dark = (0..spec.height * spec.width).map(|k| target.segmentation[k] == 1 && is_dark(k)).collect();
     (target, dark)
@@ -32,7 +32,7 @@ fn floor_point(view: &sayso_sim::render::View, spec: &RenderSpec, k: usize, dept
     view.world_from_camera.transform_point(Vec3::new(x, y, -1.0) * depth)
 }
 
-/// Draws a caster above the floor and compares the shadow with the floor points that `is_dark` says are in it.
+/// Renders a caster above the floor and compares its shadow with `is_dark`, a test of a floor point.
 fn check_shadow(render_scene: &RenderScene, is_dark: impl Fn(Vec3) -> bool) {
     let view = look(Vec3::new(1.5, -4.0, 3.0), Vec3::new(0.3, 0.0, 0.0), 0.7);
     let spec = spec(120, 150);
@@ -135,7 +135,7 @@ fn convex_shapes_on_their_own_do_not_darken_themselves() {
 
 #[test]
 fn a_far_and_a_huge_caster_reach_the_floor_too() {
-    // Many small things near the origin make the grid fine; the two others lie far outside of it.
+    // Many small things near the origin make the grid fine; the two others are far outside of it.
     let mut render_scene = floor();
     for k in 0..40 {
         let at = Vec3::new((k % 8) as f32 * 0.05, (k / 8) as f32 * 0.05, 0.02);

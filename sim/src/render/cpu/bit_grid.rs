@@ -1,4 +1,4 @@
-//! A grid of sets: which instances may matter in which cell.
+//! A grid of bit sets: the parts that are relevant in each cell.
 
 /// One bit set per cell of a `n_cols x n_rows` grid; sets are words of 64 bits, cells are stored by rows.
 #[derive(Debug, Default)]
@@ -9,7 +9,7 @@ pub(super) struct BitGrid {
 }
 
 impl BitGrid {
-    /// Empties the grid and gives it a new shape; the buffer is reused.
+    /// Clears the grid and changes its shape; the buffer is reused.
     pub fn reset(&mut self, n_cols: usize, n_rows: usize, n_bits: usize) {
         self.n_cols = n_cols;
         self.n_words = n_bits.div_ceil(64);
@@ -17,7 +17,7 @@ impl BitGrid {
         self.words.resize(n_cols * n_rows * self.n_words, 0);
     }
 
-    /// Words of one set.
+    /// Number of words of one set.
     pub fn n_words(&self) -> usize {
         self.n_words
     }

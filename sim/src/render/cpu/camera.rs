@@ -1,4 +1,4 @@
-//! A pinhole and its pixel grid.
+//! A pinhole camera and its pixel grid.
 
 use wide::f32x8;
 
@@ -15,7 +15,7 @@ pub(super) struct Camera {
     pub forward: Vec3,
     pub n_cols: usize,
     pub n_rows: usize,
-    /// Edge of a pixel at depth one.
+    /// Edge length of a pixel at depth one.
     pub pixel_size: f32,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct TileRays {
     /// Column of lane 0 and row of packet 0, in pixels.
     pub first_col: usize,
     pub first_row: usize,
-    /// Columns and rows of the tile that lie in the picture.
+    /// Columns and rows of the tile that are inside the frame.
     pub n_cols: usize,
     pub n_rows: usize,
 }
@@ -48,22 +48,22 @@ impl Camera {
         }
     }
 
-    /// A point by its offsets to the right and up, and its depth.
+    /// A point in camera coordinates: right, up, depth.
     pub fn camera_from_world(&self, p: Vec3) -> Vec3 {
         self.camera_vector(p - self.eye)
     }
 
-    /// A vector by its components to the right, up and in depth.
+    /// A vector in camera coordinates: right, up, depth.
     pub fn camera_vector(&self, v: Vec3) -> Vec3 {
         Vec3::new(v.dot(self.right), v.dot(self.up), v.dot(self.forward))
     }
 
-    /// The column, fractional, that camera-plane `x` falls on; whole numbers are the left edges of pixels.
+    /// The fractional column of camera-plane `x`; integers are the left edges of pixels.
     pub fn col_of(&self, x: f32) -> f32 {
         0.5 * self.n_cols as f32 + x / self.pixel_size
     }
 
-    /// The row, fractional, that camera-plane `y` falls on; whole numbers are the upper edges of pixels.
+    /// The fractional row of camera-plane `y`; integers are the upper edges of pixels.
     pub fn row_of(&self, y: f32) -> f32 {
         0.5 * self.n_rows as f32 - y / self.pixel_size
     }

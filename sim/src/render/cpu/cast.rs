@@ -1,4 +1,4 @@
-//! Kernel 3, once per tile: the first part that each ray meets.
+//! Kernel 3, once per tile: the nearest part that each ray hits.
 
 use wide::f32x8;
 
@@ -14,18 +14,18 @@ use super::primitives::{
 use crate::math::Vec3;
 use crate::render::{RenderScene, Shape};
 
-/// What the rays of a tile meet, row by row.
+/// The nearest hits of the rays of a tile, per row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TileHits {
-    /// Depth along the optical axis, [`MISS`] where there is only sky.
+    /// Depth along the optical axis, [`MISS`] for the sky.
     pub t: [f32x8; TILE],
-    /// Rank of the part, a whole number; anything where there is only sky.
+    /// Rank of the part, an integer; unspecified for the sky.
     pub rank: [f32x8; TILE],
     /// Index of the triangle, as the bits of an f32, where the part is a mesh.
     pub triangle: [f32x8; TILE],
 }
 
-/// Sweeps the parts of the tile over its rays, front to back.
+/// Intersects the rays of a tile with its parts, front to back.
 pub(super) fn cast_tile(
     render_scene: &RenderScene,
     prepared: &PreparedScene,
@@ -49,14 +49,14 @@ pub(super) fn cast_tile(
     hits
 }
 
-/// One part against the rays of a tile.
+/// The intersection of one part with the rays of a tile.
 struct Sweep<'a> {
     part: &'a ViewPart,
     rank: f32x8,
     rays: &'a TileRays,
 }
 
-/// The branch on the shape is taken once per tile, not once per packet.
+/// Intersects one part. The branch on the shape is taken once per tile, not once per packet.
 #[inline(always)]
 fn sweep_shape(render_scene: &RenderScene, shape: &Shape, sweep: &Sweep, hits: &mut TileHits) {
     match *shape {
@@ -103,7 +103,7 @@ impl Sweep<'_> {
 }
 
 impl ViewPart {
-    /// The directions of a row of a tile, in the frame of the part.
+    /// The ray directions of a row of a tile, in the frame of the part.
     #[inline(always)]
     pub fn direction(&self, rays: &TileRays, row: usize) -> Vec3x8 {
         let middle = self.forward + self.up * rays.y[row];
@@ -112,7 +112,7 @@ impl ViewPart {
 }
 
 impl TileHits {
-    /// Which rays met something.
+    /// Mask of the rays that hit a part.
     #[inline(always)]
     pub fn any(&self, row: usize) -> f32x8 {
         self.t[row].simd_lt(MISS)

@@ -1,7 +1,7 @@
-//! Kernel 1, once per view: which parts may be seen through which tile.
+//! Kernel 1, once per view: the parts that may be visible in each tile.
 //!
 //! A part's bound is projected onto the image as a rectangle of pixels. Parts are ranked by the depth of their
-//! centres, and each tile keeps the set of ranks whose rectangles touch it: ascending ranks are front to back.
+//! centres, and each tile stores the set of ranks whose rectangles overlap it: ascending ranks are front to back.
 
 use std::ops::Range;
 
@@ -13,11 +13,11 @@ use super::prepare::PreparedScene;
 use super::primitives::NEAR;
 use crate::math::Vec3;
 
-/// The parts of a scene as one camera sees them, by rank.
+/// The parts of a scene that one camera may see, by rank.
 #[derive(Debug, Default)]
 pub(super) struct VisibleParts {
     pub parts: Vec<ViewPart>,
-    /// For each tile, the ranks of the parts that it may show.
+    /// For each tile, the ranks of the parts that may be visible in it.
     pub tiles: BitGrid,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct ViewPart {
     pub forward: Vec3,
     pub right: Vec3,
     pub up: Vec3,
-    /// No point of it is nearer than this depth.
+    /// Lower bound of its depth.
     pub nearest: f32,
     /// The rows of pixels that it may cover.
     pub rows: [u32; 2],
@@ -37,7 +37,7 @@ pub(super) struct ViewPart {
     sort_depth: f32,
 }
 
-/// Where a bound lies in the picture: in camera-plane units at depth one, and in depth.
+/// The extent of a bound: in camera-plane units at depth one, and in depth.
 struct Extent {
     x: [f32; 2],
     y: [f32; 2],
@@ -119,7 +119,7 @@ fn extent(bound: &Bound, camera: &Camera) -> Option<Extent> {
     }
 }
 
-/// Something wholly behind the eye is nowhere.
+/// The extent of a bound; `None` if it is entirely behind the eye.
 fn finish(nearest: f32, farthest: f32, ranges: impl Fn() -> [[f32; 2]; 2]) -> Option<Extent> {
     (NEAR < farthest).then(|| {
         let [x, y] = ranges();
@@ -135,10 +135,10 @@ fn tangents(offset: f32, depth: f32, radius: f32) -> [f32; 2] {
     [(offset * depth - reach) * inv, (offset * depth + reach) * inv]
 }
 
-/// The slopes at which a box may be seen. What of it lies before the nearest depth that is drawn is cut off: the walls
-/// beside a camera are in half of its picture, not in all of it.
+/// The slopes at which a box may be visible. The part of it that is nearer than `NEAR` is clipped; without clipping, the
+/// walls beside a camera would cover the whole frame instead of half of it.
 fn corners(centre: Vec3, axes: [Vec3; 3], nearest: f32) -> [[f32; 2]; 2] {
-    /// Half of the depth covers rounding.
+    /// Half of the nearest rendered depth leaves room for rounding.
     const CUT: f32 = 0.5 * NEAR;
     let mut ranges = [[f32::INFINITY, f32::NEG_INFINITY]; 2];
     let mut see = |p: Vec3| {
@@ -153,7 +153,7 @@ fn corners(centre: Vec3, axes: [Vec3; 3], nearest: f32) -> [[f32; 2]; 2] {
         }
         if nearest < NEAR {
             for axis in 0..3 {
-                // The edge to the corner on the other side, looked at from its end in front.
+                // The edge to the opposite corner, handled from its end in front of the cut.
                 let q = p - 2.0 * side(axis);
                 if q.z < CUT && CUT <= p.z {
                     let cut = p + (q - p) * ((p.z - CUT) / (p.z - q.z));
@@ -178,10 +178,10 @@ mod tests {
     use crate::math::{Pose, Quat};
     use crate::render::{Outputs, RenderSpec, Samples, View};
 
-    /// Boxes and capsules all around the camera, many of them reaching behind it: whatever of them is in front and in the
-    /// picture lies in the pixels that are kept.
+    /// Boxes and capsules on all sides of the camera, many of which extend behind it: every point of them that is in front
+    /// of the camera and inside the frame is in the pixels that are kept.
     #[test]
-    fn nothing_that_may_be_seen_is_left_out() {
+    fn no_visible_point_is_culled() {
         let mut rng = StdRng::seed_from_u64(0);
         let spec = RenderSpec {
             height: 30,
@@ -192,7 +192,7 @@ mod tests {
         };
         let view = View { scene_idx: 0, world_from_camera: Pose::IDENTITY, fov_y: 1.0 };
         let camera = Camera::new(&view, &spec);
-        let (mut n_seen, mut n_cut, mut n_narrow) = (0, 0, 0);
+        let (mut n_visible, mut n_cut, mut n_narrow) = (0, 0, 0);
         for round in 0..2000 {
             let mut vector = |reach: f32| Vec3::from_array([(); 3].map(|()| rng.random_range(-reach..reach)));
             let (centre, size) = (vector(3.0), vector(2.0).abs());
@@ -223,14 +223,14 @@ mod tests {
                 let p = camera.camera_from_world(inside);
                 let (col, row) = (camera.col_of(p.x / p.z), camera.row_of(p.y / p.z));
                 if NEAR < p.z && (0.0..40.0).contains(&col) && (0.0..30.0).contains(&row) {
-                    n_seen += 1;
+                    n_visible += 1;
                     let (cols, rows) =
-                        kept.unwrap_or_else(|| panic!("{bound:?} is left out, {inside} is seen"));
+                        kept.unwrap_or_else(|| panic!("{bound:?} is culled, {inside} is visible"));
                     let covers = |range: [u32; 2], x: f32| (range[0]..range[1]).contains(&(x as u32));
                     assert!(covers(cols, col) && covers(rows, row), "{bound:?}: {inside} at {col}, {row}");
                 }
             }
         }
-        assert!(n_seen > 1000 && n_cut > 300 && n_narrow > 100, "{n_seen} {n_cut} {n_narrow}");
+        assert!(n_visible > 1000 && n_cut > 300 && n_narrow > 100, "{n_visible} {n_cut} {n_narrow}");
     }
 }

@@ -1,11 +1,11 @@
-//! From packets of radiance to pixels.
+//! Encodes packets of radiance as pixels.
 
 use wide::f32x8;
 
 use super::packet::{LANES, Vec3x8};
 use crate::render::codes::{LEN, PER_UNIT, table};
 
-/// Writes sRGB codes, by table.
+/// Encodes radiance as sRGB codes, by table.
 #[derive(Debug)]
 pub(super) struct Encoder {
     codes: Box<[u8; LEN]>,
@@ -25,7 +25,7 @@ impl Encoder {
             scaled.fast_max(f32x8::ZERO).fast_min(top).fast_round_int().to_array()
         };
         let (r, g, b) = (index(colour.x), index(colour.y), index(colour.z));
-        // The length is a power of two: the remainder changes nothing, and spares a comparison.
+        // The length is a power of two: the remainder does not change the index, and avoids a bounds check.
         let code = |k: i32| self.codes[k as usize % LEN];
         for (lane, pixel) in out.chunks_exact_mut(3).enumerate().take(LANES) {
             pixel.copy_from_slice(&[code(r[lane]), code(g[lane]), code(b[lane])]);

@@ -1,9 +1,9 @@
-//! Kernel 2, once per drawing: which parts may keep the sun from which points.
+//! Kernel 2, once per scene: the parts that may shade each point.
 //!
-//! Seen from the sun, a shadow lies exactly under its caster. So the grid spans the plane across the sun's rays,
-//! over the bounds of the casters, and each cell keeps the set of the casters above it. Casters that are much
+//! Seen from the sun, a shadow is exactly under its caster. So the grid spans the plane perpendicular to the sun's
+//! rays, over the bounds of the casters, and each cell stores the set of the casters above it. Casters that are much
 //! bigger than most (floors, walls) would make the cells useless for the others: they are in every set instead.
-//! Planes are infinite and cast nothing.
+//! Planes are infinite and cast no shadow.
 
 use wide::f32x8;
 
@@ -17,33 +17,33 @@ use crate::render::{Light, RenderScene};
 /// Cells along the longer side of the grid, without the border.
 const N_CELLS: usize = 32;
 
-/// A caster is big when it reaches this many times farther than the median one.
+/// A caster is big if its reach is more than this many times the median reach.
 const BIG: f32 = 8.0;
 
-/// The casters of one drawing, as the sun sees them.
+/// The casters of one scene, seen from the sun.
 #[derive(Debug, Default)]
 pub(super) struct LightGrid {
-    /// Towards the sun, unit length; zero when there is none.
+    /// Unit vector towards the sun; zero if there is none.
     pub sun: Vec3,
-    /// Across the sun's rays.
+    /// Orthonormal axes perpendicular to the sun's rays.
     u: Vec3,
     v: Vec3,
-    /// Lower corner of the cell (1, 1); the cells around the border are empty.
+    /// Lower corner of the cell (1, 1); the cells on the border are empty.
     origin: [f32; 2],
     cells_per_metre: f32,
     max_cell: [f32; 2],
     cells: BitGrid,
-    /// The big casters, a set like those of the cells.
+    /// The set of the big casters, as words like those of the cells.
     big: Vec<u64>,
     /// One entry per part.
     casters: Vec<Caster>,
     reaches: Vec<f32>,
 }
 
-/// A part as the sun sees it.
+/// A part, seen from the sun.
 #[derive(Clone, Copy, Debug)]
 struct Caster {
-    /// Its extent along `u`, `v` and towards the sun.
+    /// Its extent along `u` and `v`, and its top towards the sun.
     u: [f32; 2],
     v: [f32; 2],
     top: f32,
@@ -75,7 +75,7 @@ impl LightGrid {
                 self.big[part_idx / 64] |= 1 << (part_idx % 64);
             } else {
                 let cells = |range: [f32; 2], axis: usize| {
-                    // A hundredth of a cell covers rounding.
+                    // A hundredth of a cell leaves room for rounding.
                     let cell = |x: f32, slack: f32| {
                         let cell = (x - self.origin[axis]) * self.cells_per_metre + 1.0 + slack;
                         cell.clamp(1.0, self.max_cell[axis] - 1.0) as usize
@@ -87,8 +87,8 @@ impl LightGrid {
         }
     }
 
-    /// Which of the `wanted` lanes at `point` the sun does not reach. The part `own` is taken as convex and lit:
-    /// it does not shade itself, unless it is a mesh.
+    /// Mask of the `wanted` lanes whose `point` is in shadow. The part `own`, to which the points belong, is assumed to
+    /// face the sun: it does not shade itself unless it is a mesh.
     #[inline(always)]
     pub fn occluded(
         &self,
@@ -125,12 +125,12 @@ impl LightGrid {
         blocked
     }
 
-    /// Whether there are shadows at all.
+    /// Whether shadows are computed.
     pub fn is_active(&self) -> bool {
         !self.casters.is_empty()
     }
 
-    /// The cells that the lanes lie in; the first cell, which is empty, for those that are not wanted.
+    /// The cells of the lanes; the first cell, which is empty, for lanes that are not wanted.
     #[inline(always)]
     fn cells_of(&self, u: f32x8, v: f32x8, wanted: f32x8) -> [i32; 8] {
         // A NaN becomes zero here: the maximum takes its second operand then.
@@ -143,7 +143,7 @@ impl LightGrid {
         (wanted & cell(v, 1).mul_add(n_cols, cell(u, 0))).fast_trunc_int().to_array()
     }
 
-    /// Lays the cells over the casters that are not big.
+    /// Fits the grid to the casters that are not big.
     fn span(&mut self, parts: &[Part], is_big: impl Fn(&Caster) -> bool) {
         let (mut min, mut max) = ([f32::INFINITY; 2], [f32::NEG_INFINITY; 2]);
         for (_, caster) in
@@ -189,7 +189,7 @@ impl Caster {
         0.5 * (self.u[1] - self.u[0]).max(self.v[1] - self.v[0])
     }
 
-    /// Which points lie under its rectangle, and not above its top.
+    /// Mask of the points that are under its rectangle and not above its top.
     #[inline(always)]
     fn above(&self, u: f32x8, v: f32x8, height: f32x8) -> f32x8 {
         u.simd_ge(self.u[0])

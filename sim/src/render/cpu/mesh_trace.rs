@@ -1,4 +1,4 @@
-//! Packets of rays against a mesh's hierarchy.
+//! Intersection of ray packets with a mesh's hierarchy.
 
 use wide::f32x8;
 
@@ -7,8 +7,8 @@ use super::primitives::NEAR;
 use crate::math::Vec3;
 use crate::render::mesh::{MAX_DEPTH, Mesh, MeshNode, Triangle};
 
-/// Finds the nearest triangles that the rays from `o` along `d` meet before `best`; takes the depths into `best` and the
-/// triangles' indices into `triangle`, and returns the lanes where it found one.
+/// Finds the nearest triangles that the rays from `o` along `d` hit nearer than `best`; writes the depths to `best` and the
+/// triangles' indices to `triangle`, and returns the mask of the lanes with a hit.
 pub(super) fn closest(mesh: &Mesh, o: Vec3, d: Vec3x8, best: &mut f32x8, triangle: &mut f32x8) -> f32x8 {
     let mut found = f32x8::ZERO;
     let inv = d.safe_recip();
@@ -37,7 +37,7 @@ pub(super) fn closest(mesh: &Mesh, o: Vec3, d: Vec3x8, best: &mut f32x8, triangl
     found
 }
 
-/// Which rays from `o` along `d` meet the mesh anywhere; lanes that are not `open` may say anything.
+/// Mask of the rays from `o` along `d` that hit the mesh; unspecified for lanes that are not `open`.
 pub(super) fn blocks(mesh: &Mesh, o: Vec3x8, d: Vec3, inv_d: Vec3, open: f32x8) -> f32x8 {
     let mut blocked = f32x8::ZERO;
     let (inv, d) = (Vec3x8::splat(inv_d), Vec3x8::splat(d));
@@ -76,7 +76,7 @@ pub(super) fn normals(mesh: &Mesh, triangle: f32x8, p: Vec3x8, wanted: u32) -> V
     Vec3x8::new(f32x8::new(out[0]), f32x8::new(out[1]), f32x8::new(out[2]))
 }
 
-/// Where the rays enter the box of a node; infinite where they miss it.
+/// Ray parameter at which the rays enter the box of a node; infinite where they miss it.
 #[inline(always)]
 fn enters(node: &MeshNode, o: Vec3x8, inv: Vec3x8) -> f32x8 {
     let (a, b) = ((Vec3x8::splat(node.min) - o).scale(inv), (Vec3x8::splat(node.max) - o).scale(inv));
@@ -86,11 +86,11 @@ fn enters(node: &MeshNode, o: Vec3x8, inv: Vec3x8) -> f32x8 {
     near.simd_le(far).select(near, f32x8::splat(f32::INFINITY))
 }
 
-/// Möller and Trumbore, "Fast, Minimum Storage Ray/Triangle Intersection" (1997), two-sided; infinite at a miss. Edges
-/// are a hair wider than they are, so that no ray slips between neighbours.
+/// Möller and Trumbore, "Fast, Minimum Storage Ray/Triangle Intersection" (1997), two-sided; infinite at a miss. Triangles
+/// are enlarged by a relative tolerance, so that no ray passes between neighbours.
 #[inline(always)]
 fn meets(triangle: &Triangle, o: Vec3x8, d: Vec3x8) -> f32x8 {
-    const HAIR: f32 = 1e-6;
+    const TOLERANCE: f32 = 1e-6;
     let [a, b] = triangle.edges.map(Vec3x8::splat);
     let p = d.cross(b);
     let inv = f32x8::ONE / a.dot(p);
@@ -98,18 +98,18 @@ fn meets(triangle: &Triangle, o: Vec3x8, d: Vec3x8) -> f32x8 {
     let u = s.dot(p) * inv;
     let q = s.cross(a);
     let v = d.dot(q) * inv;
-    let inside = u.simd_ge(-HAIR) & v.simd_ge(-HAIR) & (u + v).simd_le(1.0 + HAIR);
+    let inside = u.simd_ge(-TOLERANCE) & v.simd_ge(-TOLERANCE) & (u + v).simd_le(1.0 + TOLERANCE);
     inside.select(b.dot(q) * inv, f32x8::splat(f32::INFINITY))
 }
 
-/// Nodes that are still to visit. Each level leaves at most one behind, so the depth of the tree bounds them.
+/// Nodes still to visit. At most one per level is pending, so the depth of the tree bounds their number.
 struct Stack {
     nodes: [u32; MAX_DEPTH + 1],
     len: usize,
 }
 
 impl Default for Stack {
-    /// The root.
+    /// A stack with the root.
     fn default() -> Self {
         Self { nodes: [0; MAX_DEPTH + 1], len: 1 }
     }
@@ -122,7 +122,7 @@ impl Stack {
         Some(self.nodes[self.len] as usize)
     }
 
-    /// Adds two siblings; the one that is to be visited first goes on top.
+    /// Adds two siblings, the one to visit first on top.
     #[inline(always)]
     fn push_pair(&mut self, first: u32, right_first: bool) {
         let near = first + u32::from(right_first);

@@ -1,6 +1,6 @@
 //! The CPU backend: kernels over packets of eight rays, views in parallel.
 //!
-//! `prepare` and `light_grid` run once per drawing, `cull` once per view, `cast` and `shade` once per tile.
+//! `prepare` and `light_grid` run once per scene, `cull` once per view, `cast` and `shade` once per tile.
 
 mod bit_grid;
 mod camera;
@@ -29,14 +29,14 @@ use self::prepare::PreparedScene;
 use self::render_view::{Images, render_view};
 use super::{RenderScene, RenderSpec, RenderTarget, View};
 
-/// Draws whole batches of views on the CPU, in parallel over views and eight rays at a time.
+/// Renders batches of views on the CPU, in parallel over views and eight rays at a time.
 ///
-/// The pictures depend neither on the number of threads nor on how views are batched. Buffers are kept from call to
-/// call: nothing is allocated once the largest batch has been drawn.
+/// The frames depend neither on the number of threads nor on how views are batched. Buffers are kept from call to
+/// call: nothing is allocated once the largest batch has been rendered.
 #[derive(Debug)]
 pub struct CpuRenderer {
     encoder: Encoder,
-    /// One per drawing.
+    /// One per scene.
     prepared: Vec<PreparedScene>,
     is_seen: Vec<bool>,
     /// One per thread; only that thread ever locks it.
@@ -55,10 +55,10 @@ impl CpuRenderer {
         Self { encoder: Encoder::new(), prepared: Vec::new(), is_seen: Vec::new(), scratch: Vec::new() }
     }
 
-    /// Draws every view into `target`, which is resized as needed.
+    /// Renders every view into `target`, which is resized as needed.
     ///
     /// # Panics
-    /// If a view names a drawing that is not there, or a drawing does not hold together: see [`RenderScene::check`].
+    /// If the `scene_idx` of a view is out of range, or a scene is inconsistent: see [`RenderScene::check`].
     pub fn render(
         &mut self,
         render_scenes: &[&RenderScene],
@@ -104,7 +104,7 @@ impl CpuRenderer {
     }
 }
 
-/// What all views of a call share.
+/// Data that all views of a call share.
 struct Batch<'a> {
     renderer: &'a CpuRenderer,
     render_scenes: &'a [&'a RenderScene],
@@ -112,7 +112,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Halves the views until one is left; idle threads take halves.
+    /// Halves the views recursively until one is left; idle threads take halves.
     fn render(&self, views: &[View], mut images: Images) {
         if let [view] = views {
             let thread_idx = rayon::current_thread_index().unwrap_or(0);

@@ -1,7 +1,7 @@
-//! Whether a part stands between a point and the sun.
+//! Shadow tests: whether a part is between a point and the sun.
 //!
 //! All of the sun's rays have one direction, so here the direction is one vector of the part's frame and only the
-//! origins are packets. The question is yes or no, which spares most square roots.
+//! origins are packets. The result is a boolean, which avoids most square roots.
 
 use wide::f32x8;
 
@@ -11,12 +11,12 @@ use super::parts::Part;
 use crate::math::Vec3;
 use crate::render::{RenderScene, Shape};
 
-/// The direction to the sun in a part's frame, and what of the tests depends on it alone.
+/// The direction to the sun in a part's frame, and the values that depend on it alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SunRay {
     direction: Vec3,
     inv_direction: Vec3,
-    /// One over the squared length of the direction's component across z.
+    /// One over the squared length of the direction's component perpendicular to z.
     inv_across: f32,
 }
 
@@ -33,7 +33,7 @@ impl SunRay {
     }
 }
 
-/// Which rays from `point` (world) to the sun meet `part`; lanes that are not `open` may say anything.
+/// Mask of the rays from `point` (world) to the sun that hit `part`; unspecified for lanes that are not `open`.
 #[inline(always)]
 pub(super) fn blocks(
     render_scene: &RenderScene,
@@ -82,7 +82,7 @@ fn sphere_blocks(radius: f32, o: Vec3x8, ray: &SunRay) -> f32x8 {
     distance_squared.simd_le(reach) & (ahead | o.length_squared().simd_le(reach))
 }
 
-/// The distance between the ray and the capsule's axis, by alternating projections, which are exact after one round.
+/// By the distance between the ray and the capsule's axis, from alternating projections, which are exact after one round.
 #[inline(always)]
 fn capsule_blocks(radius: f32, half_length: f32, o: Vec3x8, ray: &SunRay) -> f32x8 {
     let d = Vec3x8::splat(ray.direction);
@@ -111,7 +111,7 @@ fn cylinder_blocks(radius: f32, half_length: f32, o: Vec3x8, ray: &SunRay) -> f3
     discriminant.simd_ge(0.0) & entry.simd_le(exit) & exit.simd_gt(0.0)
 }
 
-/// See `primitives::hit_cone`; a ray from outside goes in through the side or through the base.
+/// See `primitives::hit_cone`; a ray from outside enters through the side or through the base.
 #[inline(always)]
 fn cone_blocks(radius: f32, half_length: f32, o: Vec3x8, ray: &SunRay) -> f32x8 {
     let d = Vec3x8::splat(ray.direction);
@@ -130,7 +130,7 @@ fn cone_blocks(radius: f32, half_length: f32, o: Vec3x8, ray: &SunRay) -> f32x8 
     side | base
 }
 
-/// Squared distance from z, at `t`.
+/// Squared distance from the z axis at `t`.
 #[inline(always)]
 fn across_squared(o: Vec3x8, ray: &SunRay, t: f32x8) -> f32x8 {
     let x = t.mul_add(f32x8::splat(ray.direction.x), o.x);

@@ -1,13 +1,13 @@
-//! Instances in the form that the kernels read: into the part's frame, and with a bound in the world.
+//! Instances in the form that the kernels read: with the transform into the part's frame and a bound in the world.
 
 use super::packet::Rows;
 use crate::math::{Mat3, Pose, Vec3};
 use crate::render::{Instance, Material, Pattern, RenderScene, Shape};
 
-/// One instance, ready for the kernels.
+/// One instance, prepared for the kernels.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    /// Into the frame of the shape; a mesh's own scale is undone too.
+    /// Transform into the frame of the shape; it includes the inverse of a mesh's scale.
     pub local_from_world: Rows,
     pub shape: Shape,
     pub material: Material,
@@ -15,7 +15,7 @@ pub(super) struct Part {
     pub bound: Bound,
 }
 
-/// A volume of the world around a part.
+/// A bounding volume of a part, in the world.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bound {
     /// No bound: a plane.
@@ -39,17 +39,17 @@ impl Part {
         }
     }
 
-    /// Whether the colour is the same all over.
+    /// Whether the base colour is uniform.
     pub fn is_plain(&self) -> bool {
         self.material.pattern == Pattern::Plain
     }
 
-    /// Whether a lit point of it can not be in its own shadow.
+    /// Whether the shape is convex: a point that faces the sun cannot be in the part's own shadow.
     pub fn is_convex(&self) -> bool {
         !matches!(self.shape, Shape::Mesh { .. })
     }
 
-    /// The scale of its frame: 1 but for meshes.
+    /// The scale of its frame: 1 except for meshes.
     pub fn scale(&self) -> Vec3 {
         match self.shape {
             Shape::Mesh { scale, .. } => scale,

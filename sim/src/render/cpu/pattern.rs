@@ -1,7 +1,7 @@
-//! What modulates a base colour: procedural patterns and stored pictures.
+//! Modulation of the base colour: procedural patterns and images.
 //!
-//! Patterns live in the frame of the instance, so that they need no texture coordinates and move with it. All of
-//! them fade into their mean where a pixel covers more than their detail, so that far floors do not glitter.
+//! Patterns are defined in the frame of the instance, so that they need no texture coordinates and move with it. All
+//! of them fade into their mean where a pixel covers more than their detail, so that far floors do not alias.
 
 use wide::f32x8;
 
@@ -19,11 +19,11 @@ pub(super) struct Site {
     pub point: Vec3x8,
     /// Unit normal, in the frame of the instance.
     pub normal: Vec3x8,
-    /// What a pixel covers of the surface, metres across.
+    /// Width of the surface that a pixel covers, metres.
     pub footprint: f32x8,
 }
 
-/// The colour of the surface, linear RGB; lanes outside of `wanted` may be anything.
+/// The colour of the surface, linear RGB; unspecified for lanes outside of `wanted`.
 #[inline(always)]
 pub(super) fn albedo(render_scene: &RenderScene, material: &Material, site: &Site, wanted: u32) -> Vec3x8 {
     let base = Vec3x8::splat(Vec3::from_array(material.colour));
@@ -43,10 +43,10 @@ pub(super) fn albedo(render_scene: &RenderScene, material: &Material, site: &Sit
     }
 }
 
-/// 0 or 1 by turns; the edges are as wide as a pixel.
+/// Alternates between 0 and 1; the edges are one pixel wide.
 #[inline(always)]
 fn checker(site: &Site, cell: f32) -> f32x8 {
-    // Half a cell below the surface no face of a box lies on the border between two cells.
+    // Sampled half a cell below the surface, so that no face of a box is on the border between two cells.
     let inside = site.normal.mul_add(f32x8::splat(-0.5 * cell), site.point);
     let slope = f32x8::splat(4.0 * cell) / (site.footprint + f32x8::splat(1e-6));
     let wave = |x: f32x8| {
@@ -57,7 +57,7 @@ fn checker(site: &Site, cell: f32) -> f32x8 {
     (wave(inside.x) * wave(inside.y) * wave(inside.z)).mul_add(f32x8::HALF, f32x8::HALF)
 }
 
-/// How much of a pixel the nearest line covers. Lines run on the planes that the surface does not lie along.
+/// Share of a pixel that the nearest line covers. Lines across an axis are left out where the normal is along that axis.
 #[inline(always)]
 fn grid(site: &Site, cell: f32, width: f32) -> f32x8 {
     let half_width = f32x8::splat(0.5 * width);
@@ -73,7 +73,7 @@ fn grid(site: &Site, cell: f32, width: f32) -> f32x8 {
     line(p.x, n.x).fast_max(line(p.y, n.y)).fast_max(line(p.z, n.z))
 }
 
-/// A board sawn along x: growth rings around a distant, wavering pith, and fibres.
+/// A board sawn along x: growth rings around a distant pith, distorted by noise, and fibres.
 #[inline(always)]
 fn wood(site: &Site, ring: f32) -> f32x8 {
     /// Mean of `late²`.
@@ -109,15 +109,15 @@ fn blobs(site: &Site, cell: f32) -> f32x8 {
     (noise - f32x8::HALF).mul_add(sharp, f32x8::HALF)
 }
 
-/// One where a detail is two pixels wide, zero where it is no wider than one.
+/// One where a detail is at least two pixels wide, zero where it is at most one pixel wide.
 #[inline(always)]
 fn fade(site: &Site, detail: f32) -> f32x8 {
     let pixels = f32x8::splat(detail) / (site.footprint + f32x8::splat(1e-6));
     (pixels - f32x8::ONE).fast_max(f32x8::ZERO).fast_min(f32x8::ONE)
 }
 
-/// The picture on the plane that the surface faces most, bilinear, repeated every `size` metres across. On upright
-/// faces the picture stands upright.
+/// The image on the plane that the surface faces most, bilinear, repeated every `size` metres across. On vertical
+/// faces the image is upright.
 #[inline(always)]
 fn image(texture: &Texture, site: &Site, size: f32, wanted: u32) -> Vec3x8 {
     let n = site.normal.abs();
@@ -125,7 +125,7 @@ fn image(texture: &Texture, site: &Site, size: f32, wanted: u32) -> Vec3x8 {
     let faces_z = !faces_x & n.z.simd_ge(n.y);
     let u = faces_x.select(site.point.y, site.point.x);
     let v = faces_z.select(-site.point.y, -site.point.z);
-    // One repetition keeps the picture's proportions: `size` is its width.
+    // One repetition keeps the aspect ratio of the image: `size` is its width.
     let height = size * texture.height() as f32 / texture.width() as f32;
     let (u, v) = (u * f32x8::splat(1.0 / size), v * f32x8::splat(1.0 / height));
     let (u, v) = ((u - u.floor()).to_array(), (v - v.floor()).to_array());
@@ -138,7 +138,7 @@ fn image(texture: &Texture, site: &Site, size: f32, wanted: u32) -> Vec3x8 {
     Vec3x8::new(f32x8::new(out[0]), f32x8::new(out[1]), f32x8::new(out[2]))
 }
 
-/// The colour at a fraction of a picture's sides, which repeats.
+/// Bilinear sample of a repeated image, at fractions of its width and height.
 #[inline(always)]
 fn bilinear(level: &Level, u: f32, v: f32) -> [f32; 4] {
     let (x, fx) = texel(u, level.width);
@@ -152,7 +152,7 @@ fn bilinear(level: &Level, u: f32, v: f32) -> [f32; 4] {
     (b - a).mul_add(wide::f32x4::splat(fy), a).to_array()
 }
 
-/// The two texels whose centres are around a fraction of a side, and how far the second one is favoured.
+/// The two texels whose centres are on either side of a fraction of a side, and the weight of the second one.
 #[inline(always)]
 fn texel(fraction: f32, n_texels: usize) -> ([usize; 2], f32) {
     let n = n_texels as f32;

@@ -4,12 +4,12 @@ use super::light_grid::LightGrid;
 use super::parts::Part;
 use crate::render::RenderScene;
 
-/// What all views of a scene share.
+/// Data that all views of a scene share.
 #[derive(Debug, Default)]
 pub(super) struct PreparedScene {
     /// The visible instances; those with a pose or a size that is not finite are left out.
     pub parts: Vec<Part>,
-    /// Which parts may keep the sun from which points.
+    /// The parts that may shade each point.
     pub light_grid: LightGrid,
 }
 

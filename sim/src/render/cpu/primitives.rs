@@ -1,11 +1,11 @@
-//! Where eye rays meet the analytic shapes, and the normals there.
+//! Intersections of eye rays with the analytic shapes, and the normals there.
 //!
 //! All rays of a view start at the same point, so the origin is one point of the shape's frame and only the
 //! directions are packets. Directions are not unit vectors: their length along the optical axis is one, so that
 //! the parameter `t` of a hit is its depth. Only rays that come from outside hit a closed shape (or a plane from
-//! above): a camera inside of a link looks through it.
+//! above): a camera inside of a link sees through it.
 //!
-//! Discriminants are written as cross products (`a r² - |o x d|²` for a ball), which keeps them accurate when the
+//! Discriminants are written as cross products (`a r² - |o x d|²` for a sphere), which keeps them accurate when the
 //! shape is small and far, where `b² - a c` cancels.
 
 use wide::f32x8;
@@ -13,10 +13,10 @@ use wide::f32x8;
 use super::packet::{Vec3x8, safe_recip};
 use crate::math::Vec3;
 
-/// The depth of a ray that meets nothing.
+/// The depth of a ray that hits nothing.
 pub(super) const MISS: f32 = f32::INFINITY;
 
-/// Nearest depth that is drawn, metres.
+/// Nearest depth that is rendered, metres.
 pub(super) const NEAR: f32 = 1e-3;
 
 #[inline(always)]
@@ -85,7 +85,7 @@ pub(super) fn hit_cone(radius: f32, half_length: f32, o: Vec3, d: Vec3x8) -> f32
     let (cx, cy) = (ox.mul_sub(d.z, ow * d.x), oy.mul_sub(d.z, ow * d.y));
     let cz = ox.mul_sub(d.y, oy * d.x);
     let discriminant = slope_squared.mul_sub(cx.mul_add(cx, cy * cy), cz * cz);
-    // The gradient along the ray at a root is ∓sqrt: this is the root where the ray goes in.
+    // The gradient along the ray at a root is ∓sqrt: this is the root where the ray enters.
     let t = (-b - discriminant.fast_max(f32x8::ZERO).sqrt()) / a;
     let w = t.mul_add(d.z, ow);
     let on_side = discriminant.simd_ge(0.0) & w.simd_le(0.0) & w.simd_ge(-2.0 * half_length);
@@ -143,7 +143,7 @@ pub(super) fn normal_cone(radius: f32, half_length: f32, p: Vec3x8) -> Vec3x8 {
     Vec3x8::select(on_base, up_or_down(f32x8::splat(-1.0)), side)
 }
 
-/// Normal of a plane or, turned to the side that the eye is on, of a disc.
+/// Normal of a plane, or of a disc, turned towards the eye.
 #[inline(always)]
 pub(super) fn up_or_down(sign: f32x8) -> Vec3x8 {
     Vec3x8 { z: f32x8::ONE.copysign(sign), ..Vec3x8::ZERO }
@@ -164,7 +164,7 @@ fn hit_ball(radius: f32, o: Vec3x8, d: Vec3x8) -> f32x8 {
     accept(discriminant.simd_ge(0.0), (-o.dot(d) - root) / a)
 }
 
-/// A ray against the infinite cylinder around z.
+/// The intersection of rays with the infinite cylinder around z.
 struct Tube {
     inv_a: f32x8,
     minus_b: f32x8,

@@ -11,7 +11,7 @@ use super::prepare::PreparedScene;
 use super::shade::Shader;
 use crate::render::{RenderScene, RenderSpec, Samples, View};
 
-/// Where the pictures of one or more views go; those that were not asked for are empty.
+/// The output images of one or more views; images of outputs that are not requested are empty.
 #[derive(Debug)]
 pub(super) struct Images<'a> {
     pub rgb: &'a mut [u8],
@@ -34,7 +34,7 @@ impl<'a> Images<'a> {
     }
 }
 
-/// Draws one view into `images`; `visible` is scratch.
+/// Renders one view into `images`; `visible` is a scratch buffer.
 pub(super) fn render_view(
     render_scene: &RenderScene,
     prepared: &PreparedScene,

@@ -1,4 +1,4 @@
-//! Kernel 4, once per packet: the light that leaves what a ray met.
+//! Kernel 4, once per packet: the radiance along each ray, from the surface that it hit or from the sky.
 //!
 //! Radiance, linear RGB: Lambert's diffuse term under one sun and an ambient light that is weaker from below; a GGX
 //! highlight in the form that Karis fitted for real-time use ("Physically Based Shading on Mobile", 2014); and a
@@ -26,7 +26,7 @@ const F0: f32 = 0.04;
 /// Share of the ambient light that reaches a surface that faces down.
 const FROM_BELOW: f32 = 0.55;
 
-/// Everything that shading a view needs.
+/// Inputs for shading a view.
 #[derive(Clone, Copy)]
 pub(super) struct Shader<'a> {
     pub render_scene: &'a RenderScene,
@@ -36,7 +36,7 @@ pub(super) struct Shader<'a> {
 }
 
 impl Shader<'_> {
-    /// The radiance that the rays of one row of a tile see.
+    /// The radiance along the rays of one row of a tile.
     pub fn radiance(&self, rays: &TileRays, hits: &TileHits, row: usize) -> Vec3x8 {
         let along = self.direction(rays, row);
         let length = along.length_squared().sqrt();
@@ -75,7 +75,7 @@ impl Shader<'_> {
         normals
     }
 
-    /// Calls `f` for every part that the row shows, with the lanes that show it.
+    /// Calls `f` for every part that the rays of the row hit, with the mask of those rays.
     #[inline(always)]
     pub fn for_each_part(&self, hits: &TileHits, row: usize, mut f: impl FnMut(&ViewPart, f32x8)) {
         let hit = hits.any(row);
@@ -117,7 +117,7 @@ impl Shader<'_> {
         let facing = n.dot(Vec3x8::splat(sun));
         let mut lit = mask & facing.simd_gt(0.0);
         if lit.any() && self.prepared.light_grid.is_active() {
-            // Off the surface by a little more than the rounding of its depth.
+            // Off the surface by slightly more than the rounding error of the depth.
             let lift = surface.depth.mul_add(f32x8::splat(1e-4), f32x8::splat(1e-4));
             let from = n.mul_add(lift, surface.point);
             lit = lit
@@ -157,7 +157,7 @@ impl Shader<'_> {
     }
 }
 
-/// A packet of points that are seen, with unit normals.
+/// A packet of hit points, with unit normals.
 struct Surface {
     /// In the world.
     point: Vec3x8,
@@ -168,7 +168,7 @@ struct Surface {
     /// From the eye to the point, unit length.
     view: Vec3x8,
     depth: f32x8,
-    /// Width of a pixel at the point, across the ray.
+    /// Width of a pixel at the point, perpendicular to the ray.
     spread: f32x8,
 }
 
@@ -219,7 +219,7 @@ fn local_normal(
     }
 }
 
-/// The normal in the instance's frame and in the world. A mesh's is turned towards the eye, and its scale undone.
+/// The normal in the instance's frame and in the world. A mesh's normal is turned towards the eye, and its scale is undone.
 #[inline(always)]
 fn to_world(part: &Part, normal: Vec3x8, view: Vec3x8) -> (Vec3x8, Vec3x8) {
     let world = part.local_from_world.normal_to_world(normal);

@@ -1,4 +1,4 @@
-//! Which graphics processors there are, and which one is meant.
+//! The available GPUs, and the choice of one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,26 +6,26 @@ use std::str::FromStr;
 use super::bridge;
 use crate::{Result, SimError};
 
-/// Which graphics processor draws.
+/// Choice of the GPU that renders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first of [`adapters`]: a gpu before a processor's own graphics before software.
+    /// The first of [`adapters`]: discrete GPUs come first, then integrated ones, software last.
     #[default]
     First,
-    /// By its place in [`adapters`].
+    /// By index into [`adapters`].
     Index(usize),
-    /// By where it sits on the PCI bus.
+    /// By PCI bus id.
     PciBus(PciBusId),
-    /// By its own number, which every interface tells alike.
+    /// By UUID, which Vulkan and CUDA report alike.
     Uuid(DeviceUuid),
 }
 
 impl DeviceChoice {
-    /// Whether it means the device at a place among [`adapters`].
-    pub(super) fn means(&self, index: usize, adapter: &Adapter) -> bool {
+    /// Whether it selects the device at `index` in [`adapters`].
+    pub(super) fn selects(&self, index: usize, adapter: &Adapter) -> bool {
         match self {
             Self::First => index == 0,
-            Self::Index(place) => index == *place,
+            Self::Index(chosen) => index == *chosen,
             Self::PciBus(bus_id) => adapter.pci_bus_id == Some(*bus_id),
             Self::Uuid(uuid) => adapter.uuid == Some(*uuid),
         }
@@ -35,7 +35,7 @@ impl DeviceChoice {
 impl FromStr for DeviceChoice {
     type Err = SimError;
 
-    /// `first`, a number, a PCI bus id, or a UUID.
+    /// Parses `first`, an index, a PCI bus id, or a UUID.
     fn from_str(text: &str) -> Result<Self> {
         if text == "first" {
             return Ok(Self::First);
@@ -67,10 +67,10 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// Where a gpu sits on the PCI bus.
+/// Address of a device on the PCI bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PciBusId {
-    /// Usually 0.
+    /// The domain, usually 0.
     pub domain: u32,
     /// The bus.
     pub bus: u8,
@@ -81,7 +81,7 @@ pub struct PciBusId {
 }
 
 impl PciBusId {
-    /// Reads `0000:01:00.0`, with a domain of any length or none.
+    /// Parses `0000:01:00.0`, with a domain of any length or none.
     fn parse(text: &str) -> Option<Self> {
         let (rest, function) = text.rsplit_once('.')?;
         let (rest, device) = rest.rsplit_once(':')?;
@@ -98,12 +98,12 @@ impl fmt::Display for PciBusId {
     }
 }
 
-/// A device's own number; Vulkan and CUDA tell the same.
+/// The UUID of a device, the same in Vulkan and CUDA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceUuid(pub [u8; 16]);
 
 impl DeviceUuid {
-    /// Reads `GPU-01234567-89ab-cdef-0123-456789abcdef`, in lower or upper case, with `GPU-` or without.
+    /// Parses `GPU-01234567-89ab-cdef-0123-456789abcdef`, in lower or upper case, with `GPU-` or without.
     fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix("GPU-").unwrap_or(text);
         let lengths: Vec<usize> = text.split('-').map(str::len).collect();
@@ -128,28 +128,28 @@ impl fmt::Display for DeviceUuid {
     }
 }
 
-/// What a graphics processor says about itself.
+/// Properties of a GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adapter {
-    /// As its driver calls it.
+    /// The name that the driver reports.
     pub name: String,
     /// `gpu`, `integrated`, `virtual`, `software` or `other`.
     pub kind: &'static str,
-    /// The interface and the driver.
+    /// The API and the driver.
     pub driver: String,
-    /// Where it sits, if that is known.
+    /// The PCI bus id, if known.
     pub pci_bus_id: Option<PciBusId>,
-    /// Its number, if its interface tells it.
+    /// The UUID, if the API reports it.
     pub uuid: Option<DeviceUuid>,
-    /// Its maker's number on the PCI bus.
+    /// The PCI vendor id.
     pub vendor: u32,
 }
 
 impl Adapter {
-    /// NVIDIA's number on the PCI bus.
+    /// NVIDIA's PCI vendor id.
     const NVIDIA: u32 = 0x10de;
 
-    /// Whether it is a gpu of NVIDIA's, which CUDA should know.
+    /// Whether it is an NVIDIA GPU, which CUDA should support.
     pub fn is_nvidia(&self) -> bool {
         self.vendor == Self::NVIDIA
     }
@@ -180,17 +180,17 @@ impl fmt::Display for Adapter {
     }
 }
 
-/// The graphics processors that this process may use, in the order that [`DeviceChoice::Index`] counts in. Of NVIDIA's gpus
-/// those that `CUDA_VISIBLE_DEVICES` names, in its order, so that both interfaces count alike.
+/// The GPUs that this process may use, in the order of [`DeviceChoice::Index`]. Of NVIDIA GPUs, only those that
+/// `CUDA_VISIBLE_DEVICES` names, in its order, so that indices agree with CUDA's.
 pub fn adapters() -> Vec<Adapter> {
     found().iter().map(Adapter::new).collect()
 }
 
-/// The device that is meant, and its place among [`adapters`].
+/// The selected device and its index in [`adapters`].
 pub(super) fn find(choice: &DeviceChoice) -> Result<(wgpu::Adapter, usize)> {
     let mut found = found();
     let infos: Vec<Adapter> = found.iter().map(Adapter::new).collect();
-    let index = (0..infos.len()).find(|&index| choice.means(index, &infos[index]));
+    let index = (0..infos.len()).find(|&index| choice.selects(index, &infos[index]));
     index.map(|index| (found.swap_remove(index), index)).ok_or_else(|| no_device(choice, &infos))
 }
 
@@ -221,7 +221,7 @@ fn visible_devices() -> Option<String> {
     std::env::var("CUDA_VISIBLE_DEVICES").ok()
 }
 
-/// Leaves out NVIDIA's gpus that are not named, and puts the others in the order of their names.
+/// Leaves out NVIDIA GPUs that `names` does not name, and sorts those that remain by the order of `names`.
 fn only_visible(adapters: Vec<wgpu::Adapter>, names: &str) -> Vec<wgpu::Adapter> {
     let (gpus, others): (Vec<_>, Vec<_>) =
         adapters.into_iter().partition(|adapter| adapter.get_info().vendor == Adapter::NVIDIA);
@@ -233,19 +233,19 @@ fn only_visible(adapters: Vec<wgpu::Adapter>, names: &str) -> Vec<wgpu::Adapter>
     visible
 }
 
-/// Which gpus a value of `CUDA_VISIBLE_DEVICES` names: numbers or beginnings of UUIDs, up to the first that is no gpu (CUDA
-/// C++ Programming Guide, "CUDA Environment Variables"). Numbers count along the bus, as CUDA counts equal gpus and, with
-/// `CUDA_DEVICE_ORDER=PCI_BUS_ID`, all.
+/// The GPUs that a value of `CUDA_VISIBLE_DEVICES` names: indices or UUID prefixes, up to the first that matches no GPU
+/// (CUDA C++ Programming Guide, "CUDA Environment Variables"). Indices follow the PCI bus, as CUDA numbers equal GPUs and,
+/// with `CUDA_DEVICE_ORDER=PCI_BUS_ID`, all GPUs.
 fn named(names: &str, gpus: &[Option<DeviceUuid>]) -> Vec<usize> {
     let gpu = |name: &str| -> Option<usize> {
         if let Ok(index) = name.parse::<usize>() {
             return (index < gpus.len()).then_some(index);
         }
-        let start = name.strip_prefix("GPU-").filter(|start| !start.is_empty())?.to_ascii_lowercase();
-        let has_start =
-            |gpu: &Option<DeviceUuid>| gpu.is_some_and(|uuid| uuid.to_string()[4..].starts_with(&start));
-        let mut matches = gpus.iter().enumerate().filter(|(_, gpu)| has_start(gpu)).map(|(k, _)| k);
-        // A beginning that two gpus share names neither.
+        let prefix = name.strip_prefix("GPU-").filter(|prefix| !prefix.is_empty())?.to_ascii_lowercase();
+        let has_prefix =
+            |gpu: &Option<DeviceUuid>| gpu.is_some_and(|uuid| uuid.to_string()[4..].starts_with(&prefix));
+        let mut matches = gpus.iter().enumerate().filter(|(_, gpu)| has_prefix(gpu)).map(|(k, _)| k);
+        // A prefix that two GPUs share names neither.
         matches.next().filter(|_| matches.next().is_none())
     };
     let mut visible = Vec::new();
@@ -260,10 +260,10 @@ fn named(names: &str, gpus: &[Option<DeviceUuid>]) -> Vec<usize> {
 
 fn no_device(choice: &DeviceChoice, found: &[Adapter]) -> SimError {
     let wanted = match choice {
-        DeviceChoice::First => "a graphics processor".to_owned(),
+        DeviceChoice::First => "GPU".to_owned(),
         DeviceChoice::Index(index) => format!("device {index}"),
-        DeviceChoice::PciBus(bus_id) => format!("a device at PCI bus {bus_id}"),
-        DeviceChoice::Uuid(uuid) => format!("the device {uuid}"),
+        DeviceChoice::PciBus(bus_id) => format!("device at PCI bus {bus_id}"),
+        DeviceChoice::Uuid(uuid) => format!("device {uuid}"),
     };
     let wanted = match visible_devices() {
         Some(names) => format!("{wanted} with CUDA_VISIBLE_DEVICES='{names}'"),
@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bus_id_is_read_as_tools_write_it_and_not_by_halves() {
+    fn complete_bus_ids_are_parsed_as_tools_write_them() {
         let id = PciBusId { domain: 0, bus: 0x0a, device: 0, function: 1 };
         for text in ["0000:0a:00.1", "00000000:0A:00.1", "0a:00.1"] {
             assert_eq!(text.parse::<DeviceChoice>().ok(), Some(DeviceChoice::PciBus(id)), "{text}");
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uuid_is_read_as_tools_write_it() {
+    fn uuids_are_parsed_as_tools_write_them() {
         let uuid = DeviceUuid(std::array::from_fn(|i| 0x11 * i as u8));
         let text = "GPU-00112233-4455-6677-8899-aabbccddeeff";
         assert_eq!(uuid.to_string(), text);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn visible_devices_are_read_as_cuda_reads_them() {
+    fn visible_devices_are_parsed_as_in_cuda() {
         let uuid = |first: u8| Some(DeviceUuid(std::array::from_fn(|i| if i == 0 { first } else { 7 })));
         let gpus = [uuid(0xab), uuid(0xac), uuid(0x12)];
         let cases: [(&str, &[usize]); 10] = [

@@ -1,4 +1,4 @@
-//! Columns: rows on the device, with a copy on the host, so that only what changed travels.
+//! Columns: rows on the device with a copy on the host, so that only what changed is uploaded.
 
 use std::ops::Range;
 
@@ -7,10 +7,10 @@ use bytemuck::Pod;
 use super::device::Gpu;
 use crate::Result;
 
-/// Rows that did not change are sent along when fewer than this many lie between two that did.
+/// Unchanged rows are uploaded too when at most this many lie between two changed ones.
 const MAX_GAP: usize = 64;
 
-/// A buffer on the device that grows.
+/// A device buffer that grows on demand.
 #[derive(Debug)]
 pub(super) struct Store {
     what: &'static str,
@@ -23,12 +23,12 @@ impl Store {
         Self { what, usage: usage | wgpu::BufferUsages::STORAGE, buffer: None }
     }
 
-    /// Makes room for so many bytes, and says whether the buffer is a new one, which is empty.
+    /// Makes room for `size` bytes. Returns the buffer and whether it is a new one, which is empty.
     pub fn reserve(&mut self, gpu: &Gpu, size: u64) -> Result<(wgpu::Buffer, bool)> {
         if let Some(buffer) = self.buffer.as_ref().filter(|buffer| size <= buffer.size()) {
             return Ok((buffer.clone(), false));
         }
-        // A quarter more, so that a slowly growing batch does not move its columns at each step.
+        // A quarter more, so that a slowly growing batch does not reallocate its columns at every step.
         let roomy = (size + size / 4).next_multiple_of(256).min(gpu.max_buffer()).max(size);
         self.buffer = None;
         let buffer = gpu.buffer(self.what, roomy.max(256), self.usage)?;
@@ -36,7 +36,7 @@ impl Store {
         Ok((buffer, true))
     }
 
-    /// The buffer; a small one if nothing was reserved.
+    /// The buffer; a new one of 256 bytes if nothing was reserved.
     pub fn get(&mut self, gpu: &Gpu) -> Result<wgpu::Buffer> {
         Ok(self.reserve(gpu, 256)?.0)
     }
@@ -47,7 +47,7 @@ impl Store {
     }
 }
 
-/// Rows that the host writes.
+/// Rows written by the host.
 #[derive(Debug)]
 pub(super) struct Column<T> {
     store: Store,
@@ -88,7 +88,7 @@ impl<T: Pod + PartialEq> Column<T> {
         self.rows.len()
     }
 
-    /// Sends what changed, and returns the buffer.
+    /// Uploads what changed and returns the buffer.
     pub fn upload(&mut self, gpu: &Gpu) -> Result<wgpu::Buffer> {
         let size = std::mem::size_of_val(self.rows.as_slice()) as u64;
         let (buffer, is_new) = self.store.reserve(gpu, size)?;

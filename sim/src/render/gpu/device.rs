@@ -1,4 +1,4 @@
-//! A graphics processor that has been opened, and what it says when something goes wrong.
+//! An open GPU and its errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,31 +10,31 @@ use super::choice::{Adapter, DeviceChoice, find};
 use super::kernel::Kernels;
 use crate::{Result, SimError};
 
-/// How long the host waits for one batch of pictures before it gives the device up.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long the host waits for one batch of frames before it treats the device as lost.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Storage buffers that the drawing kernel reads and writes.
+/// Storage buffers of the render kernel.
 const N_STORAGE_BUFFERS: u32 = 16;
 
-/// A graphics processor that has been opened. Several renderers may share one, and a process may open several.
+/// An open GPU. Several renderers may share one, and a process may open several.
 #[derive(Debug)]
 pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) limits: wgpu::Limits,
     adapter: Adapter,
-    /// Its place among [`adapters`].
+    /// Its index in `adapters`.
     index: usize,
     kernels: OnceLock<Kernels>,
-    /// The first thing that went wrong.
+    /// The first failure.
     failure: Arc<Mutex<Option<Failure>>>,
-    /// Held while something is submitted: what a submission waits for is noted apart from it.
+    /// Locked during a submission: the semaphores that it waits for are registered in a separate call.
     submitting: Mutex<()>,
     n_read_backs: AtomicU64,
     refused_above: AtomicU64,
 }
 
-/// The devices that are open in this process, for those who share.
+/// The devices that are open in this process, for [`Gpu::shared`].
 static SHARED: Mutex<Vec<Weak<Gpu>>> = Mutex::new(Vec::new());
 
 #[derive(Clone, Debug)]
@@ -48,8 +48,8 @@ impl Gpu {
     /// Opens a device.
     ///
     /// # Errors
-    /// If there is no such device (the message lists those that there are), it lacks what the kernels need, or its
-    /// driver refuses.
+    /// If there is no such device (the message lists the available ones), it lacks what the kernels need, or its driver
+    /// fails.
     pub fn open(choice: &DeviceChoice) -> Result<Arc<Self>> {
         let (adapter, index) = find(choice)?;
         Self::open_adapter(&adapter, index)
@@ -65,7 +65,7 @@ impl Gpu {
                 what,
                 need: N_STORAGE_BUFFERS.into(),
                 limit: buffers.into(),
-                hint: "draw on the CPU".into(),
+                hint: "render on the CPU".into(),
             });
         }
         let (device, queue) = bridge::open(adapter, &limits)
@@ -96,16 +96,16 @@ impl Gpu {
         }))
     }
 
-    /// The device that this process has open already, if it works; else opens it. Renderers that share a device
-    /// share its compiled kernels, too.
+    /// Returns the device if this process has it open and it works, else opens it. Renderers that share a device also
+    /// share its compiled kernels.
     ///
     /// # Errors
     /// Those of [`Self::open`].
     pub fn shared(choice: &DeviceChoice) -> Result<Arc<Self>> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.retain(|gpu| gpu.upgrade().is_some_and(|gpu| gpu.check().is_ok()));
-        let is_meant = |gpu: &Arc<Self>| choice.means(gpu.index, &gpu.adapter);
-        if let Some(gpu) = shared.iter().filter_map(Weak::upgrade).find(is_meant) {
+        let is_selected = |gpu: &Arc<Self>| choice.selects(gpu.index, &gpu.adapter);
+        if let Some(gpu) = shared.iter().filter_map(Weak::upgrade).find(is_selected) {
             return Ok(gpu);
         }
         let (adapter, index) = find(choice)?;
@@ -114,25 +114,25 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// The kernels, compiled at their first use.
+    /// The kernels, compiled on first use.
     pub(super) fn kernels(&self) -> Result<&Kernels> {
         let kernels = self.kernels.get_or_init(|| Kernels::new(&self.device));
         self.check()?;
         Ok(kernels)
     }
 
-    /// What the device says about itself.
+    /// Properties of the device.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
     }
 
-    /// Gives the device up, as a driver that fails does. For tests of what happens then.
+    /// Destroys the device, as if its driver had failed. For tests of lost devices.
     pub fn lose(&self) {
         self.device.destroy();
-        note(&self.failure, Failure::Lost("it was given up".into()));
+        note(&self.failure, Failure::Lost("it was destroyed on request".into()));
     }
 
-    /// From here on refuses buffers of more bytes, as a device that is out of memory does. For tests of what happens then.
+    /// Refuses buffers of more than `n_bytes` from now on, as if the device were out of memory. For tests.
     pub fn refuse_above(&self, n_bytes: u64) {
         self.refused_above.store(n_bytes, Ordering::Relaxed);
     }
@@ -142,12 +142,12 @@ impl Gpu {
         SimError::GpuMemory { device, what: what.into(), need: Some(size), fits: None }
     }
 
-    /// The largest buffer that a kernel can be given, bytes.
+    /// The largest buffer that a kernel can bind, bytes.
     pub(super) fn max_buffer(&self) -> u64 {
         self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
     }
 
-    /// Refuses buffers that are larger than the device allows.
+    /// Returns an error if a buffer is larger than the device allows.
     pub(super) fn check_request(&self, what: &str, size: u64) -> Result<()> {
         if self.max_buffer() < size {
             let (what, limit) = (format!("{}: bytes of {what}", self.adapter.name), self.max_buffer());
@@ -164,7 +164,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// A buffer of so many bytes.
+    /// Allocates a buffer of `size` bytes.
     pub(super) fn buffer(&self, what: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         self.check_request(what, size)?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -176,7 +176,7 @@ impl Gpu {
         }
     }
 
-    /// Whether the device still works. A lost one never does again; other failures are told once.
+    /// Returns an error if the device has failed. A lost device stays lost; other failures are reported once.
     pub(super) fn check(&self) -> Result<()> {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         let device = self.adapter.name.clone();
@@ -185,19 +185,16 @@ impl Gpu {
         }
         match failure.take() {
             None => Ok(()),
-            Some(Failure::Memory) => Err(SimError::GpuMemory {
-                device,
-                what: "a batch of pictures".into(),
-                need: None,
-                fits: None,
-            }),
+            Some(Failure::Memory) => {
+                Err(SimError::GpuMemory { device, what: "a batch of frames".into(), need: None, fits: None })
+            }
             Some(Failure::Lost(message) | Failure::Other(message)) => {
                 Err(SimError::Gpu(format!("{device}: {message}")))
             }
         }
     }
 
-    /// Submits work; with a link it is the link's next turn.
+    /// Submits work; with a link, the submission is the link's next turn.
     pub(super) fn submit(
         &self,
         commands: Option<wgpu::CommandBuffer>,
@@ -214,14 +211,14 @@ impl Gpu {
         submission
     }
 
-    /// Calls `work`, and returns what the device had to say against it: to this caller, and not to another who shares it.
+    /// Calls `work` and returns the errors of the device to this caller, not to others that share the device.
     pub(super) fn checked<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.check()?;
         let scopes =
             [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal]
                 .map(|filter| self.device.push_error_scope(filter));
         let outcome = work();
-        // Scopes end in the reverse of the order in which they began.
+        // Error scopes are popped in the reverse order of their creation.
         let errors: Vec<_> =
             scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
         self.check()?;
@@ -229,7 +226,7 @@ impl Gpu {
             None => outcome,
             Some(wgpu::Error::OutOfMemory { .. }) => Err(SimError::GpuMemory {
                 device: self.adapter.name.clone(),
-                what: "a batch of pictures".into(),
+                what: "a batch of frames".into(),
                 need: None,
                 fits: None,
             }),
@@ -237,12 +234,12 @@ impl Gpu {
         }
     }
 
-    /// Whether what it draws can be mapped by another interface of the same card.
+    /// Whether another API on the same GPU can map the memory of its frames.
     pub fn shares_memory(&self) -> bool {
         bridge::shares_memory(&self.device)
     }
 
-    /// How often pictures of this device were copied to the host.
+    /// How often frames of this device were copied to the host.
     pub fn n_read_backs(&self) -> u64 {
         self.n_read_backs.load(Ordering::Relaxed)
     }
@@ -251,27 +248,27 @@ impl Gpu {
         self.n_read_backs.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits for what was submitted.
+    /// Waits for a submission.
     ///
-    /// wgpu panics when a device is lost while it waits; that is caught, because whoever draws wants to end in good order.
+    /// wgpu panics if the device is lost during the wait; the panic is caught and returned as an error.
     pub(super) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(PATIENCE) };
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(WAIT_TIMEOUT) };
         let reason = match catch_unwind(AssertUnwindSafe(|| self.device.poll(wait))) {
             Ok(Ok(_)) => return self.check(),
             Ok(Err(wgpu::PollError::Timeout)) => {
-                // To close a device that hangs would wait for it without an end: it is left as it is.
+                // Closing a device that hangs would block forever, so it is leaked.
                 std::mem::forget((self.device.clone(), self.queue.clone()));
-                format!("no answer within {} s", PATIENCE.as_secs())
+                format!("no response within {} s", WAIT_TIMEOUT.as_secs())
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => "it failed while it was waited for".to_owned(),
+            Err(_) => "it failed during a wait".to_owned(),
         };
         note(&self.failure, Failure::Lost(reason));
         self.check()
     }
 }
 
-/// Keeps the first failure: those that follow are its consequences. A lost device matters more than what it says.
+/// Keeps the first failure, as later ones follow from it. A lost device replaces other failures.
 fn note(slot: &Mutex<Option<Failure>>, failure: Failure) {
     let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
     if matches!((&*slot, &failure), (None, _) | (Some(Failure::Other(_) | Failure::Memory), Failure::Lost(_)))

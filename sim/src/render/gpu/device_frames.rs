@@ -1,4 +1,4 @@
-//! Pictures that stay on the device that drew them.
+//! Frames that stay on the device that rendered them.
 
 #[cfg(target_os = "linux")]
 use std::os::fd::OwnedFd;
@@ -10,8 +10,8 @@ use super::model_input::ModelInput;
 use super::read_back::ReadBack;
 use crate::Result;
 
-/// A batch of views as a model reads them, on the device that drew them. While it lives its buffer is not rendered into again;
-/// buffers go round.
+/// A batch of frames in the format that a model reads, on the device that rendered them. Their buffer is reused for a later
+/// batch once they are dropped.
 #[derive(Debug)]
 pub struct DeviceFrames {
     slot: Arc<Slot>,
@@ -37,7 +37,7 @@ impl DeviceFrames {
         self.n_views
     }
 
-    /// The order of their values.
+    /// Size, layout and type of their values.
     pub fn input(&self) -> &ModelInput {
         &self.input
     }
@@ -47,7 +47,7 @@ impl DeviceFrames {
         &self.gpu
     }
 
-    /// Returns when they are rendered.
+    /// Waits until they are rendered.
     ///
     /// # Errors
     /// If the device is lost.
@@ -55,7 +55,7 @@ impl DeviceFrames {
         self.gpu.wait(self.rendered.clone())
     }
 
-    /// The values as bytes in the machine's order, copied to the host: for models that do not live on the device.
+    /// Copies the values to the host, as bytes in native byte order: for models that do not run on the device.
     ///
     /// # Errors
     /// If the device is lost or out of memory.
@@ -66,9 +66,9 @@ impl DeviceFrames {
         read_back.bytes(&self.gpu, &self.slot.buffer, size, |bytes| bytes[..n_bytes].to_vec())
     }
 
-    /// The memory that the values lie in, from its start, as another interface can map it: a file descriptor of Vulkan's
-    /// kind `OPAQUE_FD`, and the size of the memory. `None` if the device exports none. Whoever reads it first waits
-    /// ([`Self::wait`]).
+    /// The memory that starts with the values, for another API to map: a file descriptor of Vulkan's handle type
+    /// `OPAQUE_FD`, and the size of the memory in bytes. `None` if the device cannot export memory. Call [`Self::wait`]
+    /// before reading it.
     ///
     /// # Errors
     /// If the process has no file descriptor left.
@@ -78,20 +78,20 @@ impl DeviceFrames {
         self.slot.link.as_ref().map(Link::export).transpose().map_err(failed)
     }
 
-    /// A copy of the values in CUDA's memory, `[n_views * n_values]` halves, as the next work of the stream. The host does not
-    /// wait for it, and the pictures may be dropped at once.
+    /// Copies the values into CUDA memory, `[n_views * n_values]` f16, as the next work of `stream`. The host does not wait
+    /// for the copy, and the frames may be dropped at once.
     ///
     /// # Errors
-    /// If the device exports no memory, is lost, or is out of memory.
+    /// If the device cannot export memory, is lost, or is out of memory.
     ///
     /// # Panics
-    /// If the values are no halves.
+    /// If the values are not f16.
     #[cfg(feature = "cuda")]
     pub fn to_cuda(
         &self,
         stream: &Arc<cudarc::driver::CudaStream>,
     ) -> Result<cudarc::driver::CudaSlice<half::f16>> {
-        assert_eq!(self.input.dtype, super::PixelType::F16, "the card's model reads halves");
+        assert_eq!(self.input.dtype, super::PixelType::F16, "models on CUDA read f16 values");
         let Some(link) = &self.slot.link else {
             let device = &self.gpu.adapter().name;
             return Err(crate::SimError::Gpu(format!("{device} does not share its memory with CUDA")));
@@ -103,7 +103,7 @@ impl DeviceFrames {
 /// A buffer for one batch.
 #[derive(Debug)]
 pub(super) struct Slot {
-    /// Before the buffer, so that nobody else uses the memory when it is freed.
+    /// Declared before the buffer, so that it is dropped first and nothing uses the memory when it is freed.
     pub link: Option<Link>,
     pub buffer: wgpu::Buffer,
 }
@@ -114,27 +114,27 @@ impl Slot {
             Some((buffer, link)) => Self { link: Some(link), buffer },
             None => {
                 let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-                Self { link: None, buffer: gpu.buffer("a model's input", size, usage)? }
+                Self { link: None, buffer: gpu.buffer("a model input", size, usage)? }
             }
         })
     }
 }
 
-/// The buffers of a renderer's batches: as many as were ever alive together.
+/// The buffers of a renderer's batches: as many as were ever in use at the same time.
 #[derive(Debug, Default)]
-pub(super) struct Ring {
+pub(super) struct BufferPool {
     slots: Vec<Arc<Slot>>,
 }
 
-impl Ring {
-    /// A buffer of at least so many bytes that nobody holds.
+impl BufferPool {
+    /// A free buffer of at least `size` bytes.
     pub fn take(&mut self, gpu: &Gpu, size: u64) -> Result<Arc<Slot>> {
         let is_free = |slot: &Arc<Slot>| Arc::strong_count(slot) == 1;
         let mut free = self.slots.iter().filter(|slot| is_free(slot));
         if let Some(slot) = free.find(|slot| size <= slot.buffer.size()) {
             return Ok(slot.clone());
         }
-        // Those that are free are too small.
+        // All free ones are too small.
         self.slots.retain(|slot| !is_free(slot));
         let slot = Arc::new(Slot::new(gpu, size.next_multiple_of(256).max(256))?);
         self.slots.push(slot.clone());

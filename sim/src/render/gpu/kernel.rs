@@ -3,13 +3,13 @@
 const ROWS: &str = include_str!("shaders/rows.wgsl");
 const LIGHT_GRID: &str = include_str!("shaders/light_grid.wgsl");
 
-/// What a kernel is made of: one module of several files, with an entry point, a uniform for the parameters at binding 0 and
-/// storage buffers at those that follow.
+/// The source of a kernel: one module of several files, with an entry point, a uniform for the parameters at binding 0 and
+/// storage buffers at the bindings after it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
     pub entry: &'static str,
     pub files: &'static [&'static str],
-    /// Storage buffers; those from `first_written` on are written.
+    /// Number of storage buffers; those from binding `first_written` on are written.
     pub n_buffers: u32,
     pub first_written: u32,
 }
@@ -50,7 +50,7 @@ pub(super) const RENDER: Source = Source {
     first_written: 15,
 };
 
-/// The same for scenes without meshes, whose traversal costs every lane the room for its stacks.
+/// The same for scenes without meshes: traversing meshes needs memory for a stack in every lane.
 pub(super) const RENDER_SHAPES: Source = Source {
     files: &[
         ROWS,
@@ -109,7 +109,7 @@ impl Kernel {
         Self { pipeline, layout }
     }
 
-    /// Adds `groups` workgroups to a pass.
+    /// Adds a dispatch of `groups` workgroups to a pass.
     pub fn dispatch(
         &self,
         device: &wgpu::Device,

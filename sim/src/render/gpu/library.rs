@@ -1,4 +1,4 @@
-//! What many envs share: meshes, textures, and the table of sRGB codes.
+//! Data that envs share: meshes, textures, and the table of sRGB codes.
 
 use std::sync::Arc;
 
@@ -6,23 +6,23 @@ use super::column::Column;
 use super::rows::{NodeRow, TriangleRow};
 use crate::render::{Mesh, RenderScene, Texture, codes};
 
-/// Meshes and textures on the device, each once.
+/// Meshes and textures on the device, each stored once.
 #[derive(Debug)]
 pub(super) struct Library {
     pub nodes: Column<NodeRow>,
     pub triangles: Column<TriangleRow>,
     pub texels: Column<[f32; 4]>,
-    /// The code table, four codes a word; then for each texture the number of its levels, and for each level its first
+    /// The code table, four codes per word; then for each texture the number of its levels, and for each level its first
     /// texel, its width and its height.
     pub tables: Column<u32>,
-    /// What the columns were filled from, and where each starts: the root node of a mesh, the table row of a texture.
+    /// The sources of the columns, and where each starts: the root node of a mesh, the table row of a texture.
     meshes: Vec<(Arc<Mesh>, u32)>,
     textures: Vec<(Arc<Texture>, u32)>,
 }
 
-/// Where the meshes and textures of one drawing are in the library.
+/// Where the meshes and textures of one scene are stored in the library.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct SceneAssets {
     meshes: Vec<Arc<Mesh>>,
     textures: Vec<Arc<Texture>>,
     /// The root node of each mesh.
@@ -31,8 +31,8 @@ pub(super) struct Shelf {
     pub texture_rows: Vec<u32>,
 }
 
-impl Shelf {
-    /// Whether the drawing still refers to the same meshes and textures.
+impl SceneAssets {
+    /// Whether the scene still refers to the same meshes and textures.
     pub fn is_of(&self, render_scene: &RenderScene) -> bool {
         let same_meshes = self.meshes.len() == render_scene.meshes.len()
             && self.meshes.iter().zip(&render_scene.meshes).all(|(a, b)| Arc::ptr_eq(a, b));
@@ -54,8 +54,8 @@ impl Library {
         }
     }
 
-    /// Replaces everything by what the drawings refer to. Equal meshes and textures of different envs are stored once.
-    pub fn fill(&mut self, render_scenes: &[&RenderScene]) -> Vec<Shelf> {
+    /// Replaces the contents with the meshes and textures of the scenes. Equal ones of different envs are stored once.
+    pub fn fill(&mut self, render_scenes: &[&RenderScene]) -> Vec<SceneAssets> {
         let table = codes::table();
         let mut tables: Vec<u32> = table
             .chunks_exact(4)
@@ -64,7 +64,7 @@ impl Library {
         let (mut nodes, mut triangles, mut texels) = (Vec::new(), Vec::new(), Vec::new());
         self.meshes.clear();
         self.textures.clear();
-        let mut shelves = Vec::with_capacity(render_scenes.len());
+        let mut all_assets = Vec::with_capacity(render_scenes.len());
         for render_scene in render_scenes {
             let mesh_row = |mesh: &Arc<Mesh>| {
                 find_or_add(&mut self.meshes, mesh, || {
@@ -88,16 +88,16 @@ impl Library {
             };
             let texture_rows = render_scene.textures.iter().map(texture_row).collect();
             let (meshes, textures) = (render_scene.meshes.clone(), render_scene.textures.clone());
-            shelves.push(Shelf { meshes, textures, roots, texture_rows });
+            all_assets.push(SceneAssets { meshes, textures, roots, texture_rows });
         }
         self.nodes.replace(nodes.into_iter());
         self.triangles.replace(triangles.into_iter());
         self.texels.replace(texels.into_iter());
         self.tables.replace(tables.into_iter());
-        shelves
+        all_assets
     }
 
-    /// Whether anything is made of triangles.
+    /// Whether there are any meshes.
     pub fn has_meshes(&self) -> bool {
         !self.meshes.is_empty()
     }
@@ -108,7 +108,7 @@ impl Library {
     }
 }
 
-/// The row of something equal to `item`, added by `add` if there is none.
+/// The row of an item equal to `item`; `add` adds one if there is none.
 fn find_or_add<T: PartialEq>(
     known: &mut Vec<(Arc<T>, u32)>,
     item: &Arc<T>,

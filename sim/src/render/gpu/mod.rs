@@ -1,8 +1,8 @@
-//! The GPU backend: the CPU caster's twin as four WGSL kernels, a whole batch in one submit.
+//! The GPU backend: the ray caster of the CPU backend as four WGSL kernels that render a whole batch per submission.
 //!
-//! The drawings of a batch lie on the device as columns ([`stage`]); a call sends what changed and dispatches
-//! `prepare` (once per part that moved), `light` (once per drawing that changed), `cull` (once per view) and `draw` (once
-//! per tile). Pictures stay on the device until somebody asks for them.
+//! The scenes of a batch are stored on the device as columns ([`scene_buffers`]). A call uploads what changed and dispatches
+//! `prepare` (once per part that moved), `light` (once per scene that changed), `cull` (once per view) and `render` (once
+//! per tile). Frames stay on the device until they are read back.
 
 mod bridge;
 mod choice;
@@ -14,7 +14,7 @@ mod library;
 mod model_input;
 mod read_back;
 mod rows;
-mod stage;
+mod scene_buffers;
 
 #[cfg(test)]
 mod tests;
@@ -29,42 +29,42 @@ pub use model_input::{ModelInput, PixelLayout, PixelType};
 use std::sync::Arc;
 
 use self::column::{Column, Store};
-use self::device_frames::{Ring, Slot};
+use self::device_frames::{BufferPool, Slot};
 use self::read_back::{Layout, ReadBack};
 use self::rows::{ParamsRow, VIEW_PART_SIZE};
-use self::stage::Stage;
+use self::scene_buffers::SceneBuffers;
 use super::{Outputs, RenderScene, RenderSpec, RenderTarget, Samples, View};
 use crate::math::{Pose, Quat};
 use crate::{Result, SimError};
 
-/// Rows and columns of a tile.
+/// Side of a tile, pixels.
 const TILE: usize = 8;
 
-/// Workgroups in one dimension of a dispatch, which every device allows.
+/// Workgroups per dimension of a dispatch that every device supports.
 const MAX_GROUPS: usize = 65_535;
 
-/// Longest side of a picture: pixel ranges are kept in halves of a word.
+/// Longest side of a frame, pixels: pixel ranges are stored in 16 bits.
 const MAX_SIDE: usize = 65_535;
 
-/// The most bytes of pictures that one submit writes when they are read back, unless somebody asks for another limit.
+/// Default of [`GpuRenderer::limit_groups`], bytes.
 const READ_BACK_BYTES: u64 = 256 << 20;
 
-/// Draws whole batches of views on a graphics processor.
+/// Renders whole batches of views on a GPU.
 ///
-/// The pictures do not depend on how views are batched. Buffers are kept from call to call, and only what changed since
-/// the last call is sent.
+/// Frames do not depend on how views are batched. Buffers are kept between calls, and only what changed since the last
+/// call is uploaded.
 #[derive(Debug)]
 pub struct GpuRenderer {
     gpu: Arc<Gpu>,
-    stage: Stage,
+    scenes: SceneBuffers,
     params: wgpu::Buffer,
     sort_keys: Store,
     view_parts: Store,
     n_view_parts: Store,
     images: Store,
     pixel_values: Column<u32>,
-    model_inputs: Ring,
-    /// Stands where no model's input is written.
+    model_inputs: BufferPool,
+    /// Bound where no model input is written.
     no_model_input: Store,
     max_group_bytes: u64,
     may_shrink: bool,
@@ -83,53 +83,53 @@ impl GpuRenderer {
         let written = wgpu::BufferUsages::empty();
         Ok(Self {
             gpu,
-            stage: Stage::new(),
+            scenes: SceneBuffers::new(),
             params,
             sort_keys: Store::new("sort keys", written),
-            view_parts: Store::new("parts of views", written),
-            n_view_parts: Store::new("numbers of parts of views", written),
-            images: Store::new("pictures", wgpu::BufferUsages::COPY_SRC),
-            pixel_values: Column::new("values of a model's input"),
-            model_inputs: Ring::default(),
-            no_model_input: Store::new("no model's input", written),
+            view_parts: Store::new("view parts", written),
+            n_view_parts: Store::new("view part counts", written),
+            images: Store::new("frames", wgpu::BufferUsages::COPY_SRC),
+            pixel_values: Column::new("values of a model input"),
+            model_inputs: BufferPool::default(),
+            no_model_input: Store::new("unused model input", written),
             max_group_bytes: READ_BACK_BYTES,
             may_shrink: false,
             read_back: ReadBack::default(),
         })
     }
 
-    /// The device that it draws on.
+    /// The device that it renders on.
     pub fn gpu(&self) -> &Arc<Gpu> {
         &self.gpu
     }
 
-    /// Sets how many bytes of pictures a submit of [`Self::render`] may write: less needs less memory, and takes more
-    /// submits. A group has one view at least.
+    /// Limits the bytes of frames that a submission of [`Self::render`] writes (default 256 MiB): a lower limit needs less
+    /// memory and more submissions. Every submission renders at least one view.
     pub fn limit_groups(&mut self, n_bytes: u64) {
         self.max_group_bytes = n_bytes;
     }
 
-    /// Sets whether [`Self::render`] goes on in smaller groups when the device is out of memory, rather than fail.
+    /// Sets whether [`Self::render`] continues in smaller groups when the device is out of memory, instead of failing.
     pub fn set_shrink_on_oom(&mut self, may_shrink: bool) {
         self.may_shrink = may_shrink;
     }
 
-    /// Bytes that it holds on the device.
+    /// Bytes allocated on the device.
     pub fn device_bytes(&self) -> u64 {
         let scratch = self.sort_keys.size() + self.view_parts.size() + self.n_view_parts.size();
         let written = self.images.size() + self.model_inputs.size() + self.pixel_values.size();
-        self.stage.size() + scratch + written
+        self.scenes.size() + scratch + written
     }
 
-    /// Draws every view and reads the pictures back into `target`, which is resized as needed. A batch that is larger
-    /// than the device's buffers is rendered in several submits.
+    /// Renders every view and reads the frames back into `target`, which is resized as needed. A batch that is larger
+    /// than the device's buffers is rendered in several submissions.
     ///
     /// # Errors
     /// If the device is lost or out of memory, or one view is larger than its buffers. The renderer may be used again
     /// unless the device is lost.
     ///
     /// # Panics
-    /// If a view names a drawing that is not there, or a drawing does not hold together: see [`RenderScene::check`].
+    /// If a view refers to a scene that does not exist, or a scene is inconsistent: see [`RenderScene::check`].
     pub fn render(
         &mut self,
         render_scenes: &[&RenderScene],
@@ -156,20 +156,21 @@ impl GpuRenderer {
         }
     }
 
-    /// Adds to an error about memory how many views would have been few enough.
+    /// Adds to an out-of-memory error how many views would fit.
     fn add_what_fits(&self, error: SimError, n_views: usize, bytes_per_view: u64) -> SimError {
         let SimError::GpuMemory { device, what, need, .. } = error else { return error };
         let halves = std::iter::successors(Some(n_views / 2), |n| Some(n / 2)).take_while(|&n| 0 < n);
         let mut fitting = halves.filter(|&n| {
-            let trial = self.gpu.buffer("a trial", n as u64 * bytes_per_view, wgpu::BufferUsages::STORAGE);
+            let trial =
+                self.gpu.buffer("a test allocation", n as u64 * bytes_per_view, wgpu::BufferUsages::STORAGE);
             trial.is_ok()
         });
         SimError::GpuMemory { device, what, need, fits: fitting.next() }
     }
 
-    /// After a failure, some of what was noted as sent may never have arrived.
+    /// On failure, forgets what the device has: some of what was recorded as uploaded may not have arrived.
     fn forget_failed<T>(&mut self, rendered: Result<T>) -> Result<T> {
-        rendered.inspect_err(|_| self.stage.forget())
+        rendered.inspect_err(|_| self.scenes.forget())
     }
 
     fn render_groups(
@@ -180,7 +181,7 @@ impl GpuRenderer {
         target: &mut RenderTarget,
     ) -> Result<()> {
         self.gpu.check()?;
-        self.stage.update(render_scenes, views, spec);
+        self.scenes.update(render_scenes, views, spec);
         let max_views = self.views_per_group(spec, self.max_group_bytes.min(self.gpu.max_buffer()))?;
         target.reshape(views.len(), spec);
         for first in (0..views.len()).step_by(max_views) {
@@ -191,7 +192,7 @@ impl GpuRenderer {
         Ok(())
     }
 
-    /// Draws every view and leaves the pictures on the device; returns when they are done. For measurements.
+    /// Renders every view, keeps the frames on the device, and returns when they are done. For benchmarks.
     ///
     /// # Errors
     /// Those of [`Self::render`]; also if the batch is larger than the device's buffers.
@@ -205,8 +206,8 @@ impl GpuRenderer {
         self.gpu.wait(rendered)
     }
 
-    /// Begins to draw every view at the size that a model reads, normalised and in its order; the pictures stay on the
-    /// device. Does not wait for them. `samples` and `shadows` are as in [`RenderSpec`].
+    /// Starts to render every view at the size that a model reads, normalised and in the layout that it reads; the frames
+    /// stay on the device. Does not wait for them. `samples` and `shadows` are as in [`RenderSpec`].
     ///
     /// # Errors
     /// Those of [`Self::render_on_device`]; also if the input has a shape that the kernel cannot write.
@@ -229,7 +230,8 @@ impl GpuRenderer {
         Ok(DeviceFrames::new(slot, self.gpu.clone(), input.clone(), views.len(), rendered))
     }
 
-    /// Begins to draw an empty sky from its horizon up: for whoever wants to try whether they can read what this device draws.
+    /// Starts to render an empty sky from the horizon up: a test frame, to check that another API can read what this device
+    /// renders.
     ///
     /// # Errors
     /// Those of [`Self::render_for_model`].
@@ -240,7 +242,7 @@ impl GpuRenderer {
         self.render_for_model(&[&RenderScene::default()], &[view], input, Samples::One, false)
     }
 
-    /// Begins to draw a whole batch in one submit.
+    /// Starts to render a whole batch in one submission.
     fn render_whole(
         &mut self,
         render_scenes: &[&RenderScene],
@@ -252,7 +254,7 @@ impl GpuRenderer {
         if views.is_empty() || spec.height * spec.width == 0 {
             return Ok(self.gpu.submit(None, None));
         }
-        self.stage.update(render_scenes, views, spec);
+        self.scenes.update(render_scenes, views, spec);
         let n_views = views.len();
         let rendered = self.views_per_group(spec, self.gpu.max_buffer()).and_then(|max_views| {
             if n_views <= max_views {
@@ -269,7 +271,7 @@ impl GpuRenderer {
         SimError::GpuLimit { what, need, limit, hint: hint.into() }
     }
 
-    /// How many views one submit can draw when their pictures may take so many bytes.
+    /// Number of views that one submission can render if their frames may take `max_bytes`.
     fn views_per_group(&self, spec: &RenderSpec, max_bytes: u64) -> Result<usize> {
         for (field, side) in [("height", spec.height), ("width", spec.width)] {
             if MAX_SIDE < side {
@@ -279,21 +281,21 @@ impl GpuRenderer {
         }
         let image = (Layout::new(1, spec).n_words as u64 * 4).max(1);
         if self.gpu.max_buffer() < image {
-            let hint = "draw smaller pictures or fewer outputs";
-            return Err(self.limit("bytes of one picture", image, self.gpu.max_buffer(), hint));
+            let hint = "render smaller frames or fewer outputs";
+            return Err(self.limit("bytes of one frame", image, self.gpu.max_buffer(), hint));
         }
-        let parts = VIEW_PART_SIZE * self.stage.max_parts.max(1) as u64;
+        let parts = VIEW_PART_SIZE * self.scenes.max_parts.max(1) as u64;
         let by_parts = self.gpu.max_buffer() / parts;
         if by_parts == 0 {
             let hint = "use fewer bodies";
             return Err(self.limit("bytes of one view's parts", parts, self.gpu.max_buffer(), hint));
         }
-        // A wish for small groups never forbids one view.
+        // A group has at least one view, whatever the limit.
         let by_images = (max_bytes / image).max(1);
         Ok(by_images.min(by_parts).min(MAX_GROUPS as u64) as usize)
     }
 
-    /// Sends what changed and dispatches the kernels for some of the views.
+    /// Uploads what changed and dispatches the kernels for `n_views` of the views.
     fn submit(
         &mut self,
         first_view: usize,
@@ -303,22 +305,22 @@ impl GpuRenderer {
     ) -> Result<(wgpu::Buffer, wgpu::SubmissionIndex)> {
         let device = self.gpu.clone();
         device.checked(|| {
-            let Self { gpu, stage, .. } = self;
+            let Self { gpu, scenes, .. } = self;
             let (model, slot) = model.unzip();
             let kernels = gpu.kernels()?;
             let layout = Layout::new(n_views, spec);
             let has_shadows = spec.shadows && (spec.outputs.rgb || model.is_some());
-            stage.reserve(gpu)?;
-            let n_dirty = if has_shadows { stage.take_dirty() } else { 0 };
+            scenes.reserve(gpu)?;
+            let n_dirty = if has_shadows { scenes.take_dirty() } else { 0 };
             let params = ParamsRow {
                 height: spec.height as u32,
                 width: spec.width as u32,
                 n_views: n_views as u32,
                 first_view: first_view as u32,
-                n_moved: stage.moved.len() as u32,
+                n_moved: scenes.moved.len() as u32,
                 n_dirty: n_dirty as u32,
-                max_parts: stage.max_parts as u32,
-                set_words: stage.set_words() as u32,
+                max_parts: scenes.max_parts as u32,
+                set_words: scenes.set_words() as u32,
                 n_samples: if spec.samples == Samples::Four { 4 } else { 1 },
                 has_shadows: u32::from(has_shadows),
                 outputs: layout.outputs | model.map_or(0, ModelInput::output_bit),
@@ -330,7 +332,7 @@ impl GpuRenderer {
             };
             gpu.queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&params));
 
-            let n_slots = (n_views * stage.max_parts) as u64;
+            let n_slots = (n_views * scenes.max_parts) as u64;
             self.sort_keys.reserve(gpu, n_slots * 4)?;
             self.view_parts.reserve(gpu, n_slots * VIEW_PART_SIZE)?;
             self.n_view_parts.reserve(gpu, n_views as u64 * 4)?;
@@ -340,14 +342,14 @@ impl GpuRenderer {
             }
 
             let params = &self.params;
-            let (render_scenes, shapes) = (&stage.render_scenes.upload(gpu)?, &stage.shapes.upload(gpu)?);
-            let (materials, views) = (&stage.materials.upload(gpu)?, &stage.views.upload(gpu)?);
-            let (moved, dirty) = (&stage.moved.upload(gpu)?, &stage.dirty.upload(gpu)?);
+            let (render_scenes, shapes) = (&scenes.render_scenes.upload(gpu)?, &scenes.shapes.upload(gpu)?);
+            let (materials, views) = (&scenes.materials.upload(gpu)?, &scenes.views.upload(gpu)?);
+            let (moved, dirty) = (&scenes.moved.upload(gpu)?, &scenes.dirty.upload(gpu)?);
             let (nodes, triangles) =
-                (&stage.library.nodes.upload(gpu)?, &stage.library.triangles.upload(gpu)?);
-            let (texels, tables) = (&stage.library.texels.upload(gpu)?, &stage.library.tables.upload(gpu)?);
-            let (parts, casters) = (&stage.parts.get(gpu)?, &stage.casters.get(gpu)?);
-            let grids = &stage.grids.get(gpu)?;
+                (&scenes.library.nodes.upload(gpu)?, &scenes.library.triangles.upload(gpu)?);
+            let (texels, tables) = (&scenes.library.texels.upload(gpu)?, &scenes.library.tables.upload(gpu)?);
+            let (parts, casters) = (&scenes.parts.get(gpu)?, &scenes.casters.get(gpu)?);
+            let grids = &scenes.grids.get(gpu)?;
             let (sort_keys, view_parts) = (&self.sort_keys.get(gpu)?, &self.view_parts.get(gpu)?);
             let (n_view_parts, images) = (&self.n_view_parts.get(gpu)?, &self.images.get(gpu)?);
             let pixel_values = &self.pixel_values.upload(gpu)?;
@@ -357,8 +359,8 @@ impl GpuRenderer {
             let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
                 let pass = &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                if 0 < stage.moved.len() {
-                    let groups = line_of_groups(stage.moved.len().div_ceil(64));
+                if 0 < scenes.moved.len() {
+                    let groups = line_of_groups(scenes.moved.len().div_ceil(64));
                     kernels.prepare.dispatch(
                         &gpu.device,
                         pass,
@@ -392,19 +394,19 @@ impl GpuRenderer {
                     model_input,
                 ];
                 let render =
-                    if stage.library.has_meshes() { &kernels.render } else { &kernels.render_shapes };
+                    if scenes.library.has_meshes() { &kernels.render } else { &kernels.render_shapes };
                 let tiles = [spec.width, spec.height].map(|side| side.div_ceil(TILE) as u32);
                 render.dispatch(&gpu.device, pass, &buffers, [tiles[0], tiles[1], n_views as u32]);
             }
             let rendered = gpu.submit(Some(encoder.finish()), slot.and_then(|slot| slot.link.as_ref()));
-            // The following groups of the same call find the parts where they are.
-            stage.moved.replace(std::iter::empty());
+            // The next groups of this call use the parts that are already on the device.
+            scenes.moved.replace(std::iter::empty());
             Ok((images.clone(), rendered))
         })
     }
 }
 
-/// So many workgroups in as many rows as the limit of a dimension makes necessary; the last row may have some too many.
+/// `n` workgroups in as many rows as the limit per dimension requires; the last row may have surplus ones.
 fn line_of_groups(n: usize) -> [u32; 3] {
     let columns = n.clamp(1, MAX_GROUPS);
     [columns as u32, n.div_ceil(columns) as u32, 1]

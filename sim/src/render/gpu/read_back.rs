@@ -1,4 +1,4 @@
-//! Pictures from the device to the host.
+//! Reads frames back from the device to the host.
 
 use rayon::prelude::*;
 
@@ -6,10 +6,10 @@ use super::device::Gpu;
 use crate::render::{RenderSpec, RenderTarget};
 use crate::{Result, SimError};
 
-/// Where the pictures of a submit lie in their buffer, in words of 32 bits.
+/// Offsets of the outputs of a submission in their buffer, in 32-bit words.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
-    /// The outputs as the kernels' bits.
+    /// The outputs as bit flags of the kernels.
     pub outputs: u32,
     pub depth_at: usize,
     pub segmentation_at: usize,
@@ -32,14 +32,14 @@ impl Layout {
     }
 }
 
-/// A buffer that both sides see.
+/// A staging buffer that the host can map.
 #[derive(Debug, Default)]
 pub(super) struct ReadBack {
     staging: Option<wgpu::Buffer>,
 }
 
 impl ReadBack {
-    /// Copies the pictures of `n_views` views into `target`, from its view `first` on.
+    /// Copies the frames of `n_views` views into `target`, from its view `first` on.
     pub fn read(
         &mut self,
         gpu: &Gpu,
@@ -55,7 +55,7 @@ impl ReadBack {
         })
     }
 
-    /// Copies the first `size` bytes of a buffer to the host, and lets `f` look at them.
+    /// Copies the first `size` bytes of a buffer to the host and passes them to `f`.
     pub fn bytes<T>(
         &mut self,
         gpu: &Gpu,
@@ -70,7 +70,7 @@ impl ReadBack {
             Some(staging) => staging,
             None => {
                 let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-                gpu.buffer("pictures on the host", size.max(256), usage)?
+                gpu.buffer("frames on the host", size.max(256), usage)?
             }
         };
         let submission = gpu.checked(|| {
@@ -81,13 +81,14 @@ impl ReadBack {
         gpu.count_read_back();
         staging.slice(..size).map_async(wgpu::MapMode::Read, |_| {});
         gpu.wait(submission)?;
-        let failed = |error: wgpu::MapRangeError| SimError::Gpu(format!("pictures cannot be read: {error}"));
+        let failed =
+            |error: wgpu::MapRangeError| SimError::Gpu(format!("frames cannot be read back: {error}"));
         let bytes = staging.slice(..size).get_mapped_range().map_err(failed)?;
-        let seen = f(&bytes);
+        let result = f(&bytes);
         drop(bytes);
         staging.unmap();
         self.staging = Some(staging);
-        Ok(seen)
+        Ok(result)
     }
 }
 

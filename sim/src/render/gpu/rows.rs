@@ -1,4 +1,4 @@
-//! The rows of the columns that the kernels read: the twins of `shaders/rows.wgsl`.
+//! Rows of the columns that the kernels read: the twins of those in `shaders/rows.wgsl`, which documents their fields.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -6,7 +6,7 @@ use crate::math::{Mat3, Pose, Vec3};
 use crate::render::mesh::{MeshNode, Triangle};
 use crate::render::{Instance, Light, Material, Pattern, RenderSpec, Shape, View};
 
-/// What all kernels of a dispatch are told.
+/// Parameters of all kernels of a submission.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 pub(super) struct ParamsRow {
@@ -40,7 +40,7 @@ pub(super) struct ShapeRow {
 }
 
 impl ShapeRow {
-    /// `first_material` is where the drawing's materials start; `roots` has the root node of each of its meshes.
+    /// `first_material` is where the scene's materials start; `roots` has the root node of each of its meshes.
     pub fn new(instance: &Instance, first_material: usize, roots: &[u32]) -> Self {
         let round = |radius: f32, half_length: f32| [radius, radius, half_length];
         let (kind, size, mesh) = match instance.shape {
@@ -67,7 +67,7 @@ pub(super) struct MovedRow {
 }
 
 impl MovedRow {
-    /// Marks a part that is left out, because its pose is not finite.
+    /// Flag of a part that is left out because its pose is NaN or infinite.
     const NOWHERE: u32 = 1 << 31;
 
     pub fn new(part_idx: usize, world_from_instance: &Pose) -> Self {
@@ -84,10 +84,10 @@ impl MovedRow {
 /// Bytes of a part, which only the device writes.
 pub(super) const PART_SIZE: u64 = 112;
 
-/// Bytes of a part as a view sees it.
+/// Bytes of a part as prepared for a view.
 pub(super) const VIEW_PART_SIZE: u64 = 64;
 
-/// Bytes of a part as the sun sees it.
+/// Bytes of a part as prepared for shadows.
 pub(super) const CASTER_SIZE: u64 = 32;
 
 #[repr(C)]
@@ -137,7 +137,7 @@ pub(super) struct MaterialRow {
 }
 
 impl MaterialRow {
-    /// `textures` has the row of each of the drawing's textures in the tables.
+    /// `textures` has the table row of each of the scene's textures.
     pub fn new(material: &Material, textures: &[u32]) -> Self {
         let (pattern, other, cell, width, texture) = match material.pattern {
             Pattern::Plain => (0, [0.0; 3], 1.0, 0.0, 0),

@@ -1,4 +1,4 @@
-//! What can be checked without a device: that the kernels are valid, and that their rows are ours.
+//! Checks that need no device: the kernels are valid, and their rows and constants match those of the host.
 
 use super::kernel::{CULL, LIGHT, PREPARE, RENDER, RENDER_SHAPES};
 
@@ -15,7 +15,7 @@ fn every_kernel_is_valid() {
     }
 }
 
-/// The size of a struct as the kernels lay it out.
+/// Size of a struct in the kernels, bytes.
 fn size_in_wgsl(name: &str) -> u32 {
     let module = naga::front::wgsl::parse_str(include_str!("shaders/rows.wgsl")).unwrap();
     let mut layouter = naga::proc::Layouter::default();
@@ -25,7 +25,7 @@ fn size_in_wgsl(name: &str) -> u32 {
 }
 
 #[test]
-fn rows_have_the_size_that_the_kernels_expect() {
+fn row_sizes_match_those_of_the_kernels() {
     use super::rows::*;
     let sizes = [
         ("Params", size_of::<ParamsRow>() as u64),
@@ -45,7 +45,7 @@ fn rows_have_the_size_that_the_kernels_expect() {
     }
 }
 
-/// The value of a constant of a kernel.
+/// Value of a constant in a kernel.
 fn constant_in_wgsl(source: &str, name: &str) -> f64 {
     let module = naga::front::wgsl::parse_str(source).unwrap();
     let (_, constant) = module.constants.iter().find(|(_, c)| c.name.as_deref() == Some(name)).unwrap();
@@ -57,8 +57,8 @@ fn constant_in_wgsl(source: &str, name: &str) -> f64 {
 }
 
 #[test]
-fn numbers_that_stand_twice_are_the_same() {
-    use super::stage::{GRID_HEAD, N_CELLS};
+fn constants_match_those_of_the_kernels() {
+    use super::scene_buffers::{GRID_HEAD, N_CELLS};
     use crate::render::codes;
     let grid = include_str!("shaders/light_grid.wgsl");
     assert_eq!(constant_in_wgsl(grid, "N_CELLS"), N_CELLS as f64);

@@ -1,4 +1,4 @@
-//! CUDA's driver: whether it is there, and what it shows.
+//! The CUDA driver: its version and its devices.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -8,12 +8,12 @@ use cudarc::driver::{DriverError, result, sys};
 use super::platform::cuda::{driver_version, has_library};
 use crate::render::gpu::choice::DeviceUuid;
 
-/// The driver of this machine, and the devices that it shows to this process.
+/// The CUDA driver of this machine and the devices that are visible to this process.
 #[derive(Clone, Debug)]
 pub struct CudaDriver {
-    /// What it understands.
+    /// The latest version that it supports.
     pub version: CudaVersion,
-    /// The devices, in CUDA's order.
+    /// UUIDs of the devices, in CUDA's order.
     pub devices: Vec<DeviceUuid>,
 }
 
@@ -32,16 +32,16 @@ impl CudaDriver {
     /// The version that this program was built for.
     pub const BUILT_FOR: CudaVersion = CudaVersion(sys::CUDA_VERSION);
 
-    /// Asks the driver, once.
+    /// Queries the driver once per process.
     ///
     /// # Errors
     /// Why CUDA cannot be used here: no driver, one that is too old for this program's kernels, or one that fails.
     pub fn get() -> Result<&'static Self, String> {
         static DRIVER: OnceLock<Result<CudaDriver, String>> = OnceLock::new();
-        DRIVER.get_or_init(Self::ask).as_ref().map_err(Clone::clone)
+        DRIVER.get_or_init(Self::query).as_ref().map_err(Clone::clone)
     }
 
-    fn ask() -> Result<Self, String> {
+    fn query() -> Result<Self, String> {
         if !has_library("libcuda.so.1") {
             return Err("there is no NVIDIA driver (libcuda.so.1)".to_owned());
         }
@@ -49,10 +49,10 @@ impl CudaDriver {
         if version < Self::BUILT_FOR {
             let built_for = Self::BUILT_FOR;
             return Err(format!(
-                "the driver understands CUDA {version}, and this program was built for {built_for}: update the driver"
+                "the driver supports CUDA {version}, and this program was built for {built_for}: update the driver"
             ));
         }
-        // What the tensor library calls; a program that was linked late would end at the first call.
+        // The libraries that candle calls. A program built with `scripts/cuda/build.sh` would exit at the first call.
         let major = Self::BUILT_FOR.0 / 1000;
         let needed = ["cublas", "cublasLt", "nvrtc"].map(|name| format!("lib{name}.so.{major}"));
         let needed = needed.into_iter().chain(["libcurand.so.10".to_owned()]);

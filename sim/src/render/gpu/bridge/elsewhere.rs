@@ -1,4 +1,4 @@
-//! Devices whose memory stays their own.
+//! Platforms without export of device memory.
 
 use crate::Result;
 use crate::render::gpu::choice::DeviceUuid;
@@ -10,22 +10,22 @@ pub fn open(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> Result<(wgpu::Dev
     pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| error.to_string())
 }
 
-/// Not known here.
+/// Not available on this platform.
 pub fn uuid(_: &wgpu::Adapter) -> Option<DeviceUuid> {
     None
 }
 
-/// Nothing is shared here.
+/// No memory is exported on this platform.
 pub fn shares_memory(_: &wgpu::Device) -> bool {
     false
 }
 
-/// There is none here.
+/// Has no values on this platform.
 #[derive(Debug)]
 pub enum Link {}
 
 impl Link {
-    /// None here.
+    /// Always `None`.
     pub fn new(_: &Gpu, _: u64) -> Result<Option<(wgpu::Buffer, Self)>> {
         Ok(None)
     }

@@ -1,8 +1,9 @@
-//! Vulkan's memory and semaphores as file descriptors, and what CUDA makes of them.
+//! Export of Vulkan memory and semaphores as file descriptors, and their import into CUDA.
 //!
-//! Sources: the Vulkan specification, `VK_KHR_external_memory_fd` and `_semaphore_fd`; CUDA's driver API, external resources.
+//! Sources: the Vulkan specification, `VK_KHR_external_memory_fd` and `VK_KHR_external_semaphore_fd`; the CUDA driver API,
+//! "External Resource Interoperability".
 
-#![allow(unsafe_code, reason = "two drivers share memory here, and neither has a safe interface for that")]
+#![allow(unsafe_code, reason = "neither driver has a safe interface for sharing memory")]
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
@@ -22,10 +23,10 @@ const BUFFER_USAGE: vk::BufferUsageFlags = vk::BufferUsageFlags::from_raw(
     vk::BufferUsageFlags::STORAGE_BUFFER.as_raw() | vk::BufferUsageFlags::TRANSFER_SRC.as_raw(),
 );
 
-/// How long a buffer that is given up waits for its last reader, nanoseconds.
-const LAST_TURN_PATIENCE: u64 = 2_000_000_000;
+/// How long dropping a buffer waits for its last turn, nanoseconds.
+const LAST_TURN_TIMEOUT_NS: u64 = 2_000_000_000;
 
-/// Opens a device; if Vulkan has it, with everything that exporting needs and the driver offers.
+/// Opens a device; with Vulkan, enables what export needs and the driver supports.
 pub fn open(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> Result<(wgpu::Device, wgpu::Queue), String> {
     let features = adapter.features() & wgpu::Features::VULKAN_EXTERNAL_MEMORY_FD;
     let descriptor = wgpu::DeviceDescriptor {
@@ -33,7 +34,7 @@ pub fn open(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> Result<(wgpu::Dev
         required_limits: limits.clone(),
         ..Default::default()
     };
-    // SAFETY: the handle is used to open a device, which leaves the adapter as it is.
+    // SAFETY: the handle is used to open a device, which does not change the adapter.
     let Some(raw) = (unsafe { adapter.as_hal::<hal::Api>() }) else {
         return pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| error.to_string());
     };
@@ -55,9 +56,9 @@ pub fn open(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> Result<(wgpu::Dev
         .map_err(|error| error.to_string())
 }
 
-/// The number that tells one device from another in Vulkan and in CUDA.
+/// The UUID that identifies the device in Vulkan and in CUDA.
 pub fn uuid(adapter: &wgpu::Adapter) -> Option<DeviceUuid> {
-    // SAFETY: the handle is only asked.
+    // SAFETY: the handle is only queried.
     let adapter = unsafe { adapter.as_hal::<hal::Api>() }?;
     if adapter.shared_instance().instance_api_version() < vk::API_VERSION_1_1 {
         return None;
@@ -72,49 +73,50 @@ pub fn uuid(adapter: &wgpu::Adapter) -> Option<DeviceUuid> {
 
 /// Whether memory of this device can be exported.
 pub fn shares_memory(device: &wgpu::Device) -> bool {
-    // SAFETY: the handle is only asked.
+    // SAFETY: the handle is only queried.
     let raw = unsafe { device.as_hal::<hal::Api>() };
     let has_feature = device.features().contains(wgpu::Features::VULKAN_EXTERNAL_MEMORY_FD);
     has_feature && raw.is_some_and(|device| exports_buffers(&device))
 }
 
-/// A buffer's memory as others can map it, and whose turn with it is next.
+/// The exported memory of a buffer, and the order of the accesses to it.
 ///
-/// Those who use the buffer take turns: each waits on the card for the turn before and ends its own. RenderScene and reading
-/// are both turns.
+/// Every access is a turn: a submission that renders into the buffer, or a copy out of it. Each turn waits on the GPU for
+/// the end of the previous one and signals its own end.
 #[derive(Debug)]
 pub struct Link {
-    /// First, so that CUDA lets go before Vulkan does.
+    /// Declared first, so that CUDA releases the memory before Vulkan does.
     #[cfg(feature = "cuda")]
     imported: Mutex<Option<cuda::Imported>>,
     memory: OwnedFd,
     size: u64,
-    /// `None` where the driver has no semaphores that count: hosts wait instead.
+    /// `None` if the driver has no timeline semaphores: the host waits instead.
     timeline: Option<Timeline>,
-    /// The turns that were handed out so far.
+    /// Number of turns so far.
     n_turns: Mutex<u64>,
 }
 
 impl Link {
-    /// A storage buffer of at least so many bytes in memory of its own, and the link to it; `None` if this device exports none.
+    /// A storage buffer of at least `size` bytes in its own memory, and the link to it; `None` if the device cannot export
+    /// memory.
     ///
     /// # Errors
     /// If the device is out of memory.
     pub fn new(gpu: &Gpu, size: u64) -> Result<Option<(wgpu::Buffer, Self)>> {
-        gpu.check_request("a model's input", size)?;
+        gpu.check_request("a model input", size)?;
         if !shares_memory(&gpu.device) {
             return Ok(None);
         }
-        // SAFETY: the handle is used to make objects of this device, which leaves it as it is.
+        // SAFETY: the handle is used to create objects of this device, which does not change it.
         let Some(device) = (unsafe { gpu.device.as_hal::<hal::Api>() }) else { return Ok(None) };
         let failed = |error| super::vulkan_failure(gpu, size, error);
         let (buffer, memory, memory_size) = exported_buffer(&device, size).map_err(failed)?;
-        // SAFETY: buffer and memory were made for this call, are bound to each other and known to nobody else.
+        // SAFETY: buffer and memory were created for this call, are bound to each other, and nothing else refers to them.
         let raw = unsafe { hal::Buffer::from_raw_managed(buffer, memory, 0, memory_size) };
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
         let descriptor =
-            wgpu::BufferDescriptor { label: Some("a model's input"), size, usage, mapped_at_creation: false };
-        // SAFETY: the raw buffer is of this device, as the descriptor says, and written before it is read.
+            wgpu::BufferDescriptor { label: Some("a model input"), size, usage, mapped_at_creation: false };
+        // SAFETY: the raw buffer is of this device, matches the descriptor, and is written before it is read.
         let buffer = unsafe { gpu.device.create_buffer_from_hal::<hal::Api>(raw, &descriptor) };
         let memory = memory_fd(&device, memory).map_err(failed)?;
         let timeline = Timeline::new(&gpu.device, &device).map_err(failed)?;
@@ -129,7 +131,7 @@ impl Link {
         Ok(Some((buffer, link)))
     }
 
-    /// The memory, for somebody who maps it: Vulkan's opaque handle, and its size in bytes.
+    /// The memory, for another API to map: Vulkan's opaque handle, and its size in bytes.
     ///
     /// # Errors
     /// If the process has no file descriptor left.
@@ -137,11 +139,11 @@ impl Link {
         Ok((self.memory.try_clone()?, self.size))
     }
 
-    /// Stages the next turn: the next submission of the queue, whoever makes it, is this turn. Nobody else holds the buffer now.
-    /// Nothing is staged if hosts wait instead.
+    /// Stages the next turn: the next submission to the queue, from any thread, takes it. The caller must be the only user
+    /// of the buffer. Stages nothing if the host waits instead.
     pub fn stage_turn(&self, queue: &wgpu::Queue) {
         let Some(timeline) = &self.timeline else { return };
-        // SAFETY: the handle is only told what to wait for.
+        // SAFETY: the handle is only used to register semaphores.
         let Some(queue) = (unsafe { queue.as_hal::<hal::Api>() }) else { return };
         let mut n_turns = self.n_turns.lock().unwrap_or_else(PoisonError::into_inner);
         if 0 < *n_turns {
@@ -152,7 +154,7 @@ impl Link {
         queue.add_signal_semaphore(timeline.semaphore, Some(*n_turns));
     }
 
-    /// After a submission: a turn that it did not take, because it was refused, never was.
+    /// Call after the submission: cancels the turn if the submission was refused and did not take it.
     pub fn unstage_turn(&self, queue: &wgpu::Queue) {
         let Some(timeline) = &self.timeline else { return };
         // SAFETY: as above.
@@ -170,26 +172,26 @@ impl Drop for Link {
         if self.timeline.as_ref().is_none_or(|timeline| timeline.wait(n_turns)) {
             return;
         }
-        // The card does not answer. To let go of what it may still use would wait for it without an end.
+        // The GPU does not respond. Releasing what it may still use would block forever, so it is leaked.
         std::mem::forget(self.timeline.take());
         #[cfg(feature = "cuda")]
         std::mem::forget(self.imported.get_mut().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
-/// A semaphore that counts turns.
+/// A timeline semaphore that counts turns.
 #[derive(Debug)]
 struct Timeline {
     semaphore: vk::Semaphore,
-    /// `None` if the driver exports none: then only Vulkan's turns count.
-    #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "nobody but CUDA takes it"))]
+    /// `None` if the driver cannot export it: then it counts only Vulkan's turns.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "only CUDA uses it"))]
     handle: Option<OwnedFd>,
     /// Keeps the device open.
     device: wgpu::Device,
 }
 
 impl Timeline {
-    /// `None` if this device has no semaphores that count.
+    /// `None` if this device has no timeline semaphores.
     fn new(owner: &wgpu::Device, device: &hal::Device) -> Result<Option<Self>, vk::Result> {
         let (raw, instance) = (device.raw_device(), device.shared_instance().raw_instance());
         // SAFETY: the physical device is of this instance.
@@ -202,40 +204,40 @@ impl Timeline {
         let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
         let info = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
         let info = if is_exported { info.push_next(&mut export) } else { info };
-        // SAFETY: devices of this version have such semaphores, and wgpu enables them; this one exports them if it is asked to.
+        // SAFETY: devices of this version have timeline semaphores, and wgpu enables them; export is requested if supported.
         let semaphore = unsafe { raw.create_semaphore(&info, None) }?;
         let mut timeline = Self { semaphore, handle: None, device: owner.clone() };
         if is_exported {
             let functions = ash::khr::external_semaphore_fd::Device::new(instance, raw);
             let info =
                 vk::SemaphoreGetFdInfoKHR::default().semaphore(semaphore).handle_type(SEMAPHORE_HANDLE);
-            // SAFETY: the semaphore was made to be exported so; the descriptor that comes is ours alone.
+            // SAFETY: the semaphore was created for this export, and the returned descriptor has no other owner.
             timeline.handle = Some(unsafe { OwnedFd::from_raw_fd(functions.get_semaphore_fd(&info)?) });
         }
         Ok(Some(timeline))
     }
 
-    /// Whether a turn has ended or does so soon.
+    /// Waits for a turn to end; `false` if it does not end in time.
     fn wait(&self, turn: u64) -> bool {
-        // SAFETY: the handle is only asked.
+        // SAFETY: the handle is only queried.
         let Some(device) = (unsafe { self.device.as_hal::<hal::Api>() }) else { return false };
         let (semaphores, values) = ([self.semaphore], [turn]);
         let info = vk::SemaphoreWaitInfo::default().semaphores(&semaphores).values(&values);
         // SAFETY: the semaphore is of this device.
-        unsafe { device.raw_device().wait_semaphores(&info, LAST_TURN_PATIENCE) }.is_ok()
+        unsafe { device.raw_device().wait_semaphores(&info, LAST_TURN_TIMEOUT_NS) }.is_ok()
     }
 }
 
 impl Drop for Timeline {
     fn drop(&mut self) {
-        // SAFETY: the handle is used to destroy what was made of it.
+        // SAFETY: the handle is used to destroy an object that was created from it.
         let Some(device) = (unsafe { self.device.as_hal::<hal::Api>() }) else { return };
-        // SAFETY: the link has seen the last turn end, and nobody stages another.
+        // SAFETY: the last turn has ended, and no other can be staged.
         unsafe { device.raw_device().destroy_semaphore(self.semaphore, None) };
     }
 }
 
-/// Whether memory of plain buffers can leave this device.
+/// Whether this device can export the memory of buffers that are not dedicated allocations.
 fn exports_buffers(device: &hal::Device) -> bool {
     let instance = device.shared_instance();
     if instance.instance_api_version() < vk::API_VERSION_1_1 {
@@ -256,7 +258,7 @@ fn exports_buffers(device: &hal::Device) -> bool {
         && !features.contains(vk::ExternalMemoryFeatureFlags::DEDICATED_ONLY)
 }
 
-/// Whether semaphores that count can leave this device, which is of version 1.2 or later.
+/// Whether this device, of version 1.2 or later, can export timeline semaphores.
 fn exports_timelines(device: &hal::Device) -> bool {
     if !device.enabled_device_extensions().contains(&ash::khr::external_semaphore_fd::NAME) {
         return false;
@@ -274,7 +276,7 @@ fn exports_timelines(device: &hal::Device) -> bool {
     features.contains(vk::ExternalSemaphoreFeatureFlags::EXPORTABLE)
 }
 
-/// A buffer in device memory of its own that can be exported, and the size of that memory.
+/// A buffer in its own, exportable device memory, and the size of that memory in bytes.
 fn exported_buffer(
     device: &hal::Device,
     size: u64,
@@ -301,7 +303,7 @@ fn exported_buffer(
             .allocation_size(needs.size)
             .memory_type_index(memory_type)
             .push_next(&mut export);
-        // SAFETY: the type is one of this device's, which exports memory so.
+        // SAFETY: the memory type is one of this device's, which supports this export.
         let memory = unsafe { raw.allocate_memory(&info, None) }?;
         // SAFETY: the memory is as large as the buffer needs and of a type that it allows; neither is bound yet.
         match unsafe { raw.bind_buffer_memory(buffer, memory, 0) } {
@@ -327,11 +329,11 @@ fn memory_fd(device: &hal::Device, memory: vk::DeviceMemory) -> Result<OwnedFd, 
     let (raw, instance) = (device.raw_device(), device.shared_instance().raw_instance());
     let functions = ash::khr::external_memory_fd::Device::new(instance, raw);
     let info = vk::MemoryGetFdInfoKHR::default().memory(memory).handle_type(MEMORY_HANDLE);
-    // SAFETY: the extension is enabled, the memory was allocated to be exported so, and the descriptor is ours alone.
+    // SAFETY: the extension is enabled, the memory was allocated for this export, and the descriptor has no other owner.
     unsafe { functions.get_memory_fd(&info).map(|fd| OwnedFd::from_raw_fd(fd)) }
 }
 
-/// CUDA's side.
+/// The side of CUDA.
 #[cfg(feature = "cuda")]
 pub(in crate::render::gpu) mod cuda {
     use std::fs::File;
@@ -348,15 +350,15 @@ pub(in crate::render::gpu) mod cuda {
     use crate::Result;
     use crate::render::gpu::device::Gpu;
 
-    /// Whether a library of CUDA is there.
+    /// Whether a CUDA library can be loaded.
     pub(in crate::render::gpu) fn has_library(name: &str) -> bool {
         // SAFETY: CUDA's libraries may be loaded at any time.
         let library = unsafe { libloading::Library::new(name) };
-        // It stays, for whoever calls it.
+        // The library stays loaded for later calls.
         library.map(std::mem::forget).is_ok()
     }
 
-    /// The version of CUDA that the driver understands, as `1000 * major + 10 * minor`. The driver must be there.
+    /// The latest CUDA version that the driver supports, as `1000 * major + 10 * minor`. The driver must be installed.
     pub(in crate::render::gpu) fn driver_version() -> Result<u32, DriverError> {
         let mut version = 0;
         // SAFETY: the call writes one number, and may come before the driver is initialised.
@@ -364,7 +366,7 @@ pub(in crate::render::gpu) mod cuda {
         Ok(version as u32)
     }
 
-    /// A link's memory and semaphore as CUDA knows them.
+    /// A link's memory and semaphore, imported into CUDA.
     #[derive(Debug)]
     pub(in crate::render::gpu) struct Imported {
         memory: MappedBuffer,
@@ -412,10 +414,10 @@ pub(in crate::render::gpu) mod cuda {
             let destroy = || -> Result<(), DriverError> {
                 self.context.bind_to_thread()?;
                 self.context.synchronize()?;
-                // SAFETY: nothing is left on the card that would wait for it or end a turn.
+                // SAFETY: no work is left on the GPU that waits for the semaphore or signals it.
                 unsafe { sys::cuDestroyExternalSemaphore(semaphore) }.result()
             };
-            // There is nobody left to tell; the context keeps the error for its next call.
+            // `drop` cannot return the error; the context returns it from its next call.
             self.context.record_err(destroy());
         }
     }
@@ -425,11 +427,11 @@ pub(in crate::render::gpu) mod cuda {
             self.timeline.as_ref()?.handle.as_ref()
         }
 
-        /// Copies the first `n_values` halves on the card, as the stream's next work. The host waits for nothing, unless the
-        /// driver exports no semaphores: then for `rendered`, and for the copy.
+        /// Copies the first `n_values` f16 values on the GPU, as the next work of `stream`. The host does not wait, unless
+        /// the driver cannot export semaphores: then it waits with `rendered` before the copy, and for the copy.
         ///
         /// # Errors
-        /// If the card is out of memory, or the driver refuses.
+        /// If the GPU is out of memory, or the driver fails.
         pub fn copy(
             &self,
             gpu: &Gpu,
@@ -460,7 +462,7 @@ pub(in crate::render::gpu) mod cuda {
             let mut values = unsafe { stream.alloc::<f16>(n_values) }?;
             let mut n_turns = self.n_turns.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(semaphore) = semaphore {
-                // SAFETY: numbers, all of which may be 0.
+                // SAFETY: plain data, for which all zeros are valid.
                 let mut info: sys::CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS = unsafe { std::mem::zeroed() };
                 info.params.fence.value = *n_turns;
                 // SAFETY: the semaphore is alive, and the turn that is waited for has been submitted.
@@ -472,15 +474,15 @@ pub(in crate::render::gpu) mod cuda {
             {
                 let (from, _read) = memory.device_ptr(stream);
                 let (to, _written) = values.device_ptr_mut(stream);
-                // SAFETY: both ranges hold `n_values` halves, and they are apart.
+                // SAFETY: both ranges hold `n_values` f16 values, and they do not overlap.
                 unsafe { result::memcpy_dtod_async(to, from, n_values * 2, stream.cu_stream()) }?;
             }
             match semaphore {
                 Some(semaphore) => {
-                    // SAFETY: numbers, all of which may be 0.
+                    // SAFETY: plain data, for which all zeros are valid.
                     let mut info: sys::CUDA_EXTERNAL_SEMAPHORE_SIGNAL_PARAMS = unsafe { std::mem::zeroed() };
                     info.params.fence.value = *n_turns + 1;
-                    // SAFETY: the semaphore is alive; turns are handed out in order under the lock, so that it only counts up.
+                    // SAFETY: the semaphore is alive; turns are numbered in order under the lock, so its value only grows.
                     let signal = unsafe {
                         sys::cuSignalExternalSemaphoresAsync(
                             semaphore,

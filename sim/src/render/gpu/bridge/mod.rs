@@ -1,12 +1,12 @@
-//! The way out of this device's memory: buffers that another interface of the same card can map.
+//! Export of device memory: buffers that another API on the same GPU can map.
 //!
 //! ```text
-//! draw ─► buffer in exported memory ─► CUDA maps it ─► one copy on the card ─► tensor
-//!   ▲          turns alternate on a timeline semaphore that both sides know          │
+//! render ─► buffer in exported memory ─► CUDA maps it ─► one copy on the GPU ─► tensor
+//!   ▲       turns alternate on a timeline semaphore that both sides share          │
 //!   └──────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! All `unsafe` code of the project stands in `linux.rs`. Elsewhere nothing is exported, and pictures go through the host.
+//! All `unsafe` code of the project is in `linux.rs`. Other platforms export nothing, and frames go through the host.
 
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "elsewhere.rs")]
@@ -27,7 +27,7 @@ fn vulkan_failure(gpu: &super::Gpu, size: u64, error: ash::vk::Result) -> crate:
     use ash::vk::Result as Vulkan;
     match error {
         Vulkan::ERROR_OUT_OF_DEVICE_MEMORY | Vulkan::ERROR_OUT_OF_HOST_MEMORY => {
-            gpu.out_of_memory("a model's input", size)
+            gpu.out_of_memory("a model input", size)
         }
         error => {
             let device = &gpu.adapter().name;
@@ -40,10 +40,10 @@ fn vulkan_failure(gpu: &super::Gpu, size: u64, error: ash::vk::Result) -> crate:
 fn cuda_failure(gpu: &super::Gpu, n_values: usize, error: cudarc::driver::DriverError) -> crate::SimError {
     use cudarc::driver::sys::CUresult;
     match error.0 {
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => gpu.out_of_memory("a model's input", n_values as u64 * 2),
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => gpu.out_of_memory("a model input", n_values as u64 * 2),
         _ => {
             let device = &gpu.adapter().name;
-            crate::SimError::Gpu(format!("{device}: pictures do not reach CUDA: {error}"))
+            crate::SimError::Gpu(format!("{device}: frames cannot be copied to CUDA: {error}"))
         }
     }
 }

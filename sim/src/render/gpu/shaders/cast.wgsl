@@ -1,5 +1,5 @@
-// Where an eye ray meets the shapes, and the normals there. The twin of `cpu/primitives.rs`: directions have length one
-// along the optical axis, so that the parameter of a hit is its depth.
+// Intersections of camera rays with the shapes, and surface normals. The twin of `cpu/primitives.rs`: directions have
+// length one along the optical axis, so that the parameter of a hit is its depth.
 
 fn accept(is_valid: bool, t: f32) -> f32 {
     return select(MISS, t, is_valid && NEAR < t);
@@ -29,7 +29,7 @@ fn hit_box(half: vec3f, o: vec3f, d: vec3f) -> f32 {
     return accept(t <= min(min(far.x, far.y), far.z), t);
 }
 
-// Discriminants are cross products, which stay accurate when the shape is small and far.
+// Discriminants are computed from cross products, which stay accurate when the shape is small and far.
 fn hit_ball(radius: f32, o: vec3f, d: vec3f) -> f32 {
     let a = dot(d, d);
     let c = cross(o, d);
@@ -37,7 +37,7 @@ fn hit_ball(radius: f32, o: vec3f, d: vec3f) -> f32 {
     return accept(0.0 <= discriminant, (-dot(o, d) - sqrt(max(discriminant, 0.0))) / a);
 }
 
-// A ray against the infinite cylinder around z; a ray along the axis enters at minus infinity.
+// Intersection with the infinite cylinder around z; a ray along the axis enters at minus infinity.
 struct Tube {
     is_met: bool,
     entry: f32,
@@ -79,8 +79,8 @@ struct ConeSide {
     entry: f32,
 }
 
-// Where a ray goes in through the side. With `w = z - half_length`, the distance above the apex, that is
-// `x² + y² = k² w²`.
+// Where a ray enters through the side, which is `x² + y² = slope² w²` with `w = z - half_length`, the height above the
+// apex.
 fn cone_side(radius: f32, half_length: f32, o: vec3f, d: vec3f) -> ConeSide {
     let slope = radius / (2.0 * half_length);
     let k = slope * slope;

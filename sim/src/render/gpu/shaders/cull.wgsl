@@ -1,4 +1,4 @@
-// Kernel 2, once per view: which parts it may show, front to back, and where. The twin of `cpu/cull.rs`.
+// Kernel 2, once per view: the parts that may be visible, front to back, and their pixel ranges. The twin of `cpu/cull.rs`.
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> render_scenes: array<RenderScene>;
@@ -10,13 +10,13 @@
 
 const LANES = 64u;
 const EVERYWHERE = vec2f(-MISS, MISS);
-// Sort keys: something without a centre comes last, and what is not seen after it.
+// Sort keys: parts without a centre come last, and parts that are not visible after them.
 const LAST = 3e38;
 const UNSEEN = 3.2e38;
 
 var<workgroup> n_seen: atomic<u32>;
 
-// Where a bound lies in the picture: in camera-plane units at depth one, and in depth.
+// Extent of a bound in the image, in camera-plane units at depth one, and its depth.
 struct Extent {
     x: vec2f,
     y: vec2f,
@@ -36,10 +36,10 @@ fn tangents(offset: f32, depth: f32, radius: f32) -> vec2f {
     return vec2f((offset * depth - reach) * inv, (offset * depth + reach) * inv);
 }
 
-// Where a box may be seen. What of it lies before the nearest depth that is drawn is cut off: the walls beside a camera are in
-// half of its picture, not in all of it.
+// Extent of a box. The part of it nearer than NEAR is cut off: walls beside a camera then cover half of the image, not all
+// of it.
 fn box_extent(nearest: f32, centre: vec3f, half_axes: array<vec3f, 3>) -> Extent {
-    // Half of the depth covers rounding.
+    // Half of the near depth leaves room for rounding.
     const CUT = 0.5 * NEAR;
     var axes = half_axes;
     var extent = Extent(vec2f(MISS, -MISS), vec2f(MISS, -MISS), nearest, UNSEEN);
@@ -57,7 +57,7 @@ fn box_extent(nearest: f32, centre: vec3f, half_axes: array<vec3f, 3>) -> Extent
         }
         if (nearest < NEAR) {
             for (var axis = 0u; axis < 3u; axis++) {
-                // The edge to the corner on the other side, looked at from its end in front.
+                // The edge to the opposite corner, handled from the end that is in front.
                 let q = p - 2.0 * sides[axis];
                 if (q.z < CUT && CUT <= p.z) {
                     let cut = p + (q - p) * ((p.z - CUT) / (p.z - q.z));
@@ -114,8 +114,8 @@ fn extent_of(part: Part, view: View) -> Extent {
     return extent;
 }
 
-// The pixels whose centres may lie between two coordinates; one pixel of slack covers rounding and several samples.
-// Empty where the first is not below the last.
+// The pixels whose centres may lie between two coordinates; one pixel of margin covers rounding and several samples.
+// Empty if the first is not below the last.
 fn pixels(a: f32, b: f32, n_pixels: u32) -> vec2f {
     let first = max(floor(min(a, b) - 1.0), 0.0);
     let last = min(ceil(max(a, b) + 1.0), f32(n_pixels));

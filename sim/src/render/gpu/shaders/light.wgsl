@@ -1,6 +1,6 @@
-// Kernel 1, once per drawing that changed: which parts may keep the sun from which points. The grid spans the plane
-// across the sun's rays over the casters that are not much bigger than most; each cell keeps the set of those above it.
-// The twin of `cpu/light_grid.rs`; the cells differ, what they lead to does not.
+// Kernel 1, once per scene that changed: which parts may shadow which points. The grid spans the casters that are not much
+// larger than the median, in the plane perpendicular to the sun's rays; each cell stores the set of the casters above it.
+// The twin of `cpu/light_grid.rs`; the cells differ, the shadows do not.
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> render_scenes: array<RenderScene>;
@@ -31,7 +31,7 @@ fn casts(bound: u32) -> bool {
     return BOUND_CAPSULE <= bound;
 }
 
-// Half of the longer side of its rectangle.
+// Half of the longer side of a caster's rectangle.
 fn reach(caster_idx: u32) -> f32 {
     let u = casters[caster_idx].u;
     let v = casters[caster_idx].v;
@@ -74,7 +74,7 @@ fn light(
     storageBarrier();
     workgroupBarrier();
 
-    // The caster with half of the others below it.
+    // The median of the casters by reach: the one with half of the others below it.
     let middle = atomicLoad(&n_casters) / 2u;
     for (var k = lane; k < n_parts; k += LANES) {
         if (!casts(parts[first + k].bound)) {
@@ -118,7 +118,7 @@ fn light(
         grids[grid + 2u] = bitcast<u32>(scale.x);
         grids[grid + 3u] = bitcast<u32>(scale.y);
     }
-    // The sets of all cells, and before them that of the big casters.
+    // The set of the big casters, then the sets of all cells.
     for (var k = lane; k < (N_CELLS * N_CELLS + 1u) * params.set_words; k += LANES) {
         let word = k % params.set_words;
         let cell = k / params.set_words;

@@ -1,8 +1,8 @@
-// The layout of the light grids: four numbers (origin, cells per metre), the set of the big casters, then the cells' sets.
+// Layout of a light grid: four numbers (origin, cells per metre), the set of the big casters, then the sets of the cells.
 
 // Cells along each side.
 const N_CELLS = 24u;
-// A caster is big when it reaches this many times farther than the median one.
+// A caster is big if its reach is more than this many times that of the median one.
 const BIG = 8.0;
 const GRID_HEAD = 4u;
 

@@ -1,6 +1,6 @@
-// Rays against a mesh's hierarchy. The twin of `cpu/mesh_trace.rs`.
+// Intersections of rays with the bounding volume hierarchy of a mesh. The twin of `cpu/mesh_trace.rs`.
 
-// Nodes that are still to visit: each level leaves at most one behind.
+// Maximum depth of the hierarchy; each level adds at most one node to the stack of nodes to visit.
 const MAX_DEPTH = 64u;
 
 struct MeshHit {
@@ -8,7 +8,7 @@ struct MeshHit {
     triangle: u32,
 }
 
-// Where a ray enters the box of a node; MISS where it does not.
+// Where a ray enters the box of a node; MISS if it does not.
 fn enters(node: MeshNode, o: vec3f, inv: vec3f) -> f32 {
     let a = (node.low - o) * inv;
     let b = (node.high - o) * inv;
@@ -19,7 +19,7 @@ fn enters(node: MeshNode, o: vec3f, inv: vec3f) -> f32 {
     return select(MISS, near, near <= far);
 }
 
-// Möller and Trumbore (1997), two-sided; edges are a hair wider than they are, so that no ray slips between neighbours.
+// Möller and Trumbore (1997), two-sided; triangles are widened slightly, so that no ray passes between neighbours.
 fn meets(triangle_idx: u32, o: vec3f, d: vec3f) -> f32 {
     let a = triangles[triangle_idx].edge_a;
     let b = triangles[triangle_idx].edge_b;
@@ -33,7 +33,7 @@ fn meets(triangle_idx: u32, o: vec3f, d: vec3f) -> f32 {
     return select(MISS, dot(b, q) * inv, is_inside);
 }
 
-// The nearest triangle before `best` that the ray meets; `t` stays `best` where there is none.
+// The nearest triangle that the ray hits before `best`; `t` is `best` if there is none.
 fn hit_mesh(root: u32, o: vec3f, d: vec3f, best: f32) -> MeshHit {
     var hit = MeshHit(best, 0u);
     let inv = safe_recip3(d);
@@ -65,7 +65,7 @@ fn hit_mesh(root: u32, o: vec3f, d: vec3f, best: f32) -> MeshHit {
     return hit;
 }
 
-// Whether a ray meets the mesh anywhere ahead.
+// Whether a ray hits the mesh anywhere ahead.
 fn mesh_blocks(root: u32, o: vec3f, d: vec3f) -> bool {
     let inv = safe_recip3(d);
     var stack: array<u32, MAX_DEPTH + 1u>;

@@ -1,4 +1,4 @@
-// In place of `mesh.wgsl` where no part is a mesh.
+// Replaces `mesh.wgsl` where no part is a mesh.
 
 struct MeshHit {
     t: f32,

@@ -1,5 +1,4 @@
-// Whether something stands between a point and the sun. The twin of `cpu/occlusion.rs` and of the look-up in
-// `cpu/light_grid.rs`.
+// Whether a part blocks the sun at a point. The twin of `cpu/occlusion.rs` and of the look-up in `cpu/light_grid.rs`.
 
 fn box_blocks(half: vec3f, o: vec3f, inv: vec3f) -> bool {
     let middle = -o * inv;
@@ -73,7 +72,7 @@ fn blocks(part_idx: u32, point: vec3f) -> bool {
     }
 }
 
-// Whether the sun does not reach `point`. The part `own` does not shade itself, unless it is a mesh.
+// Whether `point` is in shadow. The part `own` does not shadow itself, unless it is a mesh.
 fn is_occluded(scene_idx: u32, point: vec3f, own: u32) -> bool {
     let render_scene = render_scenes[scene_idx];
     let u = dot(point, render_scene.across_u);

@@ -1,6 +1,6 @@
-// What modulates a base colour. The twin of `cpu/pattern.rs` and `cpu/noise.rs`.
+// Patterns that modulate the base colour of a material. The twin of `cpu/pattern.rs` and `cpu/noise.rs`.
 
-// A surface point: in the frame of the instance, metres, with its unit normal, and what a pixel covers, metres across.
+// A surface point in the frame of the instance, metres, its unit normal, and the width that a pixel covers there, metres.
 struct Site {
     point: vec3f,
     normal: vec3f,
@@ -8,7 +8,7 @@ struct Site {
 }
 
 fn checker(site: Site, cell: f32) -> f32 {
-    // Half a cell below the surface no face of a box lies on the border between two cells.
+    // Evaluated half a cell below the surface, where no face of a box lies on the border between two cells.
     let inside = fma(site.normal, vec3f(-0.5 * cell), site.point);
     let slope = 4.0 * cell / (site.footprint + 1e-6);
     let phase = fma(inside, vec3f(0.5 / cell), vec3f(0.25));
@@ -27,7 +27,7 @@ fn grid_lines(site: Site, cell: f32, width: f32) -> f32 {
     return max(max(line.x, line.y), line.z);
 }
 
-// One where a detail is two pixels wide, zero where it is no wider than one.
+// One where a detail is two pixels wide or more, zero where it is one pixel wide or less.
 fn fade(site: Site, detail: f32) -> f32 {
     return clamp(detail / (site.footprint + 1e-6) - 1.0, 0.0, 1.0);
 }
@@ -91,7 +91,7 @@ fn wrapped(x: i32, n: i32) -> u32 {
     return u32(select(select(x, 0, n <= x), n - 1, x < 0));
 }
 
-// The stored picture on the plane that the surface faces most, bilinear, repeated every `size` metres across.
+// The texture on the plane that the surface faces most, bilinear, repeated every `size` metres across.
 fn image(texture: u32, site: Site, size: f32) -> vec3f {
     let n = abs(site.normal);
     let faces_x = n.y < n.x && n.z < n.x;

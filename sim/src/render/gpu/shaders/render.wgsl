@@ -1,5 +1,5 @@
-// Kernel 3, once per tile of 8 x 8 pixels of a view: cast, shade, encode, write. The twin of `cpu/draw.rs`, `cpu/cast.rs`
-// and `cpu/shade.rs`.
+// Kernel 3, once per tile of 8 x 8 pixels of a view: cast, shade, encode, write. The twin of `cpu/render_view.rs`,
+// `cpu/cast.rs` and `cpu/shade.rs`.
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> render_scenes: array<RenderScene>;
@@ -14,10 +14,10 @@
 @group(0) @binding(10) var<storage, read> nodes: array<MeshNode>;
 @group(0) @binding(11) var<storage, read> triangles: array<Triangle>;
 @group(0) @binding(12) var<storage, read> texels: array<vec4f>;
-// The sRGB codes of radiances, four a word; then a row for each texture: the number of its levels, and for each level
+// The sRGB codes of radiances, four per word; then a row for each texture: the number of its levels, and for each level
 // its first texel, its width and its height.
 @group(0) @binding(13) var<storage, read> tables: array<u32>;
-// The values of a model's input for each channel and code.
+// The value of a model input for each channel and code.
 @group(0) @binding(14) var<storage, read> pixel_values: array<u32>;
 @group(0) @binding(15) var<storage, read_write> images: array<u32>;
 @group(0) @binding(16) var<storage, read_write> model_input: array<u32>;
@@ -31,7 +31,7 @@ const MODEL_F16 = 32u;
 const GEOMETRY = DEPTH | SEGMENTATION | NORMALS;
 const COLOUR = RGB | MODEL_F32 | MODEL_F16;
 
-// Entries of the code table, and entries per unit of radiance: those of `codes.rs`.
+// Entries of the code table, and entries per unit of radiance: equal to those of `codes.rs`.
 const N_CODES: f32 = 16384.0;
 const CODES_PER_UNIT: f32 = 4096.0;
 
@@ -41,17 +41,17 @@ const F0 = 0.04;
 const FROM_BELOW = 0.55;
 
 const LANES = 64u;
-// The ranks that are looked through at a time, by words of 32.
+// Ranks that are tested per pass (CHUNK), and the 32-bit words of a set of them.
 const CHUNK_WORDS = 32u;
 const CHUNK = 1024u;
 
-// Which ranks of the chunk may show in the tile.
+// Set of the ranks of the chunk that may be visible in the tile.
 var<workgroup> tile_set: array<atomic<u32>, CHUNK_WORDS>;
-// The colours of the tile, for lanes that write their neighbour's.
+// The colours of the tile, for lanes that also write their neighbour's value.
 var<workgroup> tile_codes: array<u32, LANES>;
 
 struct Hit {
-    // Depth along the optical axis, MISS where there is only sky.
+    // Depth along the optical axis, MISS for the sky.
     t: f32,
     // Index into `view_parts`.
     view_part: u32,
@@ -66,7 +66,7 @@ struct Normal {
 struct Ray {
     x: f32,
     y: f32,
-    // In the world, length one along the optical axis.
+    // In the world frame, length one along the optical axis.
     direction: vec3f,
 }
 
@@ -111,7 +111,7 @@ fn sweep(view_part: u32, ray: Ray, hit: ptr<function, Hit>) {
     }
 }
 
-// The first part that the ray meets. All lanes of the tile come here together.
+// The nearest hit of a ray. All lanes of a tile call this together, because of its barriers.
 fn first_hit(first: u32, n_ranks: u32, tile: vec2u, lane: u32, ray: Ray) -> Hit {
     var hit = Hit(MISS, 0u, 0u);
     for (var chunk = 0u; chunk < n_ranks; chunk += CHUNK) {
@@ -141,7 +141,7 @@ fn first_hit(first: u32, n_ranks: u32, tile: vec2u, lane: u32, ray: Ray) -> Hit 
     return hit;
 }
 
-// The outward normal; a disc's and a mesh's is turned towards the eye.
+// The outward normal; for discs and meshes, the one towards the eye.
 fn normal_at(hit: Hit, local: vec3f, view_direction: vec3f) -> Normal {
     let part_idx = view_parts[hit.view_part].part;
     let shape = shapes[part_idx];
@@ -172,7 +172,7 @@ fn sky(render_scene: RenderScene, z: f32) -> vec3f {
     return fma(render_scene.horizon - render_scene.zenith, vec3f(down * down * down), render_scene.zenith);
 }
 
-// Karis's form of the highlight, over the cosines between normal and sun, normal and eye, and sun and eye.
+// Karis's form of the specular highlight, from the cosines between normal and sun, normal and eye, and sun and eye.
 fn highlight(roughness: f32, n_s: f32, n_e: f32, s_e: f32) -> f32 {
     let alpha = max(roughness * roughness, 0.03);
     let alpha_squared = alpha * alpha;
@@ -184,7 +184,7 @@ fn highlight(roughness: f32, n_s: f32, n_e: f32, s_e: f32) -> f32 {
     return F0 * alpha_squared * opening * opening / max(divisor, 1e-9);
 }
 
-// The radiance that a ray sees.
+// The radiance along a camera ray.
 fn radiance(view: View, ray: Ray, hit: Hit) -> vec3f {
     let render_scene = render_scenes[view.render_scene];
     let distance = length(ray.direction);
@@ -208,7 +208,7 @@ fn radiance(view: View, ray: Ray, hit: Hit) -> vec3f {
     }
     var facing = max(dot(n, render_scene.sun), 0.0);
     if (0.0 < facing && params.has_shadows != 0u) {
-        // Off the surface by a little more than the rounding of its depth.
+        // Offset from the surface by a little more than the rounding of its depth.
         let lift = fma(hit.t, 1e-4, 1e-4);
         if (is_occluded(view.render_scene, fma(n, vec3f(lift), point), part_idx)) {
             facing = 0.0;
@@ -241,7 +241,7 @@ fn code(radiance: f32) -> u32 {
 fn write_geometry(view: View, ray: Ray, hit: Hit, pixel: u32) {
     let is_sky = MISS <= hit.t;
     if ((params.outputs & DEPTH) != 0u) {
-        // Infinity, which WGSL cannot name.
+        // Infinity, for which WGSL has no literal.
         images[params.depth_at + pixel] = select(bitcast<u32>(hit.t), 0x7f800000u, is_sky);
     }
     if ((params.outputs & SEGMENTATION) != 0u) {
@@ -260,7 +260,7 @@ fn write_geometry(view: View, ray: Ray, hit: Hit, pixel: u32) {
     }
 }
 
-// Where a value stands in a model's input; beyond its end where the pixel is in no patch.
+// Index of a value in the model input; 0xffffffff if the pixel is in no patch.
 fn place(view_idx: u32, pixel: vec2u, channel: u32) -> u32 {
     if (params.patch_size == 0u) {
         return ((view_idx * 3u + channel) * params.height + pixel.y) * params.width + pixel.x;
@@ -277,7 +277,7 @@ fn value_bits(code_rgb: u32, channel: u32) -> u32 {
     return pixel_values[channel * 256u + ((code_rgb >> (8u * channel)) & 0xffu)];
 }
 
-// All lanes of the tile come here together.
+// All lanes of a tile call this together, because of its barrier.
 fn write_model_input(view_idx: u32, pixel: vec2u, lane: u32, code_rgb: u32, is_inside: bool) {
     tile_codes[lane] = code_rgb;
     workgroupBarrier();

@@ -1,4 +1,4 @@
-// The rows of the columns that the host writes and the kernels share; `rows.rs` has their twins.
+// Rows of the columns that the host writes and that kernels exchange; `rows.rs` has their twins.
 
 const PLANE = 0u;
 const BOX = 1u;
@@ -9,36 +9,36 @@ const CONE = 5u;
 const DISC = 6u;
 const MESH = 7u;
 
-// The depth of a ray that meets nothing: WGSL has no infinity.
+// The depth of a ray that hits nothing: WGSL has no infinity.
 const MISS = 1e30;
-// Nearest depth that is drawn, metres.
+// Nearest depth that is rendered, metres.
 const NEAR = 1e-3;
 
 struct Params {
     height: u32,
     width: u32,
-    // Of this dispatch; pictures and view parts are counted from its first view.
+    // Of this dispatch; frames and view parts are indexed from its first view.
     n_views: u32,
     first_view: u32,
     n_moved: u32,
     n_dirty: u32,
-    // The most parts of a drawing, and the words of a set of that many.
+    // The most parts of a scene, and the 32-bit words of a set of that many.
     max_parts: u32,
     set_words: u32,
     n_samples: u32,
     has_shadows: u32,
-    // Bits: 1 rgb, 2 depth, 4 segmentation, 8 normals, 16 and 32 a model's input of four and of two bytes a value.
+    // Flags: 1 rgb, 2 depth, 4 segmentation, 8 normals, 16 and 32 a model input of f32 and of f16 values.
     outputs: u32,
-    // Where the pictures start, in words.
+    // Offsets of the outputs in `images`, in words.
     depth_at: u32,
     segmentation_at: u32,
     normals_at: u32,
-    // Rows and columns of a patch of a model's input; 0 for whole planes.
+    // Side of a patch of a model input, pixels; 0 for planes.
     patch_size: u32,
     unused: u32,
 }
 
-// An instance: what does not move.
+// The properties of an instance that do not change with its pose.
 struct Shape {
     // Half extents; or radius, radius, half length; or a mesh's scale.
     size: vec3f,
@@ -53,7 +53,7 @@ struct Shape {
 // A new pose.
 struct Moved {
     position: vec3f,
-    // Index of the part; with NOWHERE set, the pose is not finite and the part is left out.
+    // Index of the part; with the flag NOWHERE, the pose is NaN or infinite and the part is left out.
     slot: u32,
     rotation: vec4f,
 }
@@ -65,13 +65,13 @@ const BOUND_EVERYWHERE = 1u;
 const BOUND_CAPSULE = 2u;
 const BOUND_BOX = 3u;
 
-// An instance, prepared: where it is.
+// The pose of an instance, prepared for rendering.
 struct Part {
-    // Into the frame of the shape, by rows; a mesh's own scale is undone too.
+    // The rows of the transform from the world into the frame of the shape; for a mesh it includes the inverse scale.
     x: vec4f,
     y: vec4f,
     z: vec4f,
-    // A volume of the world around it: the ends of a segment and a distance from it, or a centre and half axes.
+    // Bounding volume in the world: the end points and radius of a capsule, or the centre and half axes of a box.
     bound_a: vec3f,
     bound: u32,
     bound_b: vec3f,
@@ -86,7 +86,7 @@ struct RenderScene {
     // Towards the sun, unit length; zero when there is none.
     sun: vec3f,
     first_part: u32,
-    // Across the sun's rays.
+    // Perpendicular to the sun's rays, as is `across_v`.
     across_u: vec3f,
     n_parts: u32,
     across_v: vec3f,
@@ -113,10 +113,10 @@ struct Material {
     roughness: f32,
     other: vec3f,
     pattern: u32,
-    // The length that the pattern is named by, and the width of a line.
+    // The size of the pattern (cell, ring or image) and the width of a grid line, metres.
     cell: f32,
     width: f32,
-    // Where the picture's row starts in the tables.
+    // Where the row of the texture starts in the tables.
     texture: u32,
     unused: u32,
 }
@@ -125,7 +125,7 @@ struct View {
     eye: vec3f,
     render_scene: u32,
     right: vec3f,
-    // Edge of a pixel at depth one.
+    // Side of a pixel at depth one.
     pixel_size: f32,
     up: vec3f,
     unused_0: u32,
@@ -136,18 +136,19 @@ struct View {
 // A part and the rays of one view, in the part's frame: `direction = forward + x right + y up`.
 struct ViewPart {
     origin: vec3f,
-    // No point of it is nearer than this depth.
+    // Lower bound of its depth.
     nearest: f32,
     forward: vec3f,
     part: u32,
     right: vec3f,
-    // The pixels that it may cover: the first, and one past the last in the upper half.
+    // The pixels that it may cover: the first in the lower 16 bits, one past the last in the upper.
     cols: u32,
     up: vec3f,
     rows: u32,
 }
 
-// A part as the sun sees it: its extent across the rays and towards the sun, and the sun in its frame.
+// A part as a shadow caster: its extent perpendicular to the sun's rays, the sun's direction in the frame of the part, and
+// its greatest extent towards the sun.
 struct Caster {
     u: vec2f,
     v: vec2f,

@@ -1,23 +1,23 @@
-//! What there is to see, on the device: the drawings of a batch and its views, as columns.
+//! The scenes and views of a batch on the device, as columns.
 
 use std::ops::Range;
 
 use super::column::{Column, Store};
 use super::device::Gpu;
-use super::library::{Library, Shelf};
+use super::library::{Library, SceneAssets};
 use super::rows::{CASTER_SIZE, MaterialRow, MovedRow, PART_SIZE, SceneRow, ShapeRow, ViewRow};
 use crate::Result;
 use crate::math::Pose;
 use crate::render::{RenderScene, RenderSpec, View};
 
-/// Words of a light grid before its sets, and cells along its sides: those of `shaders/light_grid.wgsl`.
+/// Words of a light grid before its sets, and cells along its sides: equal to those of `shaders/light_grid.wgsl`.
 pub(super) const GRID_HEAD: usize = 4;
 pub(super) const N_CELLS: usize = 24;
 const N_GRID_SETS: usize = N_CELLS * N_CELLS + 1;
 
 /// The columns of a batch.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(super) struct SceneBuffers {
     pub library: Library,
     pub shapes: Column<ShapeRow>,
     pub materials: Column<MaterialRow>,
@@ -25,7 +25,7 @@ pub(super) struct Stage {
     pub views: Column<ViewRow>,
     /// The parts that moved since the last call.
     pub moved: Column<MovedRow>,
-    /// The drawings whose light grids are not up to date.
+    /// The scenes whose light grids are out of date.
     pub dirty: Column<u32>,
     /// Written by the kernels.
     pub parts: Store,
@@ -40,35 +40,35 @@ pub(super) struct Stage {
     is_seen: Vec<bool>,
 }
 
-/// Where one drawing is in the columns.
+/// Where one scene is stored in the columns.
 #[derive(Debug)]
 struct Layout {
     parts: Range<usize>,
     materials: Range<usize>,
-    shelf: Shelf,
+    assets: SceneAssets,
 }
 
 impl Layout {
     fn is_of(&self, render_scene: &RenderScene) -> bool {
         self.parts.len() == render_scene.instances.len()
             && self.materials.len() == render_scene.materials.len()
-            && self.shelf.is_of(render_scene)
+            && self.assets.is_of(render_scene)
     }
 }
 
-impl Stage {
+impl SceneBuffers {
     pub fn new() -> Self {
         let written = wgpu::BufferUsages::empty();
         Self {
             library: Library::new(),
             shapes: Column::new("instances"),
             materials: Column::new("materials"),
-            render_scenes: Column::new("drawings"),
+            render_scenes: Column::new("scenes"),
             views: Column::new("views"),
             moved: Column::new("new poses"),
-            dirty: Column::new("changed drawings"),
+            dirty: Column::new("changed scenes"),
             parts: Store::new("parts", written),
-            casters: Store::new("casters of shadows", written),
+            casters: Store::new("shadow casters", written),
             grids: Store::new("light grids", written),
             max_parts: 0,
             poses: Vec::new(),
@@ -79,7 +79,7 @@ impl Stage {
         }
     }
 
-    /// Brings the host's copy of the columns up to date, and notes what changed.
+    /// Updates the host's copy of the columns and records what changed.
     pub fn update(&mut self, render_scenes: &[&RenderScene], views: &[View], spec: &RenderSpec) {
         for render_scene in render_scenes {
             assert_eq!(
@@ -116,7 +116,7 @@ impl Stage {
         }
     }
 
-    /// Lists the drawings in sight whose light grids must be built; they count as built afterwards.
+    /// Lists the scenes with a view whose light grids must be built; they count as built afterwards.
     pub fn take_dirty(&mut self) -> usize {
         let dirty = (0..self.is_dirty.len()).filter(|&k| self.is_dirty[k] && self.is_seen[k]);
         self.dirty.replace(dirty.map(|k| k as u32));
@@ -126,13 +126,13 @@ impl Stage {
         self.dirty.len()
     }
 
-    /// Words of a set of parts of one drawing.
+    /// 32-bit words of a set of parts of one scene.
     pub fn set_words(&self) -> usize {
         self.max_parts.div_ceil(32).max(1)
     }
 
-    /// Makes room for what the kernels write. What was there is lost when the parts' room grows, which
-    /// only a new layout can cause: then all parts have moved.
+    /// Makes room for what the kernels write. A buffer that grows loses its contents; only a new layout causes this, and
+    /// then all parts count as moved.
     pub fn reserve(&mut self, gpu: &Gpu) -> Result<()> {
         let (n_parts, n_scenes) = (self.shapes.len() as u64, self.render_scenes.len() as u64);
         let grid = (GRID_HEAD + N_GRID_SETS * self.set_words()) as u64 * 4;
@@ -151,23 +151,23 @@ impl Stage {
         self.library.size() + columns + moving + written
     }
 
-    /// Forgets what the device has, so that the next update sends everything.
+    /// Forgets what the device has, so that the next update uploads everything.
     pub fn forget(&mut self) {
         self.layout.clear();
     }
 
     fn lay_out(&mut self, render_scenes: &[&RenderScene]) {
-        let shelves = self.library.fill(render_scenes);
+        let all_assets = self.library.fill(render_scenes);
         self.layout.clear();
         let (mut n_parts, mut n_materials) = (0, 0);
-        for (render_scene, shelf) in render_scenes.iter().zip(shelves) {
+        for (render_scene, assets) in render_scenes.iter().zip(all_assets) {
             let parts = n_parts..n_parts + render_scene.instances.len();
             let materials = n_materials..n_materials + render_scene.materials.len();
             (n_parts, n_materials) = (parts.end, materials.end);
-            self.layout.push(Layout { parts, materials, shelf });
+            self.layout.push(Layout { parts, materials, assets });
         }
         self.max_parts = self.layout.iter().map(|layout| layout.parts.len()).max().unwrap_or(0);
-        // No row is like these, so that all will be written.
+        // NaN equals no pose, so that all parts count as moved.
         let nowhere = Pose::from_translation(crate::math::Vec3::NAN);
         self.poses.clear();
         self.poses.resize(n_parts, nowhere);
@@ -179,13 +179,13 @@ impl Stage {
     }
 
     fn update_scene(&mut self, scene_idx: usize, render_scene: &RenderScene, moved: &mut Vec<MovedRow>) {
-        let Layout { parts, materials, shelf } = &self.layout[scene_idx];
+        let Layout { parts, materials, assets } = &self.layout[scene_idx];
         let mut is_changed = false;
         for (part_idx, (instance, pose)) in
             parts.clone().zip(render_scene.instances.iter().zip(&render_scene.world_from_instance))
         {
-            assert!((instance.material_idx as usize) < materials.len(), "a material of the drawing's own");
-            let shape = ShapeRow::new(instance, materials.start, &shelf.roots);
+            assert!((instance.material_idx as usize) < materials.len(), "material_idx is out of range");
+            let shape = ShapeRow::new(instance, materials.start, &assets.roots);
             let is_reshaped = self.shapes.set(part_idx, shape);
             if is_reshaped || self.poses[part_idx] != *pose {
                 self.poses[part_idx] = *pose;
@@ -194,7 +194,7 @@ impl Stage {
             }
         }
         for (idx, material) in materials.clone().zip(&render_scene.materials) {
-            self.materials.set(idx, MaterialRow::new(material, &shelf.texture_rows));
+            self.materials.set(idx, MaterialRow::new(material, &assets.texture_rows));
         }
         let row = SceneRow::new(&render_scene.light, parts.start, parts.len());
         is_changed |= self.render_scenes.set(scene_idx, row);
