@@ -1,7 +1,6 @@
 //! Export of Vulkan memory and semaphores as file descriptors, and their import into CUDA.
 //!
-//! Sources: the Vulkan specification, `VK_KHR_external_memory_fd` and `VK_KHR_external_semaphore_fd`; the CUDA driver API,
-//! "External Resource Interoperability".
+//! Sources: Vulkan, `VK_KHR_external_memory_fd` and `VK_KHR_external_semaphore_fd`; CUDA driver API, "External Resources".
 
 #![allow(unsafe_code, reason = "neither driver has a safe interface for sharing memory")]
 
