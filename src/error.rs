@@ -71,7 +71,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A goal prompt that names no goal of the task needs a baseline prompt.
-    #[error("'{prompt}' names none of the task's goals, so it needs a baseline prompt")]
+    #[error("'{prompt}' does not name exactly one of the task's goals, so it needs a baseline prompt")]
     NoBaseline {
         /// The goal prompt.
         prompt: String,
@@ -134,21 +134,21 @@ impl Error {
                 io::ErrorKind::StorageFull => {
                     Some("the disk is full; free some space, then resume the run".into())
                 }
-                _ => Some("choose another folder with --out".into()),
+                _ => Some("check that the folder exists and is writable".into()),
             },
-            Self::RunExists { path } => Some(format!(
-                "choose another folder with --out, or continue that run with `sayso train --resume {}`",
-                path.display()
-            )),
+            Self::RunExists { .. } => {
+                Some("choose another folder with --out, or continue an interrupted run with --resume".into())
+            }
             Self::NotARun { .. } => {
                 Some("a run folder is written by `sayso train` and has a config.toml".into())
             }
             Self::ConfigKey { nearest, .. } | Self::UnknownName { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("did you mean '{name}'?"))
             }
-            Self::NoBaseline { .. } => {
-                Some("describe the scene without the goal with --baseline-prompt, or use --alpha 0".into())
-            }
+            Self::NoBaseline { .. } => Some(
+                "describe the scene without the goal with --baseline-prompt; none is needed if alpha is 0"
+                    .into(),
+            ),
             Self::Image { .. } => Some("use a PNG or JPEG file".into()),
             _ => self
                 .reward_error()
@@ -227,8 +227,9 @@ impl Error {
 
 fn hint_of_env(err: &EnvError) -> Option<String> {
     match err {
-        EnvError::Unknown { what: "environment" | "instruction", .. } => {
-            Some("`sayso envs` lists the environments and their instructions".into())
+        EnvError::Unknown { what: "environment", .. } => Some("`sayso envs` lists the environments".into()),
+        EnvError::Unknown { what: "instruction", .. } => {
+            Some("`sayso envs ENV` lists the goals, whose names are the values of env.instruction".into())
         }
         _ => None,
     }
@@ -240,9 +241,10 @@ fn hint_of_reward(err: &RewardError) -> Option<String> {
             Some("`sayso doctor` lists the models that are on this machine".into())
         }
         RewardError::PromptTooLong { .. } => Some("use fewer words".into()),
-        RewardError::OutOfMemory { .. } => {
-            Some("continue with smaller batches: --set env.shrink_on_oom=true".into())
-        }
+        RewardError::OutOfMemory { .. } => Some(
+            "use fewer envs or episodes; train continues with smaller batches if env.shrink_on_oom is true"
+                .into(),
+        ),
         RewardError::Cuda { .. } => {
             Some("use the CPU with --device cpu; `sayso doctor` lists the devices that work".into())
         }

@@ -1,7 +1,7 @@
 //! Recorded episodes: the view of the task's video camera, the frames that the reward model scored, and the reward.
 
+use image::RgbImage;
 use image::imageops::overlay;
-use image::{Rgb, RgbImage};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use sayso_agents::Policy;
@@ -10,14 +10,12 @@ use sayso_sim::{FrameBatch, Frames};
 
 use crate::error::Result;
 use crate::report::ScoredFrame;
-use crate::video::{Caption, captioned_image, contact_sheet, encode_mp4, enlarge, to_png, view_image};
+use crate::video::{Caption, PAPER, captioned_image, contact_sheet, encode_mp4, enlarge, to_png, view_image};
 
 /// Rows and columns of the video camera's view.
 const VIEW_SIDE: usize = 384;
 /// Largest side of a reward camera's view in a video, and of a single frame.
 const REWARD_VIEW_SIDE: u32 = 192;
-/// Background colour.
-const PAPER: Rgb<u8> = Rgb([17, 19, 24]);
 
 /// One recorded step of an episode.
 #[derive(Clone, Debug, PartialEq)]

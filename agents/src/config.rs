@@ -39,9 +39,9 @@ impl TrainConfig {
     /// # Errors
     /// Names the field, its value and what is allowed.
     pub fn validate(&self) -> Result<()> {
-        check(1 <= self.total_steps, "total_steps", self.total_steps, "at least 1")?;
+        check(1 <= self.total_steps, "train.total_steps", self.total_steps, "at least 1")?;
         let n = self.n_report_episodes;
-        check((1..=1_000_000).contains(&n), "n_report_episodes", n, "a number in [1, 1000000]")?;
+        check((1..=1_000_000).contains(&n), "train.n_report_episodes", n, "a number in [1, 1000000]")?;
         self.ppo.validate()
     }
 }

@@ -38,7 +38,7 @@ pub enum AgentError {
         reason: String,
     },
     /// A loss or gradient is NaN or infinite; the checkpoints written before are intact.
-    #[error("{what} became non-finite in update {update}; a smaller learning rate or reward scale may help")]
+    #[error("{what} is NaN or infinite in update {update}; a smaller learning rate or reward scale may help")]
     NonFinite {
         /// Name of the quantity.
         what: &'static str,

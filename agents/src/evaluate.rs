@@ -81,7 +81,7 @@ pub fn evaluate(
     config: &EvalConfig,
     on_progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<EvalReport> {
-    check(1 <= config.n_episodes, "eval.n_episodes", config.n_episodes, "at least 1")?;
+    check(1 <= config.n_episodes, "evaluation.n_episodes", config.n_episodes, "at least 1")?;
     let (n_envs, goal_names) = (env.n_envs(), env.goal_names().to_vec());
     let n_goals = goal_names.len();
     let share = |env_idx| config.n_episodes / n_envs + usize::from(env_idx < config.n_episodes % n_envs);

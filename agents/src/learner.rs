@@ -75,15 +75,15 @@ impl Learner {
         let Header { tracker, recent, .. } = checkpoint.header();
         let policy = checkpoint.network()?;
         policy.check_fits(env.single_observation_space(), env.single_action_space())?;
-        checkpoint.expect_equal("ppo.network", &config.ppo.network, &policy.spec().network)?;
+        checkpoint.expect_equal("train.ppo.network", &config.ppo.network, &policy.spec().network)?;
         let saved = &checkpoint.config().ppo;
         let (observations, rewards) = (config.ppo.normalize_observations, config.ppo.normalize_rewards);
         checkpoint.expect_equal(
-            "ppo.normalize_observations",
+            "train.ppo.normalize_observations",
             &observations,
             &saved.normalize_observations,
         )?;
-        checkpoint.expect_equal("ppo.normalize_rewards", &rewards, &saved.normalize_rewards)?;
+        checkpoint.expect_equal("train.ppo.normalize_rewards", &rewards, &saved.normalize_rewards)?;
         let n_envs = env.n_envs();
         checkpoint.expect_equal("number of envs", &n_envs, &tracker.n_envs())?;
         checkpoint.expect_equal("number of goals", &env.goal_names().len(), &tracker.n_goals())?;

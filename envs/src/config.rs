@@ -8,9 +8,14 @@ use sayso_sim::render::RenderDevice;
 use serde::{Deserialize, Serialize};
 
 use crate::vector::AutoresetMode;
+use crate::{EnvError, Result};
 
 /// Largest number of envs in a batch.
 pub const MAX_ENVS: usize = 65_536;
+/// Largest number of groups of envs.
+const MAX_GROUPS: usize = 64;
+/// Largest height and width of pixel observations.
+const MAX_PIXELS: usize = 4096;
 
 /// Configuration of a batch of envs, except its reward.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +73,41 @@ impl Default for EnvConfig {
 }
 
 impl EnvConfig {
+    /// Checks the ranges of all fields.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is allowed.
+    pub fn validate(&self) -> Result<()> {
+        let [height, width] = self.pixel_size;
+        let checks = [
+            (
+                "n_envs",
+                (1..=MAX_ENVS).contains(&self.n_envs),
+                self.n_envs.to_string(),
+                format!("a number in [1, {MAX_ENVS}]"),
+            ),
+            (
+                "n_groups",
+                self.n_groups <= MAX_GROUPS,
+                self.n_groups.to_string(),
+                format!("a number in [0, {MAX_GROUPS}]"),
+            ),
+            ("max_episode_steps", self.max_episode_steps != Some(0), "0".to_owned(), "at least 1".to_owned()),
+            (
+                "pixel_size",
+                [height, width].iter().all(|side| (1..=MAX_PIXELS).contains(side)),
+                format!("[{height}, {width}]"),
+                format!("numbers in [1, {MAX_PIXELS}]"),
+            ),
+        ];
+        match checks.into_iter().find(|(_, is_valid, ..)| !is_valid) {
+            Some((field, _, got, expected)) => {
+                Err(EnvError::OutOfRange { field: format!("env.{field}"), got, expected })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Resolves the automatic values: the device, and the number of groups.
     pub(crate) fn resolve(&self) -> Self {
         let device = self.device.clone().resolve();

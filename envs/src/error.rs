@@ -43,7 +43,7 @@ pub enum EnvError {
     #[error("{0}")]
     WrongOrder(&'static str),
     /// The operating system could not start a thread.
-    #[error("cannot start a thread for a group of envs: {0}; use n_groups = 1")]
+    #[error("cannot start a thread for a group of envs: {0}; use env.n_groups = 1")]
     NoThread(String),
     /// The simulator failed.
     #[error(transparent)]

@@ -6,7 +6,7 @@ use bevy::app::App;
 use bevy::ecs::world::World;
 use sayso_sim::{FrameBatch, Frames};
 
-use crate::config::{EnvConfig, MAX_ENVS, RewardSource};
+use crate::config::{EnvConfig, RewardSource};
 use crate::group::Group;
 use crate::space::{Actions, Space};
 use crate::task::{Measurement, Task, TaskSpec};
@@ -50,7 +50,7 @@ impl VecEnv {
     ) -> Result<Self> {
         let task: Arc<dyn Task> = registry::task(&config.id, &config.options)?.into();
         let spec = task.spec();
-        check(config)?;
+        config.validate()?;
         let goal_names: Vec<String> = spec.goals.iter().map(|g| g.name.clone()).collect();
         let goal_idx = match &config.instruction {
             None => 0,
@@ -251,28 +251,6 @@ impl VectorEnv for VecEnv {
         self.was_reset = true;
         Ok(())
     }
-}
-
-fn check(config: &EnvConfig) -> Result<()> {
-    let out_of_range = |field: &str, got: String, expected: &str| EnvError::OutOfRange {
-        field: field.to_owned(),
-        got,
-        expected: expected.to_owned(),
-    };
-    if !(1..=MAX_ENVS).contains(&config.n_envs) {
-        return Err(out_of_range("n_envs", config.n_envs.to_string(), &format!("1 to {MAX_ENVS}")));
-    }
-    if 64 < config.n_groups {
-        return Err(out_of_range("n_groups", config.n_groups.to_string(), "0 to 64"));
-    }
-    if config.max_episode_steps == Some(0) {
-        return Err(out_of_range("max_episode_steps", "0".to_owned(), "1 or more"));
-    }
-    let [height, width] = config.pixel_size;
-    if !(1..=4096).contains(&height) || !(1..=4096).contains(&width) {
-        return Err(out_of_range("pixel_size", format!("[{height}, {width}]"), "1 to 4096, each"));
-    }
-    Ok(())
 }
 
 fn observation_space(spec: &TaskSpec, config: &EnvConfig) -> Space {

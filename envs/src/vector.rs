@@ -204,7 +204,7 @@ pub struct StepInfo {
     pub episode_steps: Vec<u32>,
     /// `[n_envs]`: this row is the first observation of an episode and no action led to it.
     pub is_reset: Vec<bool>,
-    /// `[n_envs]`: the physics became non-finite; the episode was truncated and the env is reset.
+    /// `[n_envs]`: the physics state is NaN or infinite; the episode was truncated and the env is reset.
     pub quarantined: Vec<bool>,
 }
 

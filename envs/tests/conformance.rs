@@ -410,7 +410,7 @@ fn errors_suggest_the_nearest_known_name() {
     assert!(error.contains("did you mean 'Reach-v0'?"), "{error}");
     let config = EnvConfig { n_envs: 100, n_groups: 65, ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("too many groups").to_string();
-    assert!(error.contains("n_groups = 65"), "{error}");
+    assert!(error.contains("env.n_groups = 65"), "{error}");
     let config = EnvConfig { instruction: Some("blu".to_owned()), ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
     assert!(error.contains("did you mean 'blue'?"), "{error}");

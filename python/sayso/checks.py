@@ -23,7 +23,9 @@ def refuse_unknown(kwargs: dict[str, Any], function: Any) -> None:
     name = next(iter(kwargs))
     new_name = next((new for new in RENAMED.get(name, ()) if new in known), None)
     near = difflib.get_close_matches(name, known, n=1)
-    if new_name is not None:
+    if name == "every" and kwargs[name] == "episode_end" and "schedule" in known:
+        hint = "; use schedule='episode_end'"
+    elif new_name is not None:
         hint = f"; it was renamed to '{new_name}'"
     else:
         hint = f"; did you mean '{near[0]}'?" if near else ""

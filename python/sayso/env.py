@@ -101,7 +101,7 @@ class Env(gymnasium.Env):
 
     @property
     def task_description(self) -> str:
-        """The agent's instruction; ``goal_prompt`` if that names none of the goals."""
+        """The agent's instruction; ``goal_prompt`` if that is not the goal's own."""
         return self._batch.settings.task_description
 
     def reset(

@@ -94,7 +94,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
 
     @property
     def task_description(self) -> str:
-        """The agents' instruction; ``goal_prompt`` if that names none of the goals."""
+        """The agents' instruction; ``goal_prompt`` if that is not the goal's own."""
         return self._batch.settings.task_description
 
     def reset(

@@ -37,6 +37,8 @@ class _Scorer:
         self.prompts = (goal_prompt, baseline_prompt, None if alpha is None else fraction("alpha", alpha))
         self.every_n_steps = integer("every_n_steps", every_n_steps, 1, 2**31 - 1)
         self.at_episode_end = choice("schedule", schedule, SCHEDULES) == "episode_end"
+        if self.at_episode_end and every_n_steps != 1:
+            raise ValueError(f"every_n_steps = {every_n_steps} with schedule = 'episode_end'; use one of them")
 
     def is_due(self, n_steps: Any, has_ended: Any) -> Any:
         """Whether a step is scored; both arguments may be arrays."""

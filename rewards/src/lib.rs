@@ -3,6 +3,7 @@
 pub mod error;
 pub mod model;
 
+mod cuda_import;
 pub mod goal_baseline;
 pub mod language;
 pub mod model_device;

@@ -120,7 +120,7 @@ mod cuda {
     use sayso_sim::render::{CudaDriver, Gpu, GpuRenderer, ModelInput, PixelLayout, PixelType};
 
     use super::{ModelDevice, Route};
-    use crate::reader::imported;
+    use crate::cuda_import;
     use crate::{Result, RewardError};
 
     /// Time limit for reading a test frame.
@@ -184,7 +184,7 @@ mod cuda {
             let image = ImageSpec { height: side, width: side, mean: [mean; 3], std: [0.25; 3] };
             let layout = PixelLayout::Patches { size: patch };
             let frames = renderer.render_sky(&ModelInput { image, layout, dtype: PixelType::F16 })?;
-            let mapped = imported::tensor(&frames, shape, device)?;
+            let mapped = cuda_import::tensor(&frames, shape, device)?;
             let dims = [shape.0, shape.1, shape.2];
             let copied = Tensor::from_raw_buffer(&frames.read()?, DType::F16, &dims, &Device::Cpu)?;
             let [mapped, copied] = [mapped, copied].map(|values| -> candle_core::Result<Vec<f32>> {

@@ -10,6 +10,7 @@ use sayso_sim::frame_batch::DeviceRequest;
 use sayso_sim::render::{DeviceFrames, PixelLayout, PixelType};
 use sayso_sim::{FrameRequest, Frames, ImageSpec, SimError};
 
+use crate::cuda_import;
 use crate::ops::patchify;
 use crate::towers::unit_rows;
 use crate::{ModelDevice, Result, RewardError};
@@ -115,7 +116,7 @@ impl FrameReader {
         let patch_len = 3 * self.patch_size * self.patch_size;
         let shape = (frames.n_views(), input.n_values() / patch_len, patch_len);
         let patches = match self.model_device.shared_with() {
-            Some(_) => match imported::tensor(frames, shape, self.model_device.device()) {
+            Some(_) => match cuda_import::tensor(frames, shape, self.model_device.device()) {
                 Ok(patches) => patches,
                 // If the rendering device was lost, that is the cause, so its error is returned instead.
                 Err(error) => return Err(self.wait(frames).err().unwrap_or(error)),
@@ -222,72 +223,6 @@ fn shrinking<T>(
 fn is_out_of_memory(error: &RewardError) -> bool {
     let text = error.to_string();
     text.contains("OUT_OF_MEMORY") || text.contains("ALLOC_FAILED")
-}
-
-#[cfg(feature = "cuda")]
-pub(crate) mod imported {
-    use std::sync::{Mutex, PoisonError};
-
-    use candle_core::backend::BackendStorage as _;
-    use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
-    use sayso_sim::SimError;
-    use sayso_sim::render::DeviceFrames;
-
-    use crate::Result;
-
-    /// Copies the frames into a tensor on the same GPU.
-    pub fn tensor(frames: &DeviceFrames, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
-        // A custom op is candle's only public way to create a tensor from device memory, and it needs an input tensor.
-        let anchor = Tensor::zeros(1, DType::F16, device)?;
-        let import = Import { frames, shape: shape.into(), failure: Mutex::new(None) };
-        let tensor = anchor.apply_op1_no_bwd(&import);
-        let failure = import.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match failure {
-            Some(failure) => Err(failure.into()),
-            None => Ok(tensor?),
-        }
-    }
-
-    struct Import<'a> {
-        frames: &'a DeviceFrames,
-        shape: Shape,
-        /// The original error, which candle's error would keep only as text.
-        failure: Mutex<Option<SimError>>,
-    }
-
-    impl CustomOp1 for Import<'_> {
-        fn name(&self) -> &'static str {
-            "import-frames"
-        }
-
-        fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-            candle_core::bail!("frames in GPU memory cannot be imported into a CPU tensor")
-        }
-
-        fn cuda_fwd(&self, anchor: &CudaStorage, _: &Layout) -> candle_core::Result<(CudaStorage, Shape)> {
-            let device = anchor.device().clone();
-            match self.frames.to_cuda(&device.cuda_stream()) {
-                Ok(values) => Ok((CudaStorage::wrap_cuda_slice(values, device), self.shape.clone())),
-                Err(error) => {
-                    let message = error.to_string();
-                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    candle_core::bail!("{message}")
-                }
-            }
-        }
-    }
-}
-
-#[cfg(not(feature = "cuda"))]
-mod imported {
-    use candle_core::{Device, Tensor};
-    use sayso_sim::render::DeviceFrames;
-
-    use crate::Result;
-
-    pub fn tensor(_: &DeviceFrames, _: (usize, usize, usize), _: &Device) -> Result<Tensor> {
-        Err(candle_core::Error::msg("this program was built without CUDA").into())
-    }
 }
 
 #[cfg(test)]

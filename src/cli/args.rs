@@ -19,7 +19,8 @@ pub struct ConfigArgs {
     /// Goal prompt: a description of the goal state, from which rewards are computed; repeat it to average several
     #[arg(long, value_name = "TEXT", help_heading = HEADING)]
     pub goal_prompt: Vec<String>,
-    /// Baseline prompt: a description of the scene without the goal, one for each goal prompt [default: the task's own]
+    /// Baseline prompt: a description of the scene without the goal, one for each goal prompt [default: that of
+    /// the goal that the goal prompt names; else required unless alpha is 0]
     #[arg(long, value_name = "TEXT", help_heading = HEADING)]
     pub baseline_prompt: Vec<String>,
     /// Strength of goal-baseline regularisation, from 0 (plain cosine similarity) to 1 (full projection)

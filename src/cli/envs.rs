@@ -28,7 +28,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
 }
 
 fn list() -> Result<()> {
-    let mut table = table(["Environment", "Description", "Instructions", "State", "Action", "Steps"]);
+    let mut table = table(["Environment", "Description", "Instructions", "State", "Action", "Max. steps"]);
     for id in registry::ids() {
         let task = registry::task(id, &toml::Table::new()).map_err(Error::from)?;
         let spec = task.spec();

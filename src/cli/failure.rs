@@ -1,6 +1,9 @@
 //! Reporting of errors: one line with the error, one with a hint, and an exit code.
 
-use std::io::ErrorKind;
+use std::io;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use sayso::Error;
 use sayso::agents::AgentError;
@@ -50,6 +53,28 @@ pub fn report(err: &anyhow::Error) -> u8 {
     }
 }
 
+/// Flags that older programs had, with their present names.
+const RENAMED_FLAGS: [(&str, &str); 4] = [
+    ("--prompt", "--goal-prompt"),
+    ("--goal", "--goal-prompt"),
+    ("--baseline", "--baseline-prompt"),
+    ("--pictures", "--images"),
+];
+
+/// Prints an error about the arguments, or the help that they ask for, and returns the exit code.
+pub fn report_arguments(err: &clap::Error) -> ExitCode {
+    let flag = match (err.kind(), err.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) => flag.as_str(),
+        _ => "",
+    };
+    match RENAMED_FLAGS.iter().find(|(old, _)| *old == flag) {
+        Some((old, new)) => eprintln!("error: {old} was renamed; it is now {new}"),
+        // Nothing can be done if the terminal refuses the text.
+        None => drop(err.print()),
+    }
+    ExitCode::from(u8::try_from(err.exit_code()).unwrap_or(BAD_INPUT))
+}
+
 struct Class {
     hint: Option<String>,
     code: u8,
@@ -72,18 +97,19 @@ fn classify(err: &anyhow::Error) -> Option<Class> {
 fn class_of_sim(err: &SimError) -> Class {
     let (hint, code) = match err {
         SimError::GpuLost { .. } => (
-            "saved files are intact; continue with train --resume RUN, on the CPU with --device cpu",
+            "saved files are intact; continue with `sayso train --resume RUN`, on the CPU with --device cpu",
             DEVICE_LOST,
         ),
         SimError::NoGpu { .. } => {
             ("render on the CPU with --device cpu; `sayso doctor` lists devices", BAD_INPUT)
         }
         SimError::GpuMemory { .. } => (
-            "use fewer --envs, render in smaller batches with --set env.shrink_on_oom=true, or render on the CPU with \
-             --device cpu",
+            "use fewer envs or episodes, set env.shrink_on_oom = true, or render on the CPU with --device cpu",
             BAD_INPUT,
         ),
-        SimError::GpuLimit { .. } => ("use fewer --envs, or render on the CPU with --device cpu", BAD_INPUT),
+        SimError::GpuLimit { .. } => {
+            ("use fewer envs or episodes, or render on the CPU with --device cpu", BAD_INPUT)
+        }
         SimError::Gpu(_) => return Class { hint: None, code: INTERNAL },
         _ => return Class { hint: None, code: BAD_INPUT },
     };
@@ -95,8 +121,8 @@ fn class_of(err: &Error) -> Class {
 }
 
 fn is_broken_pipe(err: &anyhow::Error) -> bool {
-    let mut io_errors = err.chain().filter_map(|err| err.downcast_ref::<std::io::Error>());
-    io_errors.any(|err| err.kind() == ErrorKind::BrokenPipe)
+    let mut io_errors = err.chain().filter_map(|err| err.downcast_ref::<io::Error>());
+    io_errors.any(|err| err.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]

@@ -171,11 +171,11 @@ fn facts(config: &RunConfig, n_steps: u64, elapsed_secs: f64) -> Vec<(String, St
     let minutes = (elapsed_secs / 60.0).floor();
     vec![
         fact("Environment", config.env.id.clone()),
-        fact("Reward model", config.reward_name().to_owned()),
+        fact("Reward", config.reward_name().to_owned()),
         fact("Environment steps", n_steps.to_string()),
         fact("Training time", format!("{minutes:.0} min {:.0} s", elapsed_secs - minutes * 60.0)),
-        fact("Steps per second", format!("{:.0}", n_steps as f64 / elapsed_secs.max(1e-9))),
-        fact("Environments", config.env.n_envs.to_string()),
+        fact("Environment steps/s", format!("{:.0}", n_steps as f64 / elapsed_secs.max(1e-9))),
+        fact("Parallel environments", config.env.n_envs.to_string()),
         fact("Rendering device", config.env.device.to_string()),
         fact("Seed", config.train.seed.to_string()),
     ]

@@ -69,7 +69,10 @@ enum Command {
 
 /// Parses the arguments, runs the command, and returns the exit code.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(err) => return failure::report_arguments(&err),
+    };
     let is_quiet = cli.quiet;
     let outcome = use_threads(cli.threads).and_then(|()| match cli.command {
         Command::Train(args) => train::run(args, is_quiet),

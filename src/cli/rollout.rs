@@ -37,7 +37,7 @@ pub struct Args {
     /// Number of episodes, run in parallel
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i64).range(1..=64))]
     episodes: i64,
-    /// Goal prompt that frames are scored against [default: that of the task's first goal]
+    /// Goal prompt that frames are scored against [default: that of --run, or of the task's first goal]
     #[arg(long, value_name = "TEXT")]
     goal_prompt: Option<String>,
     /// Baseline prompt [default: the task's own]
@@ -108,16 +108,27 @@ fn config(args: &Args) -> Result<RunConfig> {
     };
     let device: Vec<_> = args.device.setting().into_iter().collect();
     let Some(run) = &args.run else { return shared.resolve(&device) };
-    // A trained policy keeps its observations, options and device; everything else follows the arguments.
+    // A trained policy keeps its observations, options and device, and without prompts of the command line those of its run;
+    // everything else follows the arguments.
     let trained = super::eval::config_of(run, &args.device)?;
     if trained.env.id != args.id {
         let message = format!("{} was trained in {}, not in {}", run.display(), trained.env.id, args.id);
         return Err(BadInput::refuse(message, format!("use `sayso rollout {}`", trained.env.id)));
     }
     let observation = Value::try_from(trained.env.observation).map_err(anyhow::Error::from)?;
-    let options = Value::Table(trained.env.options);
-    let device = trained.env.device.to_string().into();
-    shared.resolve(&[("env.observation", observation), ("env.options", options), ("env.device", device)])
+    let mut further = vec![
+        ("env.observation", observation),
+        ("env.options", Value::Table(trained.env.options)),
+        ("env.device", trained.env.device.to_string().into()),
+    ];
+    if args.goal_prompt.is_none() {
+        further.extend(trained.env.instruction.map(|instruction| ("env.instruction", instruction.into())));
+        further.push(("reward.goal_prompts", trained.reward.goal_prompts.into()));
+        if args.baseline_prompt.is_none() {
+            further.push(("reward.baseline_prompts", trained.reward.baseline_prompts.into()));
+        }
+    }
+    shared.resolve(&further)
 }
 
 fn policy(args: &Args, env: &VecEnv) -> Result<Box<dyn Policy>> {

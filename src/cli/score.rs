@@ -16,10 +16,11 @@ use super::tables::table;
 /// Number of images in memory at once.
 const BATCH: usize = 64;
 
-/// Score image files against a goal prompt, as in training
+/// Score image files against a goal prompt
 ///
-/// The reward is that of VLM-RM: cosine similarity to the goal prompt, regularised towards the direction from the baseline
-/// prompt to the goal prompt by --alpha. Images of any size are resized as the model's configuration says.
+/// The score is that of VLM-RM: with --alpha 0 the cosine similarity to the goal prompt; above, the image's embedding is partly
+/// projected onto the line through both prompts. Each image is one view; images of any size are resized as the model's
+/// configuration says.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -29,7 +30,7 @@ pub struct Args {
     /// Goal prompt: a description of the goal state; repeat it to average several
     #[arg(long, required = true, value_name = "TEXT")]
     goal_prompt: Vec<String>,
-    /// Baseline prompt: a description without the goal, one for each goal prompt; required unless --alpha is 0
+    /// Baseline prompt: a description without the goal, one for each goal prompt; required if --alpha is above 0
     #[arg(long, value_name = "TEXT")]
     baseline_prompt: Vec<String>,
     /// Strength of goal-baseline regularisation [default: 0.5 with a baseline prompt, 0 without]
@@ -45,7 +46,7 @@ pub struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  sayso score frames/*.png --goal-prompt 'the gripper touching the red ball' --baseline-prompt 'the gripper far from the red ball'
+  sayso score view.png --goal-prompt 'the gripper touching the red ball' --baseline-prompt 'the gripper far from the red ball'
   sayso score cat.jpg --goal-prompt 'a photo of a cat' --alpha 0 --model openai/clip-vit-base-patch32 --json";
 
 /// Runs the command.

@@ -79,7 +79,7 @@ impl Session {
         let steps = args.steps.map(|steps| ("train.total_steps", steps.into()));
         let config =
             args.config.resolve(&steps.into_iter().chain(args.device.setting()).collect::<Vec<_>>())?;
-        // Fails before anything is written; the envs share the open device.
+        // A device or model that is absent fails before anything is written; the envs share the open device.
         let backend = Backend::open(&config.env.device).map_err(sayso::Error::from)?;
         let reward_model = setup::reward_model(&config)?;
         let root = match &args.out {

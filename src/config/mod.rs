@@ -94,7 +94,7 @@ impl RunConfig {
         let task = registry::task(&self.env.id, &self.env.options)?;
         self.env.device = self.env.device.resolve();
         self.train.validate()?;
-        in_range("env.n_envs", self.env.n_envs, 1..=MAX_ENVS)?;
+        self.env.validate()?;
         in_range("evaluation.n_episodes", self.evaluation.n_episodes, 1..=1_000_000)?;
         in_range("evaluation.n_envs", self.evaluation.n_envs, 1..=MAX_ENVS)?;
         in_range("evaluation.n_video_episodes", self.evaluation.n_video_episodes, 0..=64)?;
@@ -150,18 +150,23 @@ impl RewardConfig {
             return Err(out_of_range("reward.every_n_steps", 0, "1 or more"));
         }
         let named = self.goal_prompts.first().and_then(|prompt| named_goal(&task.goals, prompt));
-        if instruction.is_none() {
-            *instruction = named.map(|goal_idx| task.goals[goal_idx].name.clone());
-        }
-        let goal = match instruction {
+        let goal = match &*instruction {
             Some(name) => {
                 let known: Vec<&str> = task.goals.iter().map(|goal| goal.name.as_str()).collect();
                 let goal = task.goals.iter().find(|goal| goal.name == *name);
                 Some(goal.ok_or_else(|| sayso_envs::EnvError::unknown("instruction", name, &known))?)
             }
             None if self.goal_prompts.is_empty() => task.goals.first(),
-            None => None,
+            None => named.map(|goal_idx| &task.goals[goal_idx]),
         };
+        if let (Some(goal), Some(named)) = (goal, named.map(|goal_idx| &task.goals[goal_idx]))
+            && goal.name != named.name
+        {
+            let got = format!("prompts that name '{}'", named.name);
+            let expected = format!("prompts that name '{}', as env.instruction does", goal.name);
+            return Err(out_of_range("reward.goal_prompts", got, &expected));
+        }
+        *instruction = goal.map(|goal| goal.name.clone());
         if let (true, Some(goal)) = (self.goal_prompts.is_empty(), goal) {
             self.goal_prompts = vec![goal.goal_prompt.clone()];
         }
@@ -177,7 +182,11 @@ impl RewardConfig {
             self.baseline_prompts = match goal {
                 Some(goal) => vec![goal.baseline_prompt.clone(); self.goal_prompts.len()],
                 None if self.alpha == 0.0 || self.kind == RewardKind::GroundTruth => Vec::new(),
-                None => return Err(Error::NoBaseline { prompt: self.goal_prompts[0].clone() }),
+                None => {
+                    return Err(Error::NoBaseline {
+                        prompt: self.goal_prompts.first().cloned().unwrap_or_default(),
+                    });
+                }
             };
         }
         let (n_goal, n_baseline) = (self.goal_prompts.len(), self.baseline_prompts.len());

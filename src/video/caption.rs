@@ -4,7 +4,8 @@ use image::imageops::{FilterType, overlay, resize};
 use image::{Pixel as _, Rgb, RgbImage, Rgba};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
-const PAPER: Rgb<u8> = Rgb([17, 19, 24]);
+/// Background of captions and beside views.
+pub const PAPER: Rgb<u8> = Rgb([17, 19, 24]);
 const INK: Rgb<u8> = Rgb([226, 230, 238]);
 const DIM: Rgb<u8> = Rgb([146, 154, 170]);
 const TRACK: Rgb<u8> = Rgb([44, 49, 60]);

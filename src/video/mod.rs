@@ -5,7 +5,7 @@
 mod caption;
 mod mp4;
 
-pub use caption::{Caption, captioned_image, contact_sheet, enlarge};
+pub use caption::{Caption, PAPER, captioned_image, contact_sheet, enlarge};
 pub use mp4::encode_mp4;
 
 use std::io::Cursor;

@@ -8,7 +8,7 @@ use crate::program::{sayso, stderr};
 /// Arguments, and expected parts of the message.
 type Case = (&'static [&'static str], &'static [&'static str]);
 
-const ARGUMENTS: [Case; 22] = [
+const ARGUMENTS: [Case; 26] = [
     (&["train", "--env", "Reech-v0"], &["unknown environment 'Reech-v0'", "Reach-v0"]),
     (&["train", "--preset", "reech"], &["unknown preset 'reech'", "did you mean 'reach'?"]),
     (&["train", "--alpha", "1.5"], &["reward.alpha = 1.5", "[0, 1]"]),
@@ -18,11 +18,11 @@ const ARGUMENTS: [Case; 22] = [
     (&["train", "--goal-prompt", " "], &["reward.goal_prompts", "empty"]),
     (
         &["train", "--goal-prompt", "a house on fire"],
-        &["names none of the task's goals", "--baseline-prompt", "--alpha 0"],
+        &["does not name exactly one of the task's goals", "--baseline-prompt", "alpha is 0"],
     ),
     (&["train", "--set", "train.ppo.lerning_rate=1"], &["lerning_rate", "did you mean 'learning_rate'?"]),
     (&["train", "--set", "train.ppo.learning_rate=fast"], &["train.ppo.learning_rate", "\"fast\"", "f64"]),
-    (&["train", "--set", "train.ppo.discount=1.5"], &["ppo.discount = 1.5", "[0, 1]"]),
+    (&["train", "--set", "train.ppo.discount=1.5"], &["train.ppo.discount = 1.5", "[0, 1]"]),
     (&["train", "--set", "env.options.varient=1"], &["varient"]),
     (&["train", "--set", "nonsense"], &["KEY=VALUE"]),
     (
@@ -34,6 +34,13 @@ const ARGUMENTS: [Case; 22] = [
     (&["train", "--device", "gqu"], &["'gqu'", "'cpu'", "'gpu:1'"]),
     (&["train", "--device", "gpu:99"], &["no device 99", "found:", "--device cpu"]),
     (&["train", "--set", "env.device=quick"], &["env.device", "'quick'", "'cpu'"]),
+    (&["train", "--prompt", "a"], &["--prompt was renamed", "--goal-prompt"]),
+    (&["score", "a.png", "--goal", "a"], &["--goal was renamed", "--goal-prompt"]),
+    (&["pretrain", "--pictures", "9"], &["--pictures was renamed", "--images"]),
+    (
+        &["train", "--goal-prompt", "the red ball", "--set", "env.instruction=blue"],
+        &["reward.goal_prompts", "'red'", "'blue'"],
+    ),
     (&["train", "--set", "judge.every_n_steps=4"], &["judge.every_n_steps", "'reward.every_n_steps'"]),
     (&["train", "--set", "env.goal=red"], &["env.goal", "'env.instruction'"]),
     (&["train", "--set", "reward.schedule=held"], &["reward.schedule", "'held'", "'hold_last'"]),
@@ -79,7 +86,7 @@ fn an_occupied_folder_is_refused() {
     let dir = tempfile::tempdir().expect("temporary folder");
     fs::create_dir(dir.path().join("out")).expect("creates");
     fs::write(dir.path().join("out/notes.txt"), "text").expect("writes");
-    let expected = ["out already exists and is not empty", "--out", "--resume out"];
+    let expected = ["out already exists and is not empty", "--out", "--resume"];
     expect_refusal(dir.path(), &["train", "--ground-truth", "--out", "out"], &expected);
     assert_eq!(fs::read_dir(dir.path().join("out")).expect("lists").count(), 1);
 }

@@ -1,4 +1,4 @@
-//! `sayso pretrain` and `sayso score`.
+//! `sayso score` and `sayso pretrain`.
 
 use std::fs;
 use std::path::Path;

@@ -39,15 +39,15 @@ impl NetworkConfig {
     /// Names the field, its value and what is allowed.
     pub fn validate(&self) -> Result<()> {
         let widths_fit = self.hidden_sizes.iter().all(|width| (1..=4096).contains(width));
-        check(widths_fit, "network.hidden_sizes", &self.hidden_sizes, "widths in [1, 4096]")?;
+        check(widths_fit, "train.ppo.network.hidden_sizes", &self.hidden_sizes, "widths in [1, 4096]")?;
         check(
             (-5.0..=2.0).contains(&self.log_std_init),
-            "network.log_std_init",
+            "train.ppo.network.log_std_init",
             self.log_std_init,
             "a number in [-5, 2]",
         )?;
         let features_fit = (1..=4096).contains(&self.pixel_features);
-        check(features_fit, "network.pixel_features", self.pixel_features, "a number in [1, 4096]")
+        check(features_fit, "train.ppo.network.pixel_features", self.pixel_features, "a number in [1, 4096]")
     }
 }
 

@@ -90,28 +90,31 @@ impl PpoConfig {
     /// Names the field, its value and what is allowed.
     pub fn validate(&self) -> Result<()> {
         let at_least_1 = [
-            ("ppo.n_steps", self.n_steps),
-            ("ppo.minibatch_size", self.minibatch_size),
-            ("ppo.n_epochs", self.n_epochs),
+            ("train.ppo.n_steps", self.n_steps),
+            ("train.ppo.minibatch_size", self.minibatch_size),
+            ("train.ppo.n_epochs", self.n_epochs),
         ];
         for (field, value) in at_least_1 {
             check(1 <= value, field, value, "at least 1")?;
         }
-        let from_0_to_1 = [("ppo.discount", self.discount), ("ppo.gae_lambda", self.gae_lambda)];
+        let from_0_to_1 = [("train.ppo.discount", self.discount), ("train.ppo.gae_lambda", self.gae_lambda)];
         for (field, value) in from_0_to_1 {
             check((0.0..=1.0).contains(&value), field, value, "a number in [0, 1]")?;
         }
-        for (field, value) in [("ppo.learning_rate", self.learning_rate), ("ppo.clip_range", self.clip_range)]
+        for (field, value) in
+            [("train.ppo.learning_rate", self.learning_rate), ("train.ppo.clip_range", self.clip_range)]
         {
             check(0.0 < value && value <= 1.0, field, value, "a number in (0, 1]")?;
         }
-        for (field, value) in [("ppo.entropy_coef", self.entropy_coef), ("ppo.value_coef", self.value_coef)] {
+        for (field, value) in
+            [("train.ppo.entropy_coef", self.entropy_coef), ("train.ppo.value_coef", self.value_coef)]
+        {
             check((0.0..=1e3).contains(&value), field, value, "a number in [0, 1000]")?;
         }
         let (norm, target) = (self.max_grad_norm, self.target_kl);
-        check(0.0 < norm && norm.is_finite(), "ppo.max_grad_norm", norm, "a number above 0")?;
+        check(0.0 < norm && norm.is_finite(), "train.ppo.max_grad_norm", norm, "a number above 0")?;
         let target_fits = target.is_none_or(|target| 0.0 < target && target.is_finite());
-        check(target_fits, "ppo.target_kl", target, "a number above 0, or nothing")?;
+        check(target_fits, "train.ppo.target_kl", target, "a number above 0, or nothing")?;
         self.network.validate()
     }
 }
@@ -126,7 +129,7 @@ mod tests {
         PpoConfig::reach().validate().expect("reach");
         let wrong = PpoConfig { discount: 1.5, ..PpoConfig::sb3() };
         let message = wrong.validate().expect_err("out of range").to_string();
-        assert_eq!(message, "ppo.discount = 1.5 is out of range; expected a number in [0, 1]");
+        assert_eq!(message, "train.ppo.discount = 1.5 is out of range; expected a number in [0, 1]");
         let nan = PpoConfig { learning_rate: f64::NAN, ..PpoConfig::sb3() };
         assert!(nan.validate().is_err());
     }

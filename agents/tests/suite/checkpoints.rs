@@ -162,7 +162,7 @@ fn checkpoints_of_another_configuration_are_refused() {
     let mut wider = config.clone();
     wider.ppo.network.hidden_sizes = vec![64];
     let network = resume(&mut PointEnv::continuous(3), &wider);
-    assert!(network.contains("ppo.network"), "{network}");
+    assert!(network.contains("train.ppo.network"), "{network}");
 }
 
 #[test]

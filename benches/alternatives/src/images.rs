@@ -21,7 +21,8 @@ pub fn compare() -> anyhow::Result<()> {
             let largest = by_us.iter().zip(&by_them).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
             let n_other = by_us.iter().zip(&by_them).filter(|(a, b)| a != b).count();
             let percent = 100.0 * n_other as f64 / by_us.len() as f64;
-            differences.push(format!("{ours:?} {from:?} to {to:?}: {percent:.0}% of values, at most {largest}"));
+            differences
+                .push(format!("{ours:?} {from:?} to {to:?}: {percent:.0}% of values, at most {largest}"));
         }
         let what = format!("bicubic resize {}x{} to {}x{}", from.0, from.1, to.0, to.1);
         let ours = || {
@@ -34,13 +35,15 @@ pub fn compare() -> anyhow::Result<()> {
         };
         pair(&what, "fast_image_resize", Box::new(ours), Box::new(theirs))?;
     }
-    println!("\nfast_image_resize differs from Pillow's result on random images in\n  {}", differences.join("\n  "));
+    println!(
+        "\nfast_image_resize differs from Pillow's result on random images in\n  {}",
+        differences.join("\n  ")
+    );
     Ok(())
 }
 
 fn with_crate(source: &RgbImage, (width, height): (u32, u32), filter: FilterType) -> anyhow::Result<Vec<u8>> {
-    let from =
-        Image::from_vec_u8(source.width(), source.height(), source.as_raw().clone(), PixelType::U8x3)?;
+    let from = Image::from_vec_u8(source.width(), source.height(), source.as_raw().clone(), PixelType::U8x3)?;
     let mut to = Image::new(width, height, PixelType::U8x3);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
     Resizer::new().resize(&from, &mut to, &options)?;

@@ -23,8 +23,10 @@ fn language_reward() -> RewardSource {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/models/sayso-clip-64");
     let model = load_model(&folder.to_string_lossy(), &[], &ModelDevice::cpu()).expect("the bundled model");
     let goal = vec!["pole vertically upright on top of the cart".to_owned()];
-    let reward_model =
-        LanguageReward::new(Arc::new(model), &GoalBaselineConfig { goal_prompts: goal, baseline_prompts: Vec::new(), alpha: 0.0 });
+    let reward_model = LanguageReward::new(
+        Arc::new(model),
+        &GoalBaselineConfig { goal_prompts: goal, baseline_prompts: Vec::new(), alpha: 0.0 },
+    );
     RewardSource::Model(Arc::new(reward_model.expect("a valid prompt")), ScoringConfig::default())
 }
 

@@ -303,11 +303,8 @@ impl TaskInstance for CartPoleInstance {
         let angle = widest * rng.random_range(-1.0..1.0_f32);
         world.set_joint_state(self.slide, rng.random_range(-MAX_POSITION..MAX_POSITION), 0.0);
         world.set_joint_state(self.hinge, angle, 0.0);
-        looks::vary_scene(world, &self.surfaces, 0.3, rng);
-        for &camera in &self.cameras {
-            looks::vary_camera(world, camera, rng, 0.06, 0.015);
-        }
-        world.sync_render_scene();
+        let cameras = self.cameras.iter().map(|&camera| (camera, 0.06, 0.015));
+        looks::vary_appearance(world, &self.surfaces, 0.3, cameras, rng);
     }
 
     fn caption_truth(&self, world: &SimWorld, out: &mut [f32]) {

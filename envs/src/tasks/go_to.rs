@@ -431,11 +431,8 @@ impl TaskInstance for GoToInstance {
         for (object_idx, &material) in self.object_materials.iter().enumerate() {
             looks::vary_named_colour(world, material, NAMED_COLOURS[object_idx].1, rng);
         }
-        looks::vary_scene(world, &self.surfaces, 0.3, rng);
-        for &camera in &self.cameras {
-            looks::vary_camera(world, camera, rng, 0.06, 0.015);
-        }
-        world.sync_render_scene();
+        let cameras = self.cameras.iter().map(|&camera| (camera, 0.06, 0.015));
+        looks::vary_appearance(world, &self.surfaces, 0.3, cameras, rng);
     }
 
     fn landmarks(&self, world: &SimWorld, out: &mut [Option<Vec3>]) {

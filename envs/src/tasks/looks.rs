@@ -17,21 +17,31 @@ pub const NAMED_COLOURS: [(&str, [f32; 3]); 6] = [
     ("white", [0.85, 0.85, 0.85]),
 ];
 
-/// With probability 0.5 varies the light, and then each of `surfaces` with the given probability.
-pub fn vary_scene(world: &mut SimWorld, surfaces: &[MaterialIdx], surface_probability: f64, rng: &mut Rng) {
-    if !rng.random_bool(0.5) {
-        return;
-    }
-    vary_light(world, rng);
-    for &surface in surfaces {
-        if rng.random_bool(surface_probability) {
-            vary_surface(world, surface, rng);
+/// Varies the appearance of a world: in half of the cases the light, and then each of `surfaces` with the given
+/// probability; and each camera with its shift and turn, see [`vary_camera`]. Updates the render scene.
+pub fn vary_appearance(
+    world: &mut SimWorld,
+    surfaces: &[MaterialIdx],
+    surface_probability: f64,
+    cameras: impl IntoIterator<Item = (CameraIdx, f32, f32)>,
+    rng: &mut Rng,
+) {
+    if rng.random_bool(0.5) {
+        vary_light(world, rng);
+        for &surface in surfaces {
+            if rng.random_bool(surface_probability) {
+                vary_surface(world, surface, rng);
+            }
         }
     }
+    for (camera, shift, turn) in cameras {
+        vary_camera(world, camera, rng, shift, turn);
+    }
+    world.sync_render_scene();
 }
 
 /// Samples the sun's direction, and varies strength and colour of the sun, the ambient light and the sky.
-pub fn vary_light(world: &mut SimWorld, rng: &mut Rng) {
+fn vary_light(world: &mut SimWorld, rng: &mut Rng) {
     let azimuth = rng.random_range(0.0..std::f32::consts::TAU);
     let height: f32 = rng.random_range(0.55..0.97);
     let across = (1.0 - height * height).sqrt();
@@ -48,7 +58,7 @@ pub fn vary_light(world: &mut SimWorld, rng: &mut Rng) {
 }
 
 /// Shifts a camera by up to `shift` metres and turns it by up to `turn` rad along each axis, and varies its field of view.
-pub fn vary_camera(world: &mut SimWorld, camera: CameraIdx, rng: &mut Rng, shift: f32, turn: f32) {
+fn vary_camera(world: &mut SimWorld, camera: CameraIdx, rng: &mut Rng, shift: f32, turn: f32) {
     let mut jitter = |size: f32| Vec3::from_array([0; 3].map(|_| rng.random_range(-1.0..1.0) * size));
     let (shift, turn) = (jitter(shift), jitter(turn));
     let zoom = rng.random_range(0.94..1.06);
@@ -67,7 +77,7 @@ pub fn vary_named_colour(world: &mut SimWorld, material: MaterialIdx, colour: [f
 }
 
 /// Gives a surface a random muted colour and a random pattern.
-pub fn vary_surface(world: &mut SimWorld, material: MaterialIdx, rng: &mut Rng) {
+fn vary_surface(world: &mut SimWorld, material: MaterialIdx, rng: &mut Rng) {
     let material = world.material_mut(material);
     let grey: f32 = rng.random_range(0.15..0.7);
     let mut muted =

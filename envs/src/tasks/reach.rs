@@ -359,12 +359,9 @@ impl TaskInstance for ReachInstance {
         }
         let tip = self.sample_tip(world, rng);
         self.arm.place_tip(world, tip, rng.random_range(0.0..arm::FINGER_STROKE));
-        looks::vary_scene(world, &self.surfaces, 0.4, rng);
-        for &camera in &self.cameras {
-            let shift = if camera == self.wrist { 0.004 } else { 0.03 };
-            looks::vary_camera(world, camera, rng, shift, 0.02);
-        }
-        world.sync_render_scene();
+        let shift = |camera| if camera == self.wrist { 0.004 } else { 0.03 };
+        let cameras = self.cameras.iter().map(|&camera| (camera, shift(camera), 0.02));
+        looks::vary_appearance(world, &self.surfaces, 0.4, cameras, rng);
     }
 
     fn caption_truth(&self, world: &SimWorld, out: &mut [f32]) {

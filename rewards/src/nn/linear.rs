@@ -93,11 +93,6 @@ impl Linear {
     pub fn bias(&self) -> &Var {
         &self.bias
     }
-
-    /// The activation function.
-    pub fn activation(&self) -> Activation {
-        self.activation
-    }
 }
 
 struct FusedLinear {

@@ -1,4 +1,4 @@
-//! GemmMatrix products with weights in the layout of checkpoints, `[n_out, n_in]`.
+//! Matrix products with weights in the layout of checkpoints, `[n_out, n_in]`.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};

@@ -59,7 +59,8 @@ impl<'a> Matrix<'a> {
 
 /// `a · b + bias`, row-major `[a.n_rows, b.n_columns]`; `bias` is one row, zeros if absent.
 pub fn matmul(a: Matrix, b: Matrix, bias: Option<&[f32]>) -> Vec<f32> {
-    debug_assert_eq!(a.n_columns, b.n_rows, "inner sizes agree");
+    assert_eq!(a.n_columns, b.n_rows, "inner sizes agree");
+    assert!(bias.is_none_or(|bias| bias.len() == b.n_columns), "one bias per column");
     let n_columns = b.n_columns;
     let mut out = vec![0.0; a.n_rows * n_columns];
     if out.is_empty() {
@@ -126,9 +127,12 @@ pub(super) fn multiply(a: Matrix, b: &Panels, out: &mut [f32], out_stride: usize
         multiply_rows::<4>(a, row, b, &mut out[row * out_stride..], out_stride, n_columns);
         row += 4;
     }
-    while row < a.n_rows {
+    if row + 2 <= a.n_rows {
+        multiply_rows::<2>(a, row, b, &mut out[row * out_stride..], out_stride, n_columns);
+        row += 2;
+    }
+    if row < a.n_rows {
         multiply_rows::<1>(a, row, b, &mut out[row * out_stride..], out_stride, n_columns);
-        row += 1;
     }
 }
 
@@ -176,7 +180,9 @@ fn tile<const ROWS: usize, const HALVES: usize>(
             add(rows.map(|row| row[inner]), halves(b));
         }
     } else {
-        for (a, b) in a.values[first_row..].chunks(a.column_stride).zip(panel) {
+        // Without inner entries there may be no values at all.
+        let values = a.values.get(first_row..).unwrap_or_default();
+        for (a, b) in values.chunks(a.column_stride).zip(panel) {
             add(std::array::from_fn(|row| a[row]), halves(b));
         }
     }
@@ -212,9 +218,16 @@ mod tests {
 
     #[test]
     fn product_equals_the_definition_at_odd_sizes() {
-        for (m, k, n) in
-            [(1, 1, 1), (5, 3, 2), (6, 16, 16), (7, 4, 9), (64, 64, 64), (13, 70, 33), (200, 120, 100)]
-        {
+        for (m, k, n) in [
+            (1, 1, 1),
+            (4, 0, 3),
+            (5, 3, 2),
+            (6, 16, 16),
+            (7, 4, 9),
+            (64, 64, 64),
+            (13, 70, 33),
+            (200, 120, 100),
+        ] {
             let (a, b, bias) = (values(m * k, 1), values(k * n, 2), values(n, 3));
             let straight = matmul(Matrix::new(&a, m, k), Matrix::new(&b, k, n), Some(&bias));
             let turned = matmul(Matrix::new(&b, k, n).transposed(), Matrix::new(&a, m, k).transposed(), None);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::SimWorld;
+use crate::Result;
 use crate::index::{BodyIdx, CameraIdx};
 use crate::math::{Pose, Vec3};
 use crate::render::{Instance, Material, Mesh, Pattern, RenderScene, Shape, Texture, View};
 use crate::scene::{CameraSpec, MaterialSpec, SceneSpec, ShapeSpec, TextureSpec};
-use crate::{Result, SimError};
 
 /// A visible part: its body and its pose in the body.
 #[derive(Clone, Copy, Debug)]
@@ -132,13 +132,5 @@ impl SimWorld {
     /// A camera, to read or to randomise; [`Self::reset`] restores it.
     pub fn camera_mut(&mut self, camera: CameraIdx) -> &mut CameraSpec {
         &mut self.cameras[camera.0].spec
-    }
-
-    /// The current view of a camera, by name, with scene index 0; for tests and tools with a single world.
-    ///
-    /// # Errors
-    /// If no camera has that name.
-    pub fn named_view(&self, camera: &str) -> Result<View, SimError> {
-        Ok(self.view(self.camera(camera)?, 0))
     }
 }

@@ -1,4 +1,4 @@
-//! Kernel 1, once per view: the parts that may be visible in each tile.
+//! Kernel 2, once per view: the parts that may be visible in each tile.
 //!
 //! A part's bound is projected onto the image as a rectangle of pixels. Parts are ranked by the depth of their
 //! centres, and each tile stores the set of ranks whose rectangles overlap it: ascending ranks are front to back.

@@ -1,4 +1,4 @@
-//! Kernel 2, once per scene: the parts that may shade each point.
+//! Kernel 1, once per scene: the parts that may shade each point.
 //!
 //! Seen from the sun, a shadow is exactly under its caster. So the grid spans the plane perpendicular to the sun's
 //! rays, over the bounds of the casters, and each cell stores the set of the casters above it. Casters that are much

@@ -96,8 +96,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// A storage buffer of at least `size` bytes in its own memory, and the link to it; `None` if the device cannot export
-    /// memory.
+    /// A storage buffer of at least `size` bytes in its own memory, and its link; `None` if the device exports no memory.
     ///
     /// # Errors
     /// If the device is out of memory.

@@ -1,4 +1,4 @@
-// Kernel 0, once per part that moved: computes the part from its pose. The twin of `cpu/prepare.rs`.
+// Kernel 0, once per part that moved: computes the part from its pose. The twin of `cpu/parts.rs`.
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> shapes: array<Shape>;
