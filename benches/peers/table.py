@@ -5,8 +5,8 @@ import statistics
 import sys
 
 PAIRS = [
-    ("rendering at 64², views/s", "ours.render", "fetch_reach.render"),
-    ("stepping with 64² pixels, env steps/s", "ours.step_with_pixels", "fetch_reach.step_with_pixels"),
+    ("rendering at 64x64, views/s", "ours.render", "fetch_reach.render"),
+    ("stepping with 64x64 pixels, env steps/s", "ours.step_with_pixels", "fetch_reach.step_with_pixels"),
     ("PPO on CartPole, env steps/s", "ours.ppo_steps", "sb3.ppo_steps"),
     ("CLIP ViT-B/32 at batch 32, images/s, against torch", "ours.clip_b32_images", "torch.clip_b32_images"),
     ("the same against ONNX Runtime", "ours.clip_b32_images", "onnx.clip_b32_images"),

@@ -57,8 +57,8 @@ pub fn model_card(training: &Pretraining, evaluations: &[ModelEvalReport], image
     line(String::new());
     line("## Training\n".to_owned());
     line(
-        "Symmetric contrastive training with soft targets, a cross-entropy over the levels of each axis, and a term for the \
-         order of images between the first and the last level of an axis. Auxiliary heads regress positions on axes and \
+        "Symmetric contrastive training with soft targets, a cross-entropy over the levels of each axis (both defined below), and a \
+         term for the order of images between the first and the last level of an axis. Auxiliary heads regress positions on axes and \
          landmarks from the pooled features, and locate the landmarks among the patches; they are not part of the model. All \
          targets are ground truth. Adam with warm-up and cosine decay, on a CPU.\n"
             .to_owned(),
@@ -98,6 +98,13 @@ pub fn model_card(training: &Pretraining, evaluations: &[ModelEvalReport], image
         ));
     }
     line(String::new());
+    line(
+        "An axis is a quantity that captions describe, such as the gap between the gripper and the red ball, or the angle of the \
+         pole. Its levels are the captions from one end of the quantity to the other: five for a gap, from \"touching\" to \"far \
+         from\", seven for the angle, from \"vertically upright\" to \"hanging straight down\". An axis is named by its first \
+         level.\n"
+            .to_owned(),
+    );
     line("Retrieval: how often the level of an axis that scores best is the truest one.\n".to_owned());
     line("| task | axis | best | within one level | held-out level |\n|---|---|---|---|---|".to_owned());
     for axis in evaluations.iter().flat_map(|evaluation| &evaluation.axes) {

@@ -131,9 +131,9 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
 
     packages = ("sayso", "gymnasium", "gymnasium-robotics", "mujoco", "miniworld", "numpy")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    print(f"\nPython {platform.python_version()}, {versions}; {N_CORES} cores, load {load:.1f} before")
+    print(f"\nPython {platform.python_version()}, {versions}; {N_CORES} cores, load average {load:.1f} at the start")
     print(f"Medians of {args.rounds} measurements of {args.seconds} s, in turn.\n")
-    print("| environment | vectorised | envs | env steps/s | from, to |\n|---|---|---|---|---|")
+    print("| environment | vectorised | envs | env steps/s (median) | lowest, highest |\n|---|---|---|---|---|")
     for ratio, rows in results.values():
         print("\n".join(rows))
         print(f"| ratio | | | {ratio:.1f} | |")

@@ -71,7 +71,7 @@ class RewardModel:
         """Rewards of frames for a goal prompt, f32 ``[n]``.
 
         The cosine similarity; with a ``baseline_prompt`` (a description of the scene without the goal) the goal-baseline
-        regularised reward of VLM-RM (Rocamonde et al. 2023, equation 5) of strength ``alpha``, 0.5 if absent. The
+        regularised reward of VLM-RM (Rocamonde et al., ICLR 2024, definition 1) of strength ``alpha``, 0.5 if absent. The
         embeddings of several goal prompts are averaged; each needs a baseline prompt if there are any.
         """
         refuse_unknown(unknown, RewardModel.score)

@@ -98,6 +98,9 @@ impl RunConfig {
         in_range("evaluation.n_episodes", self.evaluation.n_episodes, 1..=1_000_000)?;
         in_range("evaluation.n_envs", self.evaluation.n_envs, 1..=MAX_ENVS)?;
         in_range("evaluation.n_video_episodes", self.evaluation.n_video_episodes, 0..=64)?;
+        if self.evaluation.max_episode_steps == Some(0) {
+            return Err(out_of_range("evaluation.max_episode_steps", 0, "1 or more"));
+        }
         self.reward.resolve(&mut self.env.instruction, task.spec())?;
         Ok(self)
     }
@@ -148,6 +151,10 @@ impl RewardConfig {
         }
         if self.every_n_steps == 0 {
             return Err(out_of_range("reward.every_n_steps", 0, "1 or more"));
+        }
+        if self.schedule == RewardSchedule::EpisodeEnd && self.every_n_steps != 1 {
+            let expected = "1, because reward.schedule = \"episode_end\" needs the frame of every final step";
+            return Err(out_of_range("reward.every_n_steps", self.every_n_steps, expected));
         }
         let named = self.goal_prompts.first().and_then(|prompt| named_goal(&task.goals, prompt));
         let goal = match &*instruction {

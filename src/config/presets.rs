@@ -1,4 +1,4 @@
-//! Presets: complete configurations that are part of the program, by name.
+//! Presets: the configurations that are part of the program, by name.
 
 use crate::error::{Error, Result};
 

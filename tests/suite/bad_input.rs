@@ -8,7 +8,7 @@ use crate::program::{sayso, stderr};
 /// Arguments, and expected parts of the message.
 type Case = (&'static [&'static str], &'static [&'static str]);
 
-const ARGUMENTS: [Case; 26] = [
+const ARGUMENTS: [Case; 28] = [
     (&["train", "--env", "Reech-v0"], &["unknown environment 'Reech-v0'", "Reach-v0"]),
     (&["train", "--preset", "reech"], &["unknown preset 'reech'", "did you mean 'reach'?"]),
     (&["train", "--alpha", "1.5"], &["reward.alpha = 1.5", "[0, 1]"]),
@@ -40,6 +40,14 @@ const ARGUMENTS: [Case; 26] = [
     (
         &["train", "--goal-prompt", "the red ball", "--set", "env.instruction=blue"],
         &["reward.goal_prompts", "'red'", "'blue'"],
+    ),
+    (
+        &["train", "--set", "evaluation.max_episode_steps=0"],
+        &["evaluation.max_episode_steps = 0", "1 or more"],
+    ),
+    (
+        &["train", "--set", "reward.schedule=episode_end", "--set", "reward.every_n_steps=4"],
+        &["reward.every_n_steps = 4", "episode_end"],
     ),
     (&["train", "--set", "judge.every_n_steps=4"], &["judge.every_n_steps", "'reward.every_n_steps'"]),
     (&["train", "--set", "env.goal=red"], &["env.goal", "'env.instruction'"]),
