@@ -72,8 +72,9 @@ def test_scored_frames_do_not_grow_the_process():
         envs.step(actions)
         envs.render()
 
-    # A step renders 400 kB for the reward model, and 2.7 MB in render().
-    assert growth(step, 100) < NOISE
+    # A step renders 400 kB for the reward model, and 2.7 MB in render(): 60 MB in the 150 steps between the halves, if the
+    # smaller part were leaked. What the allocator keeps of them varies by 12 MB.
+    assert growth(step, 300) < 20
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an interval timer")
