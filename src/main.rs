@@ -4,6 +4,9 @@ mod cli;
 mod interrupt;
 mod progress;
 
-fn main() -> std::process::ExitCode {
-    cli::run()
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // The message of a panic is printed by then; its exit code is that of internal errors.
+    std::panic::catch_unwind(cli::run).unwrap_or(ExitCode::from(cli::INTERNAL))
 }

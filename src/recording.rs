@@ -26,8 +26,11 @@ pub struct RecordedStep {
     pub step: u32,
     /// The view of the video camera after the step.
     pub view: RgbImage,
-    /// The views of the reward cameras; empty without a reward model.
+    /// The views of the reward cameras that were scored last, of one size in every step; blank before the first score of the
+    /// episode, and absent without a reward model.
     pub reward_views: Vec<RgbImage>,
+    /// Whether they were scored in this step.
+    pub is_scored: bool,
     /// The reward of the step: of the reward model, or of the task without one.
     pub score: f32,
     /// `[n_goals]`, ground truth.
@@ -69,13 +72,17 @@ pub fn record(env: &mut VecEnv, policy: &mut dyn Policy, seed: u64) -> Result<Re
         let n_reward_views = reward_frames.map_or(0, Frames::n_views) / n_envs;
         for env_idx in (0..n_envs).filter(|&env_idx| !is_over[env_idx]) {
             let seen = env_idx * n_reward_views..(env_idx + 1) * n_reward_views;
+            let last = episodes[env_idx].last();
+            let reward_views = match reward_frames {
+                Some(frames) if !seen.is_empty() => seen.map(|idx| view_image(frames, idx)).collect(),
+                _ => last.map(|step| step.reward_views.clone()).unwrap_or_default(),
+            };
             episodes[env_idx].push(RecordedStep {
                 episode_idx: env_idx,
                 step: batch.info.episode_steps[env_idx],
                 view: view_image(&views, env_idx),
-                reward_views: reward_frames
-                    .map(|frames| seen.map(|view_idx| view_image(frames, view_idx)).collect())
-                    .unwrap_or_default(),
+                reward_views,
+                is_scored: n_reward_views > 0,
                 score: batch.rewards[env_idx],
                 success: batch.info.success[env_idx * goal_names.len()..][..goal_names.len()].to_vec(),
             });
@@ -84,7 +91,22 @@ pub fn record(env: &mut VecEnv, policy: &mut dyn Policy, seed: u64) -> Result<Re
             *over |= batch.done(env_idx);
         }
     }
-    Ok(Recording { steps: episodes.concat(), goal_names, goal_idx: env.goal_idx() })
+    let mut steps = episodes.concat();
+    fill_missing_views(&mut steps);
+    Ok(Recording { steps, goal_names, goal_idx: env.goal_idx() })
+}
+
+/// Gives the steps before the first score of their episode blank reward views, so that all images have one size.
+fn fill_missing_views(steps: &mut [RecordedStep]) {
+    let Some(scored) = steps.iter().find(|step| step.is_scored) else { return };
+    let blank: Vec<RgbImage> = scored
+        .reward_views
+        .iter()
+        .map(|view| RgbImage::from_pixel(view.width(), view.height(), PAPER))
+        .collect();
+    for step in steps.iter_mut().filter(|step| step.reward_views.is_empty()) {
+        step.reward_views.clone_from(&blank);
+    }
 }
 
 impl Recording {
@@ -132,9 +154,12 @@ impl Recording {
         captioned_image(&side_by_side(step), &caption)
     }
 
-    /// Up to `n` steps, evenly spaced from the lowest reward to the highest.
+    /// Up to `n` steps whose frames were scored, evenly spaced from the lowest reward to the highest; of all steps without a
+    /// reward model.
     pub fn spread_over_scores(&self, n: usize) -> Vec<&RecordedStep> {
-        let mut by_score: Vec<&RecordedStep> = self.steps.iter().collect();
+        let has_scores = self.steps.iter().any(|step| step.is_scored);
+        let mut by_score: Vec<&RecordedStep> =
+            self.steps.iter().filter(|step| step.is_scored || !has_scores).collect();
         by_score.sort_by(|a, b| a.score.total_cmp(&b.score));
         let n = n.min(by_score.len());
         let at = |idx: usize| by_score[idx * (by_score.len() - 1) / (n - 1).max(1)];

@@ -15,7 +15,7 @@
 //! old file or the new one, never a truncated one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use sayso_sim::atomic_write;
@@ -51,6 +51,25 @@ impl RunFolder {
         create_empty(root, &PARTS)?;
         write_atomically(&root.join(CONFIG), config_toml.as_bytes())?;
         Self::open(root, 0)
+    }
+
+    /// Creates the folder of a new run as the first free `parent/NAME-NNN`, where NAME is the env's id in lower case, without
+    /// its version. Runs that start at the same time get different folders.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be written.
+    pub fn create_next(parent: &Path, env_id: &str, config_toml: &str) -> Result<Self> {
+        fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
+        let name = env_id.split("-v").next().unwrap_or(env_id).to_lowercase();
+        let mut number = 1_u32;
+        loop {
+            let root = parent.join(format!("{name}-{number:03}"));
+            match fs::create_dir(&root) {
+                Ok(()) => return Self::create(&root, config_toml),
+                Err(err) if err.kind() == ErrorKind::AlreadyExists => number += 1,
+                Err(err) => return Err(Error::file("create", &root)(err)),
+            }
+        }
     }
 
     /// Opens the folder of an earlier run to continue at `step`. Rows after `step` are removed from the metrics log, because
@@ -141,7 +160,7 @@ impl RunFolder {
     }
 }
 
-/// Creates a folder with these subfolders.
+/// Creates a folder with these subfolders. Of several programs that do so at the same time, with any subfolders, one succeeds.
 ///
 /// # Errors
 /// [`Error::RunExists`] if the folder is not empty; [`Error::File`] if it cannot be created.
@@ -149,25 +168,15 @@ pub fn create_empty(root: &Path, parts: &[&str]) -> Result<()> {
     if is_occupied(root)? {
         return Err(Error::RunExists { path: root.to_owned() });
     }
-    for folder in std::iter::once(root.to_owned()).chain(parts.iter().map(|part| root.join(part))) {
-        fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
+    fs::create_dir_all(root).map_err(Error::file("create", root))?;
+    for part in parts {
+        let folder = root.join(part);
+        fs::create_dir(&folder).map_err(|err| match err.kind() {
+            ErrorKind::AlreadyExists => Error::RunExists { path: root.to_owned() },
+            _ => Error::file("create", &folder)(err),
+        })?;
     }
     Ok(())
-}
-
-/// The first free folder `parent/NAME-NNN`, where NAME is the env's id in lower case, without its version.
-///
-/// # Errors
-/// If the folder cannot be listed.
-pub fn next_free(parent: &Path, env_id: &str) -> Result<PathBuf> {
-    let name = env_id.split("-v").next().unwrap_or(env_id).to_lowercase();
-    for number in 1_u32.. {
-        let path = parent.join(format!("{name}-{number:03}"));
-        if !is_occupied(&path)? {
-            return Ok(path);
-        }
-    }
-    Ok(parent.join(name))
 }
 
 /// The resolved configuration of an earlier run.
@@ -190,7 +199,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 fn is_occupied(root: &Path) -> Result<bool> {
     match fs::read_dir(root) {
         Ok(mut entries) => Ok(entries.next().is_some()),
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
         Err(err) => Err(Error::file("create", root)(err)),
     }
 }
@@ -217,6 +226,33 @@ mod tests {
         let steps: Vec<_> =
             run.rows().expect("reads").iter().map(|row| (row.step, row.values[0].1)).collect();
         assert_eq!(steps, [(100, 100.0), (200, 200.0), (300, 7.0)]);
+    }
+
+    #[test]
+    fn runs_that_start_at_the_same_time_get_different_folders() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let create =
+            || RunFolder::create_next(dir.path(), "Reach-v0", "").expect("creates").root().to_owned();
+        let mut roots: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(create)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        roots.sort();
+        let expected: Vec<_> = (1..=16).map(|number| dir.path().join(format!("reach-{number:03}"))).collect();
+        assert_eq!(roots, expected);
+    }
+
+    #[test]
+    fn one_of_several_runs_gets_a_folder_given_by_name() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let root = dir.path().join("run");
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| RunFolder::create(&root, ""))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+        let refusals = results.iter().filter(|result| matches!(result, Err(Error::RunExists { .. })));
+        assert_eq!(refusals.count(), 15, "{results:?}");
     }
 
     #[test]

@@ -91,13 +91,13 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     for figure in &report.figures {
         figures.add_row([figure.what.clone(), describe(figure)]);
     }
-    println!(
+    print_line!(
         "{figures}\nRenderer: {}; image towers: {}; {}.\nWritten: {}",
         report.device,
         report.tensor_device,
         report.route,
         args.out.display()
-    );
+    )?;
     Ok(Outcome::Done)
 }
 

@@ -26,26 +26,26 @@ pub fn run(args: &Args) -> Result<Outcome> {
     for (label, value) in machine::facts() {
         machine_table.add_row([label, value]);
     }
-    println!("{machine_table}\n");
+    print_line!("{machine_table}\n")?;
 
     let mut device_table = table(["--device", "Renderer", "Reward model"]);
     for row in devices() {
         device_table.add_row(row);
     }
-    println!("{device_table}\n");
+    print_line!("{device_table}\n")?;
 
     let mut model_table = table(["Model", "Image size", "Embedding", "Frames/s"]);
     for name in std::iter::once("bundled").chain(args.model.iter().map(String::as_str)) {
         model_table.add_row(describe(name)?);
     }
-    println!("{model_table}\n");
+    print_line!("{model_table}\n")?;
 
     let cached = hub_models();
     match cached.as_slice() {
         [] => {
-            println!("No models in the Hugging Face cache; the bundled model does not need it.")
+            print_line!("No models in the Hugging Face cache; the bundled model does not need it.")?;
         }
-        names => println!("In the Hugging Face cache: {}", names.join(", ")),
+        names => print_line!("In the Hugging Face cache: {}", names.join(", "))?,
     }
     Ok(Outcome::Done)
 }

@@ -42,39 +42,40 @@ fn list() -> Result<()> {
             spec.max_episode_steps.to_string(),
         ]);
     }
-    println!("{table}");
-    println!("Describe one with `sayso envs ENV`; train in it with `sayso train --env ENV`.");
+    print_line!("{table}")?;
+    print_line!("Describe one with `sayso envs ENV`; train in it with `sayso train --env ENV`.")?;
     Ok(())
 }
 
 fn describe(id: &str) -> Result<()> {
     let task = registry::task(id, &toml::Table::new()).map_err(Error::from)?;
     let spec = task.spec();
-    println!("{}\n{}\n", spec.id, spec.summary);
+    print_line!("{}\n{}\n", spec.id, spec.summary)?;
     for goal in &spec.goals {
-        describe_goal(goal);
+        describe_goal(goal)?;
     }
-    println!("Episode      {} control steps", spec.max_episode_steps);
-    println!("Action       {}", space(&spec.action_space));
-    println!(
+    print_line!("Episode      {} control steps", spec.max_episode_steps)?;
+    print_line!("Action       {}", space(&spec.action_space))?;
+    print_line!(
         "Cameras      {} (reward), {} (pixels), {} (video)",
         spec.reward_cameras.join(", "),
         spec.pixel_camera,
         spec.video_camera
-    );
-    println!("State        {}", space(&spec.state_space));
-    println!("             {}", state_names(spec));
+    )?;
+    print_line!("State        {}", space(&spec.state_space))?;
+    print_line!("             {}", state_names(spec))?;
     Ok(())
 }
 
-fn describe_goal(goal: &Goal) {
-    println!("Goal '{}'", goal.name);
-    println!("  instruction      {}", goal.instruction);
+fn describe_goal(goal: &Goal) -> Result<()> {
+    print_line!("Goal '{}'", goal.name)?;
+    print_line!("  instruction      {}", goal.instruction)?;
     for paraphrase in &goal.paraphrases {
-        println!("  paraphrase       {paraphrase}");
+        print_line!("  paraphrase       {paraphrase}")?;
     }
-    println!("  goal prompt      {}", goal.goal_prompt);
-    println!("  baseline prompt  {}\n", goal.baseline_prompt);
+    print_line!("  goal prompt      {}", goal.goal_prompt)?;
+    print_line!("  baseline prompt  {}\n", goal.baseline_prompt)?;
+    Ok(())
 }
 
 fn state_names(spec: &TaskSpec) -> String {

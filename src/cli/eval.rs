@@ -57,13 +57,20 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     let path = args.run.join(format!("eval-{}.json", args.seed));
     run_folder::write_atomically(&path, &json)?;
 
-    println!("{}: {} episodes of {}, seed {}", args.run.display(), args.episodes, config.env.id, args.seed);
-    println!("{}", tables::success(&report.goals));
-    println!(
+    print_line!(
+        "{}: {} episodes of {}, seed {}",
+        args.run.display(),
+        args.episodes,
+        config.env.id,
+        args.seed
+    )?;
+    print_line!("{}", tables::success(&report.goals))?;
+    print_line!(
         "Mean length {:.1} steps, mean ground-truth return {:.2}",
-        report.mean_steps, report.mean_return
-    );
-    println!("Written: {}", path.display());
+        report.mean_steps,
+        report.mean_return
+    )?;
+    print_line!("Written: {}", path.display())?;
     if !args.no_video {
         let model = setup::reward_model(&config)?.model;
         let mut env = setup::recording_env(&config, args.video_episodes as usize, model.as_ref())?;
@@ -71,7 +78,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
         let mp4 = recording.to_mp4("trained", recording.score_range(), VIDEO_FPS)?;
         let path = args.run.join(format!("videos/eval-{}.mp4", args.seed));
         run_folder::write_atomically(&path, &mp4)?;
-        println!("Written: {}", path.display());
+        print_line!("Written: {}", path.display())?;
     }
     Ok(Outcome::Done)
 }

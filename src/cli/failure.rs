@@ -16,7 +16,7 @@ const BAD_INPUT: u8 = 2;
 /// A GPU was lost; saved files are intact.
 const DEVICE_LOST: u8 = 3;
 /// An error in the program or a library.
-const INTERNAL: u8 = 1;
+pub const INTERNAL: u8 = 1;
 
 /// Invalid arguments that only the command line can detect.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,15 @@
 //! The commands. Each parses its arguments, calls the library, and prints tables or writes files.
 
+#![deny(clippy::print_stdout)]
+
+/// Prints a line to stdout. A closed pipe is an error, which ends the command without a message ([`failure::report`]).
+macro_rules! print_line {
+    ($($format:tt)*) => {{
+        use std::io::Write as _;
+        writeln!(std::io::stdout(), $($format)*)
+    }};
+}
+
 mod args;
 mod bench;
 mod doctor;
@@ -14,6 +24,8 @@ mod tables;
 mod train;
 
 use std::process::ExitCode;
+
+pub use failure::INTERNAL;
 
 use clap::{Parser, Subcommand};
 

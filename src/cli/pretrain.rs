@@ -76,7 +76,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     let model = folder.join(MODEL);
     pretraining.export(&model).map_err(Error::from)?;
     evaluate_and_describe(&pretraining, &model)?;
-    println!("Written: {0}\nUse it with: sayso train --model {0}", model.display());
+    print_line!("Written: {0}\nUse it with: sayso train --model {0}", model.display())?;
     Ok(Outcome::Done)
 }
 
@@ -99,9 +99,10 @@ fn evaluate_and_describe(pretraining: &Pretraining, folder: &Path) -> Result<()>
         }
         evaluations.push(evaluation);
     }
-    println!("Held-out scenes:\n{table}");
     let card = model_card(pretraining, &evaluations, models::frames_per_sec(&*model)?);
-    Ok(run_folder::write_atomically(&folder.join("README.md"), card.as_bytes())?)
+    run_folder::write_atomically(&folder.join("README.md"), card.as_bytes())?;
+    print_line!("Held-out scenes:\n{table}")?;
+    Ok(())
 }
 
 fn start(args: &Args) -> Result<Pretraining> {

@@ -91,7 +91,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     }
     let recording = record(&mut env, &mut *policy, config.env.seed)?;
     write(&args.out, &recording, name(args.policy))?;
-    println!("Written: {0}/video.mp4, {0}/sheet.png, {0}/frames, {0}/scores.jsonl", args.out.display());
+    print_line!("Written: {0}/video.mp4, {0}/sheet.png, {0}/frames, {0}/scores.jsonl", args.out.display())?;
     Ok(Outcome::Done)
 }
 

@@ -1,5 +1,6 @@
 //! `sayso score`: scores of a reward model for image files.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -67,7 +68,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
         reward.score(&frames.into(), 1, &mut of_batch).map_err(Error::from)?;
         scores.extend_from_slice(&of_batch);
     }
-    print(args, &scores);
+    print(args, &scores)?;
     Ok(Outcome::Done)
 }
 
@@ -97,16 +98,16 @@ fn read(path: &Path) -> Result<RgbImage> {
     Ok(decoded.map_err(undecodable)?.to_rgb8())
 }
 
-fn print(args: &Args, scores: &[f32]) {
+fn print(args: &Args, scores: &[f32]) -> io::Result<()> {
     if args.json {
         for (path, score) in args.images.iter().zip(scores) {
-            println!("{}", serde_json::json!({ "image": path.display().to_string(), "score": score }));
+            print_line!("{}", serde_json::json!({ "image": path.display().to_string(), "score": score }))?;
         }
-        return;
+        return Ok(());
     }
     let mut table = table(["Image", "Score"]);
     for (path, score) in args.images.iter().zip(scores) {
         table.add_row([path.display().to_string(), format!("{score:.4}")]);
     }
-    println!("{table}");
+    print_line!("{table}")
 }

@@ -1,5 +1,6 @@
 //! `sayso train`: training of a policy, and its run folder.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -82,11 +83,11 @@ impl Session {
         // A device or model that is absent fails before anything is written; the envs share the open device.
         let backend = Backend::open(&config.env.device).map_err(sayso::Error::from)?;
         let reward_model = setup::reward_model(&config)?;
-        let root = match &args.out {
-            Some(root) => root.clone(),
-            None => run_folder::next_free(Path::new("runs"), &config.env.id)?,
+        let config_toml = config.to_toml()?;
+        let folder = match &args.out {
+            Some(root) => RunFolder::create(root, &config_toml)?,
+            None => RunFolder::create_next(Path::new("runs"), &config.env.id, &config_toml)?,
         };
-        let folder = RunFolder::create(&root, &config.to_toml()?)?;
         Ok(Self { config, folder, reward_model, checkpoint: None, elapsed_secs: 0.0, backend })
     }
 
@@ -139,8 +140,8 @@ impl Session {
         let after = measure::trained(&self.config, &self.folder, self.reward_model.model.as_ref(), is_quiet)?;
         let Some(after) = after else { return Ok(Outcome::Interrupted) };
         let report = measure::write_report(&self.config, &self.folder, &before, &after)?;
-        print_table(&self.config, &before.goals, &after.goals);
-        println!("Report: {}", report.display());
+        print_table(&self.config, &before.goals, &after.goals)?;
+        print_line!("Report: {}", report.display())?;
         Ok(Outcome::Done)
     }
 
@@ -232,8 +233,8 @@ fn row(report: &UpdateReport, elapsed_secs: f64) -> MetricsRow {
     MetricsRow { step: report.n_steps, elapsed_secs, values }
 }
 
-fn print_table(config: &RunConfig, before: &[GoalSuccess], after: &[GoalSuccess]) {
+fn print_table(config: &RunConfig, before: &[GoalSuccess], after: &[GoalSuccess]) -> io::Result<()> {
     let n = config.evaluation.n_episodes;
-    println!("Ground-truth success at the end of {n} episodes, with 95% confidence intervals:");
-    println!("{}", before_and_after(config.env.instruction.as_deref(), before, after));
+    print_line!("Ground-truth success at the end of {n} episodes, with 95% confidence intervals:")?;
+    print_line!("{}", before_and_after(config.env.instruction.as_deref(), before, after))
 }

@@ -12,7 +12,7 @@ mod metadata;
 mod program;
 /// Small training runs: run folder, report, resumption, interruption.
 mod runs;
-/// `sayso pretrain` and `sayso score`.
+/// `sayso pretrain` and `sayso score`; closed pipes.
 mod tools;
 /// Words that the project does not use.
 mod words;

@@ -52,6 +52,20 @@ fn a_run_writes_all_its_files_and_eval_reads_them() {
 }
 
 #[test]
+fn a_run_that_scores_every_fourth_step_has_videos_and_a_report() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let args = small(&["--steps", "128", "--out", "run", "--set", "env.max_episode_steps=10"]);
+    let args: Vec<&str> = args.into_iter().filter(|arg| *arg != "--ground-truth").collect();
+    let output = sayso(dir.path(), &[&args[..], &["--set", "reward.every_n_steps=4"]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    for part in ["videos/untrained.mp4", "videos/trained.mp4", "report.html"] {
+        assert!(dir.path().join("run").join(part).exists(), "{part} is missing");
+    }
+    let output = sayso(dir.path(), &["eval", "run", "--episodes", "2", "--video-episodes", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
 fn policies_with_pixel_observations_are_trained_and_evaluated() {
     for obs in ["pixels", "both"] {
         let dir = tempfile::tempdir().expect("temporary folder");

@@ -1,4 +1,4 @@
-//! `sayso score` and `sayso pretrain`.
+//! `sayso score` and `sayso pretrain`; closed pipes.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use sayso::envs::{EnvConfig, ResetOptions, RewardSource, StepBatch, VecEnv, Vect
 use sayso::models;
 use sayso::rewards::{FrameReward as _, GoalBaselineConfig, LanguageReward, ModelDevice};
 
-use crate::program::{sayso, stderr, stdout};
+use crate::program::{command, sayso, stderr, stdout};
 
 const GOAL: &str = "the gripper touching the red ball";
 const BASELINE: &str = "the gripper far from the red ball";
@@ -42,6 +42,33 @@ fn write_frames(folder: &Path, n_envs: usize, size: usize) -> (Vec<String>, says
         image.save(folder.join(&names[idx])).expect("saves");
     }
     (names, frames)
+}
+
+/// The writing end of a pipe without a reader.
+fn closed_pipe() -> std::io::PipeWriter {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer
+}
+
+#[test]
+fn a_closed_pipe_ends_a_command_without_an_error() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let (names, _) = write_frames(dir.path(), 2, 64);
+    let score = ["score", "--json", "--goal-prompt", GOAL, &names[0], &names[1]];
+    for args in [&score[..], &["envs"], &["envs", "Reach-v0"]] {
+        let output = command(dir.path(), args).stdout(closed_pipe()).output().expect("ends");
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
+        assert_eq!(stderr(&output), "", "{args:?}");
+    }
+}
+
+#[test]
+fn a_panic_exits_with_the_code_of_internal_errors() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    // `eprintln!` panics if nobody reads stderr.
+    let status = command(dir.path(), &["eval", "none"]).stderr(closed_pipe()).status().expect("ends");
+    assert_eq!(status.code(), Some(1));
 }
 
 #[test]
