@@ -160,7 +160,7 @@ impl RunFolder {
     }
 }
 
-/// Creates a folder with these subfolders. Of several programs that do so at the same time, with any subfolders, one succeeds.
+/// Creates a folder with these subfolders. If there are any, one of several programs that do so at the same time succeeds.
 ///
 /// # Errors
 /// [`Error::RunExists`] if the folder is not empty; [`Error::File`] if it cannot be created.
