@@ -54,7 +54,7 @@ fn rate(per_call: usize, mut call: impl FnMut() -> anyhow::Result<()>) -> anyhow
 }
 
 fn render() -> anyhow::Result<f64> {
-    let task = sayso_envs::registry::task("Reach-v0", &toml::Table::new())?;
+    let task = sayso_envs::registry::task("Reach-v1", &toml::Table::new())?;
     let mut worlds = Vec::with_capacity(N_ENVS);
     for env_idx in 0..N_ENVS {
         let mut world = SimWorld::new(task.scene())?;

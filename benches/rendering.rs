@@ -8,7 +8,7 @@ use sayso_sim::render::{CpuRenderer, Outputs, RenderScene, RenderSpec, RenderTar
 use sayso_sim::{SimWorld, seed};
 
 fn rendering(criterion: &mut Criterion) {
-    let task = registry::task("Reach-v0", &toml::Table::new()).expect("a registered environment");
+    let task = registry::task("Reach-v1", &toml::Table::new()).expect("a registered environment");
     let mut group = criterion.benchmark_group("rendering");
     group.sample_size(20);
     for (size, n_views) in [(64, 1), (64, 64), (64, 256), (128, 64), (224, 32)] {

@@ -29,10 +29,10 @@ fn stepping(criterion: &mut Criterion) {
         Arc::new(models::language_reward(&config, &ModelDevice::cpu()).expect("the bundled model"));
     let language = RewardSource::Model(model, config.scoring());
     let cases = [
-        ("Reach-v0", "state", ObservationMode::State, RewardSource::GroundTruth),
-        ("Reach-v0", "pixels", ObservationMode::Pixels, RewardSource::GroundTruth),
-        ("Reach-v0", "language", ObservationMode::State, language),
-        ("GoTo-v0", "state", ObservationMode::State, RewardSource::GroundTruth),
+        ("Reach-v1", "state", ObservationMode::State, RewardSource::GroundTruth),
+        ("Reach-v1", "pixels", ObservationMode::Pixels, RewardSource::GroundTruth),
+        ("Reach-v1", "language", ObservationMode::State, language),
+        ("GoTo-v1", "state", ObservationMode::State, RewardSource::GroundTruth),
         ("CartPole-v1", "state", ObservationMode::State, RewardSource::GroundTruth),
     ];
     let mut group = criterion.benchmark_group("stepping");

@@ -232,7 +232,7 @@ mod tests {
     fn runs_that_start_at_the_same_time_get_different_folders() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let create =
-            || RunFolder::create_next(dir.path(), "Reach-v0", "").expect("creates").root().to_owned();
+            || RunFolder::create_next(dir.path(), "Reach-v1", "").expect("creates").root().to_owned();
         let mut roots: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..16).map(|_| scope.spawn(create)).collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()

@@ -55,7 +55,7 @@ pub struct EnvConfig {
 impl Default for EnvConfig {
     fn default() -> Self {
         Self {
-            id: "Reach-v0".to_owned(),
+            id: "Reach-v1".to_owned(),
             n_envs: 1,
             seed: 0,
             instruction: None,

@@ -6,7 +6,7 @@ use crate::{EnvError, Result};
 
 /// Every registered id, in alphabetical order.
 pub fn ids() -> &'static [&'static str] {
-    &["CartPole-v1", "GoTo-v0", "Reach-v0"]
+    &["CartPole-v1", "GoTo-v1", "Reach-v1"]
 }
 
 /// Makes a task by id.
@@ -16,8 +16,8 @@ pub fn ids() -> &'static [&'static str] {
 pub fn task(id: &str, options: &toml::Table) -> Result<Box<dyn Task>> {
     match id {
         "CartPole-v1" => Ok(Box::new(cart_pole::CartPole::new(parse(options)?))),
-        "GoTo-v0" => Ok(Box::new(go_to::GoTo::new(parse(options)?))),
-        "Reach-v0" => Ok(Box::new(reach::Reach::new(parse(options)?))),
+        "GoTo-v1" => Ok(Box::new(go_to::GoTo::new(parse(options)?))),
+        "Reach-v1" => Ok(Box::new(reach::Reach::new(parse(options)?))),
         _ => Err(EnvError::unknown("environment", id, ids())),
     }
 }

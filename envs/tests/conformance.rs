@@ -407,7 +407,7 @@ fn an_env_with_its_own_seed_equals_a_batch_of_one() {
 fn errors_suggest_the_nearest_known_name() {
     let config = EnvConfig { id: "Reach-v1".to_owned(), ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
-    assert!(error.contains("did you mean 'Reach-v0'?"), "{error}");
+    assert!(error.contains("did you mean 'Reach-v1'?"), "{error}");
     let config = EnvConfig { n_envs: 100, n_groups: 65, ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("too many groups").to_string();
     assert!(error.contains("env.n_groups = 65"), "{error}");

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// Special tokens of the tokenizer, in the order of their ids.
 const SPECIAL_TOKENS: [&str; 4] = ["[UNK]", "<|startoftext|>", "<|pad|>", "<|endoftext|>"];
 
+/// Context of the text tower, tokens: that of CLIP.
+pub const CONTEXT: usize = 77;
+
 /// The captions of all tasks, their axes, and their words.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
@@ -64,12 +67,6 @@ impl Catalogue {
     /// Number of landmarks of all tasks.
     pub fn n_landmarks(&self) -> usize {
         self.landmarks.last().map_or(0, |range| range.end)
-    }
-
-    /// Length of the longest sentence in tokens, start and end tokens included.
-    pub fn max_tokens(&self) -> usize {
-        let sentences = self.captions.iter().flat_map(|s| &s.phrasings);
-        sentences.map(|s| s.split_whitespace().count() + 2).max().unwrap_or(2)
     }
 
     /// Tokens of a sentence, start and end tokens included; words outside the vocabulary become `[UNK]`.

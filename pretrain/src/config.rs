@@ -57,7 +57,7 @@ impl Default for PretrainConfig {
         let task = |id: &str, share: f64| TaskShare { id: id.to_owned(), options: toml::Table::new(), share };
         Self {
             seed: 0,
-            n_images: 600_000,
+            n_images: 1_600_000,
             batch_size: 128,
             learning_rate: 1e-3,
             auxiliary_weight: 1.0,
@@ -69,9 +69,9 @@ impl Default for PretrainConfig {
             n_text_layers: 2,
             embed_dim: 128,
             tasks: vec![
-                task(&EnvConfig::default().id, 0.62),
-                task("CartPole-v1", 0.16),
-                task("GoTo-v0", 0.22),
+                task(&EnvConfig::default().id, 0.68),
+                task("CartPole-v1", 0.12),
+                task("GoTo-v1", 0.20),
             ],
             checkpoint_every: 200,
         }

@@ -11,7 +11,7 @@ use sayso_sim::render::{CpuRenderer, Outputs, RenderScene, RenderSpec, RenderTar
 use sayso_sim::{CameraIdx, Frames, SimWorld, seed};
 
 use crate::Result;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{CONTEXT, Catalogue};
 use crate::config::PretrainConfig;
 
 /// Renders the batches. A batch depends on the seed and its index alone.
@@ -151,13 +151,41 @@ pub fn tasks(config: &PretrainConfig) -> Result<Vec<Box<dyn Task>>> {
     Ok(tasks.collect::<Result<_, _>>()?)
 }
 
-/// One phrasing of every caption, sampled anew for each step.
-pub fn phrase(catalogue: &Catalogue, seed: u64, batch_idx: u64) -> Vec<&str> {
+/// One step in this many has long sentences.
+const LONG_EVERY: u64 = 8;
+
+/// A sentence for every caption, sampled anew for each step: one of its phrasings. In one step of eight, sentences that are
+/// always true of the task's scene stand before and after it, up to the context of the text tower, so that every position of
+/// the context is trained.
+pub fn phrase(catalogue: &Catalogue, seed: u64, batch_idx: u64) -> Vec<String> {
     let mut rng = seed::stream(&[seed, batch_idx, PURPOSE]);
-    let choose = |phrasings: &'_ [String], rng: &mut seed::Rng| rng.random_range(0..phrasings.len().max(1));
-    catalogue
-        .captions
-        .iter()
-        .map(|caption| caption.phrasings.get(choose(&caption.phrasings, &mut rng)).map_or("", String::as_str))
-        .collect()
+    let is_long = batch_idx % LONG_EVERY == LONG_EVERY - 1;
+    let mut sentences = Vec::with_capacity(catalogue.captions.len());
+    for task in &catalogue.tasks {
+        let captions = &catalogue.captions[task.clone()];
+        let scenes: Vec<&String> =
+            captions.iter().filter(|caption| caption.axis.is_none()).flat_map(|c| &c.phrasings).collect();
+        for caption in captions {
+            let mut sentence = caption.phrasings.choose(&mut rng).cloned().unwrap_or_default();
+            if is_long {
+                lengthen(&mut sentence, &scenes, &mut rng);
+            }
+            sentences.push(sentence);
+        }
+    }
+    sentences
+}
+
+/// Puts scene sentences before and after a sentence, up to a random number of words.
+fn lengthen(sentence: &mut String, scenes: &[&String], rng: &mut seed::Rng) {
+    let n_words = |text: &str| text.split_whitespace().count();
+    // The start and the end token take two places.
+    let limit = rng.random_range(0..=CONTEXT - 2);
+    while let Some(scene) = scenes.choose(rng) {
+        if n_words(sentence) + n_words(scene) > limit {
+            return;
+        }
+        *sentence =
+            if rng.random_bool(0.5) { format!("{scene} {sentence}") } else { format!("{sentence} {scene}") };
+    }
 }

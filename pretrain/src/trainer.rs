@@ -16,7 +16,7 @@ use sayso_rewards::{Preprocess, save_clip};
 use sayso_sim::ImageSpec;
 use serde::Serialize;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{CONTEXT, Catalogue};
 use crate::config::PretrainConfig;
 use crate::images::{ImageBatch, ImageSource, phrase, tasks};
 use crate::objective::losses;
@@ -245,7 +245,7 @@ impl Pretraining {
         let kept: Vec<u32> = (0..self.catalogue.captions.len() as u32)
             .filter(|&idx| !self.catalogue.captions[idx as usize].is_held_out)
             .collect();
-        let tokens: Vec<_> = kept.iter().map(|&idx| self.catalogue.encode(phrases[idx as usize])).collect();
+        let tokens: Vec<_> = kept.iter().map(|&idx| self.catalogue.encode(&phrases[idx as usize])).collect();
         let texts = unit_rows(&self.clip.embed_texts(&self.clip.token_batch(&tokens, &device)?)?)?;
         let n_captions = self.catalogue.captions.len();
         let truth = Tensor::from_slice(&batch.truth, (batch.frames.n_views(), n_captions), &device)?;
@@ -348,7 +348,7 @@ fn clip_config(config: &PretrainConfig, catalogue: &Catalogue) -> ClipConfig {
             intermediate_size: 4 * config.text_width,
             num_hidden_layers: config.n_text_layers,
             num_attention_heads: config.text_width / HEAD_WIDTH,
-            max_position_embeddings: catalogue.max_tokens(),
+            max_position_embeddings: CONTEXT,
             hidden_act: Activation::QuickGelu,
             eos_token_id: Catalogue::END,
             ..TextConfig::default()

@@ -17,7 +17,7 @@ fn small() -> PretrainConfig {
         text_width: 32,
         n_text_layers: 1,
         embed_dim: 16,
-        tasks: ["Reach-v0", "CartPole-v1"]
+        tasks: ["Reach-v1", "CartPole-v1"]
             .map(|id| TaskShare { id: id.to_owned(), options: toml::Table::new(), share: 0.5 })
             .to_vec(),
         ..PretrainConfig::default()

@@ -78,11 +78,11 @@ def ours(env_id: str, size: tuple[int, int]) -> Callable[[Setup], VectorEnv]:
 PAIRS = {
     "reach": (
         Side("FetchReach-v4, 64x64", fetch_reach, PEER_SETUPS),
-        Side("sayso/Reach-v0, 64x64", ours("sayso/Reach-v0", (64, 64)), SAYSO_SETUPS),
+        Side("sayso/Reach-v1, 64x64", ours("sayso/Reach-v1", (64, 64)), SAYSO_SETUPS),
     ),
     "rooms": (
         Side("MiniWorld-FourRooms-v0, 60x80", four_rooms, PEER_SETUPS),
-        Side("sayso/GoTo-v0, 60x80", ours("sayso/GoTo-v0", (60, 80)), SAYSO_SETUPS),
+        Side("sayso/GoTo-v1, 60x80", ours("sayso/GoTo-v1", (60, 80)), SAYSO_SETUPS),
     ),
 }
 

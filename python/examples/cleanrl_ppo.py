@@ -74,7 +74,7 @@ class Outcome:
 def main(argv: list[str] | None = None) -> Outcome:
     """Trains, and prints a line every 20 updates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="sayso/Reach-v0")
+    parser.add_argument("--env", default="sayso/Reach-v1")
     parser.add_argument("--instruction", help="name of a goal; the task's first if absent")
     parser.add_argument("--reward", default="vlm_rm", choices=["vlm_rm", "ground_truth"])
     parser.add_argument("--num-envs", type=int, default=64)

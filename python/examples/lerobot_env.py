@@ -27,7 +27,7 @@ def make_env(
 ) -> dict[str, dict[int, LeRobotVectorEnv]]:
     """The function that LeRobot calls. ``use_async_envs`` has no effect, as a native batch has no processes."""
     goals = cfg.task.split(",") if cfg is not None and cfg.task else COLOURS
-    return make_envs(n_envs, "Reach-v0", goals=goals, obs="both", size=96)
+    return make_envs(n_envs, "Reach-v1", goals=goals, obs="both", size=96)
 
 
 class Scripted(torch.nn.Module):

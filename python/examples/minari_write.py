@@ -1,4 +1,4 @@
-"""Writes a Minari dataset of Reach-v0, from a vector of environments or with Minari's own DataCollector.
+"""Writes a Minari dataset of Reach-v1, from a vector of environments or with Minari's own DataCollector.
 
     pip install ./python "minari[hdf5,create]"
     python python/examples/minari_write.py --instruction blue --episodes 200
@@ -158,13 +158,13 @@ def main(argv: list[str] | None = None) -> Summary:
     kwargs = {"instruction": args.instruction, "reward": args.reward, "obs": args.obs, "size": args.size}
     policy = scripted(args.instruction) if args.policy == "scripted" else uniform(args.seed)
     # The dataset stores the spec of the single environment, from which recover_environment creates it.
-    env = gymnasium.make("sayso/Reach-v0", **kwargs)
+    env = gymnasium.make("sayso/Reach-v1", **kwargs)
     task = env.unwrapped.task_description
     about = {
         "dataset_id": args.dataset_id or f"sayso/reach-{args.instruction}/{args.policy}-v0",
         "eval_env": env.spec,
         "algorithm_name": args.policy,
-        "description": f"{args.policy.capitalize()} actions in sayso/Reach-v0. The task: {task}.",
+        "description": f"{args.policy.capitalize()} actions in sayso/Reach-v1. The task: {task}.",
         "requirements": [f"sayso=={sayso.__version__}"],
     }
     print(f'"{task}": {args.episodes} episodes of the {args.policy} policy')
@@ -175,7 +175,7 @@ def main(argv: list[str] | None = None) -> Summary:
         began = time.perf_counter()
         if args.collector == "vector":
             envs = gymnasium.make_vec(
-                "sayso/Reach-v0", num_envs=args.num_envs, autoreset_mode=AutoresetMode.DISABLED, **kwargs
+                "sayso/Reach-v1", num_envs=args.num_envs, autoreset_mode=AutoresetMode.DISABLED, **kwargs
             )
             episodes = collect(envs, policy, args.episodes, args.seed)
             envs.close()

@@ -89,7 +89,7 @@ def train(algorithm: PPO, n_steps: int) -> Outcome:
 def parsed(argv: list[str] | None) -> argparse.Namespace:
     """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="sayso/Reach-v0")
+    parser.add_argument("--env", default="sayso/Reach-v1")
     parser.add_argument("--instruction", help="name of a goal; the task's first if absent")
     parser.add_argument("--reward", default="vlm_rm", choices=["vlm_rm", "ground_truth"])
     parser.add_argument("--workers", type=int, default=2)

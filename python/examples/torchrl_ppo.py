@@ -2,7 +2,7 @@
 
     pip install ./python torchrl
     python python/examples/torchrl_ppo.py --env sayso/CartPole-v1
-    python python/examples/torchrl_ppo.py --env sayso/Reach-v0 --reward vlm_rm
+    python python/examples/torchrl_ppo.py --env sayso/Reach-v1 --reward vlm_rm
 
 With autoreset disabled TorchRL resets the envs that ended, and gets the last observation of every episode.
 """

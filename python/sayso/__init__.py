@@ -4,8 +4,8 @@ Importing this module registers every environment with Gymnasium as ``sayso/<id>
 
     import gymnasium, sayso
 
-    env = gymnasium.make("sayso/Reach-v0", instruction="red", reward="vlm_rm")
-    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=256, reward="ground_truth")
+    env = gymnasium.make("sayso/Reach-v1", instruction="red", reward="vlm_rm")
+    envs = gymnasium.make_vec("sayso/Reach-v1", num_envs=256, reward="ground_truth")
 """
 
 from sayso._core import __version__

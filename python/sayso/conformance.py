@@ -445,7 +445,7 @@ def _short(value: Any) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Runs the suite for an environment of ``gymnasium.make_vec``. The exit status is 1 if it violates a rule."""
     parser = argparse.ArgumentParser(prog="sayso.conformance", description=main.__doc__)
-    parser.add_argument("env_id", help="id for gymnasium.make_vec, such as CartPole-v1 or sayso/Reach-v0")
+    parser.add_argument("env_id", help="id for gymnasium.make_vec, such as CartPole-v1 or sayso/Reach-v1")
     parser.add_argument("--import", dest="module", help="module that registers the environment", default="sayso")
     modes = ["sync", "async", "vector_entry_point"]
     parser.add_argument("--how", choices=modes, help="vectorization_mode; vector_entry_point if registered, else sync")

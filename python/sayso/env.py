@@ -49,7 +49,7 @@ class Env(gymnasium.Env):
 
     def __init__(
         self,
-        env_id: str = "Reach-v0",
+        env_id: str = "Reach-v1",
         *,
         instruction: str | None = None,
         goal_prompt: str | None = None,

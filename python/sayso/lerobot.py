@@ -5,7 +5,7 @@ An EnvHub repository's ``env.py`` is five lines::
     from sayso.lerobot import make_envs
 
     def make_env(n_envs=1, use_async_envs=False, cfg=None):
-        return make_envs(n_envs, "Reach-v0", size=96)
+        return make_envs(n_envs, "Reach-v1", size=96)
 
 LeRobot itself is not imported.
 """
@@ -24,12 +24,12 @@ from sayso.settings import OBSERVATIONS, Obs
 from sayso.vector import VectorEnv
 
 # Number of leading values of the state that describe the robot; the others describe the scene.
-N_AGENT_POS = {"Reach-v0": 18, "GoTo-v0": 6}
+N_AGENT_POS = {"Reach-v1": 18, "GoTo-v1": 6}
 
 
 def make_envs(
     n_envs: int = 1,
-    env_id: str = "Reach-v0",
+    env_id: str = "Reach-v1",
     *,
     goals: Sequence[str] | None = None,
     **settings: Any,
@@ -62,7 +62,7 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
 
     Args:
         num_envs: number of envs.
-        env_id: ``"Reach-v0"`` or ``"GoTo-v0"``, as LeRobot's actions are continuous.
+        env_id: ``"Reach-v1"`` or ``"GoTo-v1"``, as LeRobot's actions are continuous.
         instruction: name of the goal whose instruction the agent is given. ``call("task")`` returns the name, and
             ``call("task_description")`` the instruction.
         obs: ``"pixels"``, ``"state"`` or ``"both"``.
@@ -81,7 +81,7 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        env_id: str = "Reach-v0",
+        env_id: str = "Reach-v1",
         *,
         instruction: str,
         obs: Obs = "pixels",

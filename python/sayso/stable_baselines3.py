@@ -5,7 +5,7 @@ SB3 steps single environments one after another; this adapter steps a native bat
     from stable_baselines3 import PPO
     from sayso.stable_baselines3 import make_vec_env
 
-    PPO("MlpPolicy", make_vec_env("sayso/Reach-v0", 64, instruction="red", reward="vlm_rm")).learn(320_000)
+    PPO("MlpPolicy", make_vec_env("sayso/Reach-v1", 64, instruction="red", reward="vlm_rm")).learn(320_000)
 """
 
 from collections.abc import Iterable, Sequence

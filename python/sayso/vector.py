@@ -32,7 +32,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        env_id: str = "Reach-v0",
+        env_id: str = "Reach-v1",
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         seed_stride: int = 1,

@@ -18,7 +18,7 @@ REWARDS = ["ground_truth", "none", "vlm_rm"]
 
 
 def test_all_environments_are_registered():
-    assert IDS == ["sayso/CartPole-v1", "sayso/GoTo-v0", "sayso/Reach-v0"]
+    assert IDS == ["sayso/CartPole-v1", "sayso/GoTo-v1", "sayso/Reach-v1"]
     sayso.register_envs()
 
 
@@ -36,8 +36,8 @@ def test_check_env_gives_no_warnings(env_id, obs, reward):
 @pytest.mark.parametrize(
     ("env_id", "options", "action_shape"),
     [
-        ("sayso/Reach-v0", {"control": "joint_delta_pos"}, (7,)),
-        ("sayso/Reach-v0", {"control": "ee_delta_pos"}, (3,)),
+        ("sayso/Reach-v1", {"control": "joint_delta_pos"}, (7,)),
+        ("sayso/Reach-v1", {"control": "ee_delta_pos"}, (3,)),
         ("sayso/CartPole-v1", {"variant": "vlm_rm"}, ()),
     ],
 )
@@ -119,7 +119,7 @@ def test_same_step_returns_the_last_observation(env_id):
 
 def test_disabled_autoreset_requires_a_mask():
     envs = gymnasium.make_vec(
-        "sayso/Reach-v0", num_envs=3, max_episode_steps=2, autoreset_mode=AutoresetMode.DISABLED
+        "sayso/Reach-v1", num_envs=3, max_episode_steps=2, autoreset_mode=AutoresetMode.DISABLED
     )
     envs.reset(seed=0)
     actions = np.zeros(envs.action_space.shape, np.float32)
@@ -137,7 +137,7 @@ def test_disabled_autoreset_requires_a_mask():
 
 
 def test_environments_can_be_pickled_and_closed():
-    env = gymnasium.make("sayso/Reach-v0", instruction="blue").unwrapped
+    env = gymnasium.make("sayso/Reach-v1", instruction="blue").unwrapped
     first, _ = env.reset(seed=3)
     again = pickle.loads(pickle.dumps(env))
     assert np.array_equal(again.reset(seed=3)[0], first)
@@ -162,7 +162,7 @@ WRONG_ACTIONS = [
 
 @pytest.mark.parametrize(("action", "message"), WRONG_ACTIONS)
 def test_wrong_actions_are_refused(action, message):
-    env = gymnasium.make("sayso/Reach-v0", disable_env_checker=True).unwrapped
+    env = gymnasium.make("sayso/Reach-v1", disable_env_checker=True).unwrapped
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step(env.action_space.sample())
     env.reset(seed=0)
@@ -196,14 +196,14 @@ def test_episodes_have_the_requested_length(n_steps):
             if np.any(truncated):
                 return n
 
-    env = gymnasium.make("sayso/Reach-v0", max_episode_steps=n_steps)
+    env = gymnasium.make("sayso/Reach-v1", max_episode_steps=n_steps)
     assert length(env.step, env.reset) == n_steps
     own = sayso.Env(max_episode_steps=n_steps)
     assert length(own.step, own.reset) == n_steps
     for how in ("sync", "vector_entry_point"):
-        envs = gymnasium.make_vec("sayso/Reach-v0", 2, how, max_episode_steps=n_steps)
+        envs = gymnasium.make_vec("sayso/Reach-v1", 2, how, max_episode_steps=n_steps)
         assert length(lambda action: envs.step(np.stack([action] * 2)), envs.reset) == n_steps  # noqa: B023
-    env = gymnasium.make("sayso/Reach-v0")
+    env = gymnasium.make("sayso/Reach-v1")
     assert length(env.step, env.reset) == 50
 
 
@@ -290,8 +290,8 @@ def test_error_messages_name_argument_and_alternative():
         ({"options": {"contrl": "x"}}, ValueError, "control"),
     ]:
         with pytest.raises(kind, match=message):
-            gymnasium.make("sayso/Reach-v0", **kwargs).unwrapped.reset()
-    env = gymnasium.make("sayso/Reach-v0").unwrapped
+            gymnasium.make("sayso/Reach-v1", **kwargs).unwrapped.reset()
+    env = gymnasium.make("sayso/Reach-v1").unwrapped
     env.reset(seed=np.int64(4))
     with pytest.raises(ValueError, match="0 or more"):
         env.reset(seed=-1)

@@ -50,7 +50,7 @@ def test_cameras_are_named():
 def test_the_end_of_an_episode_is_reported_as_with_same_step():
     settings = {"instruction": "green", "max_episode_steps": 3}
     vector = LeRobotVectorEnv(3, obs="state", **settings)
-    same = gymnasium.make_vec("sayso/Reach-v0", num_envs=3, autoreset_mode="same_step", **settings)
+    same = gymnasium.make_vec("sayso/Reach-v1", num_envs=3, autoreset_mode="same_step", **settings)
     vector.reset(seed=SEEDS)
     same.reset(seed=SEEDS)
     for step in range(3):
@@ -71,10 +71,10 @@ def test_the_end_of_an_episode_is_reported_as_with_same_step():
 
 
 def test_goals_are_tasks():
-    suites = make_envs(2, "GoTo-v0", goals=["yellow", "green"], obs="state", max_episode_steps=7)
-    tasks = suites["GoTo-v0"]
-    assert list(suites) == ["GoTo-v0"] and list(tasks) == [3, 1]
-    assert list(make_envs()["Reach-v0"]) == [0, 1, 2]
+    suites = make_envs(2, "GoTo-v1", goals=["yellow", "green"], obs="state", max_episode_steps=7)
+    tasks = suites["GoTo-v1"]
+    assert list(suites) == ["GoTo-v1"] and list(tasks) == [3, 1]
+    assert list(make_envs()["Reach-v1"]) == [0, 1, 2]
     assert tasks[3].call("task") == ("yellow", "yellow")
     assert tasks[1].call("task_description") == ("go to the green cylinder",) * 2
     assert tasks[1].call("_max_episode_steps") == tasks[1].get_attr("_max_episode_steps") == (7, 7)
@@ -104,7 +104,7 @@ def test_every_env_returns_its_frame_of_one_rendering():
 
 def test_settings_that_lerobot_cannot_use_are_refused():
     for settings, message in [
-        ({"env_id": "CartPole-v1"}, "expected one of Reach-v0, GoTo-v0"),
+        ({"env_id": "CartPole-v1"}, "expected one of Reach-v1, GoTo-v1"),
         ({"goals": ["blu"]}, "did you mean 'blue'"),
         ({"obs": "pixel"}, "did you mean 'pixels'"),
     ]:

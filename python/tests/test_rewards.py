@@ -72,12 +72,12 @@ def test_a_goal_prompt_rewards_any_environment(env_id):
 
 def test_rewards_of_a_vector_equal_those_of_its_envs():
     def one(i):
-        env = gymnasium.make("sayso/Reach-v0", max_episode_steps=3, render_mode="rgb_array")
+        env = gymnasium.make("sayso/Reach-v1", max_episode_steps=3, render_mode="rgb_array")
         env = LanguageReward(env, GOAL, BASELINE)
         env.reset(seed=5 + i)
         return env
 
-    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=2, max_episode_steps=3, render_mode="rgb_array")
+    envs = gymnasium.make_vec("sayso/Reach-v1", num_envs=2, max_episode_steps=3, render_mode="rgb_array")
     envs = VectorLanguageReward(envs, GOAL, BASELINE)
     envs.reset(seed=5)
     alone = [one(i) for i in range(2)]
@@ -91,14 +91,14 @@ def test_rewards_of_a_vector_equal_those_of_its_envs():
 
 
 def test_episode_end_scores_the_last_step_only():
-    env = gymnasium.make("sayso/Reach-v0", max_episode_steps=3, render_mode="rgb_array")
+    env = gymnasium.make("sayso/Reach-v1", max_episode_steps=3, render_mode="rgb_array")
     env = LanguageReward(env, GOAL, BASELINE, schedule="episode_end")
     env.reset(seed=1)
     rewards = [env.step(env.action_space.sample())[1] for _ in range(3)]
     assert rewards[:2] == [0.0, 0.0] and rewards[2] != 0.0
     with pytest.raises(ValueError, match="rgb_array"):
-        LanguageReward(gymnasium.make("sayso/Reach-v0"), GOAL)
-    same = gymnasium.make_vec("sayso/Reach-v0", num_envs=2, autoreset_mode="same_step", render_mode="rgb_array")
+        LanguageReward(gymnasium.make("sayso/Reach-v1"), GOAL)
+    same = gymnasium.make_vec("sayso/Reach-v1", num_envs=2, autoreset_mode="same_step", render_mode="rgb_array")
     with pytest.raises(ValueError, match="SAME_STEP"):
         VectorLanguageReward(same, GOAL)
 
@@ -107,7 +107,7 @@ def test_a_model_can_be_given_as_the_reward():
     model = sayso.RewardModel()
     kwargs = {"goal_prompt": GOAL, "baseline_prompt": BASELINE}
     envs = [
-        gymnasium.make_vec("sayso/Reach-v0", num_envs=2, reward=reward, **kwargs)
+        gymnasium.make_vec("sayso/Reach-v1", num_envs=2, reward=reward, **kwargs)
         for reward in (model, model, "vlm_rm", pickle.loads(pickle.dumps(model)))
     ]
     for one in envs:
@@ -119,8 +119,8 @@ def test_a_model_can_be_given_as_the_reward():
     # Environments share the model: a second one does not load it again.
     assert envs[0]._batch.settings.reward_model.native is model.native
     with pytest.raises(ValueError, match="give both the same"):
-        gymnasium.make_vec("sayso/Reach-v0", num_envs=2, reward=model, device="gpu")
-    env = gymnasium.make("sayso/Reach-v0", reward=model)
+        gymnasium.make_vec("sayso/Reach-v1", num_envs=2, reward=model, device="gpu")
+    env = gymnasium.make("sayso/Reach-v1", reward=model)
     env.reset(seed=1)
     assert isinstance(env.step(env.action_space.sample())[1], float)
 
@@ -133,26 +133,26 @@ def test_wrong_prompts_are_refused():
             model.score(frames(), **(both | wrong))
     with pytest.raises(ValueError, match="expected"):
         model.embed(frames(2, 0))
-    env = gymnasium.make("sayso/Reach-v0", render_mode="rgb_array")
+    env = gymnasium.make("sayso/Reach-v1", render_mode="rgb_array")
     for kwargs in ({"goal_prompt": ""}, {"alpha": 9}, {"alpha": 0.5}, {"model": 3}, {"every_n_steps": True}, {"schedule": "never"}):
         with pytest.raises((ValueError, TypeError), match=next(iter(kwargs))):
             LanguageReward(env, **({"goal_prompt": GOAL} | kwargs))
 
 
 def test_old_names_of_prompts_name_the_new_ones():
-    env = gymnasium.make("sayso/Reach-v0", render_mode="rgb_array")
+    env = gymnasium.make("sayso/Reach-v1", render_mode="rgb_array")
     for call in (lambda **kwargs: sayso.RewardModel().score(frames(), **kwargs), partial(LanguageReward, env)):
         with pytest.raises(TypeError, match="goal_prompt"):
             call(goal=GOAL)
         with pytest.raises(TypeError, match="'baseline'; it was renamed to 'baseline_prompt'"):
             call(goal_prompt=GOAL, baseline=BASELINE)
-    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=2, render_mode="rgb_array")
+    envs = gymnasium.make_vec("sayso/Reach-v1", num_envs=2, render_mode="rgb_array")
     with pytest.raises(TypeError, match="'every'; it was renamed to 'every_n_steps'"):
         VectorLanguageReward(envs, GOAL, every=2)
 
 
 def test_a_refused_reset_changes_nothing():
-    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=3, render_mode="rgb_array")
+    envs = gymnasium.make_vec("sayso/Reach-v1", num_envs=3, render_mode="rgb_array")
     envs = VectorLanguageReward(envs, GOAL, BASELINE, every_n_steps=2)
     envs.reset(seed=0)
     actions = np.zeros(envs.action_space.shape, np.float32)
@@ -165,7 +165,7 @@ def test_a_refused_reset_changes_nothing():
 
 def test_frames_are_scored_in_every_nth_step():
     often, rarely, plain = (
-        gymnasium.make("sayso/Reach-v0", reward="vlm_rm", **kwargs)
+        gymnasium.make("sayso/Reach-v1", reward="vlm_rm", **kwargs)
         for kwargs in ({}, {"every_n_steps": 3}, {"alpha": 0.0})
     )
     rewards = []
@@ -179,7 +179,7 @@ def test_frames_are_scored_in_every_nth_step():
     assert rewards[2] != rewards[0]
     for wrong, message in (({"every_n_steps": 0}, "every_n_steps"), ({"alpha": 2.0}, "alpha")):
         with pytest.raises(ValueError, match=message):
-            gymnasium.make("sayso/Reach-v0", reward="vlm_rm", **wrong).unwrapped.reset()
+            gymnasium.make("sayso/Reach-v1", reward="vlm_rm", **wrong).unwrapped.reset()
 
 
 def test_absent_devices_of_a_model_are_named():

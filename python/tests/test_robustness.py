@@ -45,7 +45,7 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @needs_proc
 def test_creating_and_closing_does_not_grow_the_process():
     def create_and_close():
-        env = gymnasium.make("sayso/Reach-v0", obs="both", size=32)
+        env = gymnasium.make("sayso/Reach-v1", obs="both", size=32)
         env.reset(seed=0)
         env.step(env.action_space.sample())
         env.close()
@@ -64,7 +64,7 @@ def test_a_million_steps_do_not_grow_the_process():
 
 @needs_proc
 def test_scored_frames_do_not_grow_the_process():
-    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=16, reward="vlm_rm", obs="pixels", render_mode="rgb_array")
+    envs = gymnasium.make_vec("sayso/Reach-v1", num_envs=16, reward="vlm_rm", obs="pixels", render_mode="rgb_array")
     envs.reset(seed=0)
     actions = np.zeros(envs.action_space.shape, np.float32)
 
@@ -79,7 +79,7 @@ def test_scored_frames_do_not_grow_the_process():
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an interval timer")
 def test_an_environment_is_usable_after_an_interrupt_in_a_step():
-    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=64, obs="pixels", size=64, reward="vlm_rm")
+    envs = gymnasium.make_vec("sayso/Reach-v1", num_envs=64, obs="pixels", size=64, reward="vlm_rm")
     envs.reset(seed=0)
     actions = np.zeros(envs.action_space.shape, np.float32)
     n_interrupted = 0
@@ -100,7 +100,7 @@ def test_an_environment_is_usable_after_an_interrupt_in_a_step():
     finally:
         signal.signal(signal.SIGALRM, previous)
     assert n_interrupted == 4
-    fresh = gymnasium.make_vec("sayso/Reach-v0", num_envs=64, obs="pixels", size=64, reward="vlm_rm")
+    fresh = gymnasium.make_vec("sayso/Reach-v1", num_envs=64, obs="pixels", size=64, reward="vlm_rm")
     assert np.array_equal(envs.reset(seed=3)[0], fresh.reset(seed=3)[0])
     for one, other in zip(envs.step(actions)[:4], fresh.step(actions)[:4], strict=True):
         assert np.array_equal(one, other)
@@ -122,10 +122,10 @@ def work(env, results):
 
 if __name__ == "__main__":
     context = multiprocessing.get_context(sys.argv[1])
-    envs = gymnasium.make_vec("sayso/Reach-v0", **KWARGS)
+    envs = gymnasium.make_vec("sayso/Reach-v1", **KWARGS)
     here = first_results(envs)
     results = context.Queue()
-    others = [gymnasium.make_vec("sayso/Reach-v0", **KWARGS) for _ in range(2)]
+    others = [gymnasium.make_vec("sayso/Reach-v1", **KWARGS) for _ in range(2)]
     workers = [context.Process(target=work, args=(env, results)) for env in others]
     [worker.start() for worker in workers]
     assert [results.get(timeout=60) for _ in workers] == [here, here]
@@ -154,7 +154,7 @@ def test_environments_work_in_child_processes(method, tmp_path):
 
 
 def test_arrays_own_their_memory_and_share_it_by_dlpack():
-    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=4, obs="both", size=16)
+    envs = gymnasium.make_vec("sayso/Reach-v1", num_envs=4, obs="both", size=16)
     observations, _ = envs.reset(seed=0)
     for part in observations.values():
         # A view of memory that Rust allocated; it is freed with the last view.

@@ -28,7 +28,7 @@ def sync_vector(num_envs, mode):
 
 SUBJECTS = {
     **{env_id: sayso_vector(env_id) for env_id in IDS},
-    "pixels": sayso_vector("sayso/Reach-v0", "both"),
+    "pixels": sayso_vector("sayso/Reach-v1", "both"),
     "SyncVectorEnv": sync_vector,
 }
 

@@ -67,9 +67,9 @@ fn figure(plan: &Plan, scene: &Scene, size: usize, n_views: usize, is_moving: bo
     Ok(figure)
 }
 
-/// `Reach-v0` with every env in its own state, and the same with every part moved by a millimetre.
+/// `Reach-v1` with every env in its own state, and the same with every part moved by a millimetre.
 fn reach(n_envs: usize) -> Result<Scene> {
-    let task = registry::task("Reach-v0", &toml::Table::new())?;
+    let task = registry::task("Reach-v1", &toml::Table::new())?;
     let (mut first, mut second, mut views) = (Vec::new(), Vec::new(), Vec::new());
     for env_idx in 0..n_envs {
         let mut world = SimWorld::new(task.scene()).map_err(EnvError::from)?;

@@ -1,4 +1,4 @@
-//! Rates of the whole step of `Reach-v0` with random actions: physics, rendering, and the scores of a reward model.
+//! Rates of the whole step of `Reach-v1` with random actions: physics, rendering, and the scores of a reward model.
 
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ pub(super) fn measure(
     add: &mut impl FnMut(Figure),
 ) -> Result<()> {
     let bundled = reward(models::load("bundled", model_device)?)?;
-    let n_views_per_env = registry::task("Reach-v0", &toml::Table::new())?.spec().reward_cameras.len();
+    let n_views_per_env = registry::task("Reach-v1", &toml::Table::new())?.spec().reward_cameras.len();
     for &n_envs in &plan.n_envs {
-        let what = |part: &str| format!("Reach-v0, {n_envs} envs, {part}");
+        let what = |part: &str| format!("Reach-v1, {n_envs} envs, {part}");
         add(steps(plan, n_envs, what("physics"), RewardSource::None)?);
         let source = RewardSource::Deferred(bundled.frame_request(), ScoringConfig::default());
         add(steps(plan, n_envs, what("physics and rendering for the bundled model"), source)?);
@@ -44,7 +44,7 @@ pub(super) fn measure(
             let alone = Figure::of(what, "images/s", random.images_per_sec(plan, n_images))?;
             let envs_alone = alone.rate.map(|images_per_sec| images_per_sec / n_views_per_env as f64);
             add(alone);
-            let what = format!("Reach-v0, {n_envs} envs, physics, rendering and scores of {tower}");
+            let what = format!("Reach-v1, {n_envs} envs, physics, rendering and scores of {tower}");
             add(scored_steps(plan, n_envs, what, backend, model_device, &scorer, envs_alone)?);
         }
     }

@@ -26,7 +26,7 @@ pub struct ConfigArgs {
     /// Strength of goal-baseline regularisation, from 0 (plain cosine similarity) to 1 (full projection)
     #[arg(long, value_name = "0..1", help_heading = HEADING)]
     pub alpha: Option<f64>,
-    /// Environment id, see `sayso envs` [default: Reach-v0]
+    /// Environment id, see `sayso envs` [default: Reach-v1]
     #[arg(long, value_name = "ID", help_heading = HEADING)]
     pub env: Option<String>,
     /// Reward model: `bundled`, a folder, or a name on the Hugging Face hub

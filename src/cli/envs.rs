@@ -11,7 +11,7 @@ use super::tables::table;
 
 /// List environments, or describe one
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  sayso envs\n  sayso envs Reach-v0")]
+#[command(after_help = "Examples:\n  sayso envs\n  sayso envs Reach-v1")]
 pub struct Args {
     /// Environment to describe: instructions, prompts, observation and action spaces
     #[arg(value_name = "ENV")]

@@ -61,7 +61,7 @@ Examples:
   sayso train
   sayso train --goal-prompt 'the gripper touching the blue ball'
   sayso eval runs/reach-001 --episodes 500
-  sayso rollout GoTo-v0 --policy scripted
+  sayso rollout GoTo-v1 --policy scripted
   sayso score a.png b.png --goal-prompt 'a red ball' --baseline-prompt 'a table'
   sayso envs
 

@@ -72,9 +72,9 @@ enum PolicyKind {
 
 const EXAMPLES: &str = "\
 Examples:
-  sayso rollout Reach-v0 --policy scripted
-  sayso rollout Reach-v0 --policy trained --run runs/reach-001 --seed 5
-  sayso rollout GoTo-v0 --no-score --out go-to
+  sayso rollout Reach-v1 --policy scripted
+  sayso rollout Reach-v1 --policy trained --run runs/reach-001 --seed 5
+  sayso rollout GoTo-v1 --no-score --out go-to
 
 Files:
   video.mp4, sheet.png, frames/*.png, scores.jsonl (one line per step: score and ground truth)";

@@ -47,7 +47,7 @@ const EXAMPLES: &str = "\
 Examples:
   sayso train --goal-prompt 'the gripper touching the blue ball' --seed 3
   sayso train --env CartPole-v1 --steps 100000
-  sayso train --env GoTo-v0 --obs both --out runs/go-to
+  sayso train --env GoTo-v1 --obs both --out runs/go-to
   sayso train --config mine.toml --set train.ppo.learning_rate=5e-4
   sayso train --resume runs/reach-001
 

@@ -3,13 +3,13 @@
 use crate::error::{Error, Result};
 
 /// Env of `sayso train` without arguments.
-pub const DEFAULT_ENV: &str = "Reach-v0";
+pub const DEFAULT_ENV: &str = "Reach-v1";
 
 /// Name, id of the env, and text of every preset; the first one of an env is its default.
 const PRESETS: [(&str, &str, &str); 3] = [
-    ("reach", "Reach-v0", include_str!("../../assets/presets/reach.toml")),
+    ("reach", "Reach-v1", include_str!("../../assets/presets/reach.toml")),
     ("cart-pole", "CartPole-v1", include_str!("../../assets/presets/cart-pole.toml")),
-    ("go-to", "GoTo-v0", include_str!("../../assets/presets/go-to.toml")),
+    ("go-to", "GoTo-v1", include_str!("../../assets/presets/go-to.toml")),
 ];
 
 /// Names of all presets.

@@ -61,7 +61,7 @@ pub fn stepping() {
         RenderSpec { height: 64, width: 64, samples: Samples::One, shadows: true, outputs: Outputs::RGB };
     for autoreset in [AutoresetMode::NextStep, AutoresetMode::SameStep] {
         let mut envs = [RenderDevice::Cpu, RenderDevice::Gpu(DeviceChoice::First)]
-            .map(|on| env("Reach-v0", on, autoreset));
+            .map(|on| env("Reach-v1", on, autoreset));
         let mut outs = [StepBatch::default(), StepBatch::default()];
         for (env, out) in envs.iter_mut().zip(&mut outs) {
             env.reset(&ResetOptions { seed: Some(5.into()), ..ResetOptions::default() }, out).unwrap();

@@ -9,7 +9,7 @@ use crate::program::{sayso, stderr};
 type Case = (&'static [&'static str], &'static [&'static str]);
 
 const ARGUMENTS: [Case; 28] = [
-    (&["train", "--env", "Reech-v0"], &["unknown environment 'Reech-v0'", "Reach-v0"]),
+    (&["train", "--env", "Reech-v0"], &["unknown environment 'Reech-v0'", "Reach-v1"]),
     (&["train", "--preset", "reech"], &["unknown preset 'reech'", "did you mean 'reach'?"]),
     (&["train", "--alpha", "1.5"], &["reward.alpha = 1.5", "[0, 1]"]),
     (&["train", "--alpha", "much"], &["--alpha", "much"]),
@@ -30,7 +30,7 @@ const ARGUMENTS: [Case; 28] = [
         &["reward.baseline_prompts = 2 prompts", "1, one for each goal prompt"],
     ),
     (&["train", "--ground-truth", "--goal-prompt", "x"], &["cannot be used with"]),
-    (&["rollout", "Reach-v0", "--policy", "trained"], &["--run"]),
+    (&["rollout", "Reach-v1", "--policy", "trained"], &["--run"]),
     (&["train", "--device", "gqu"], &["'gqu'", "'cpu'", "'gpu:1'"]),
     (&["train", "--device", "gpu:99"], &["no device 99", "found:", "--device cpu"]),
     (&["train", "--set", "env.device=quick"], &["env.device", "'quick'", "'cpu'"]),

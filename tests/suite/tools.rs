@@ -56,7 +56,7 @@ fn a_closed_pipe_ends_a_command_without_an_error() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let (names, _) = write_frames(dir.path(), 2, 64);
     let score = ["score", "--json", "--goal-prompt", GOAL, &names[0], &names[1]];
-    for args in [&score[..], &["envs"], &["envs", "Reach-v0"]] {
+    for args in [&score[..], &["envs"], &["envs", "Reach-v1"]] {
         let output = command(dir.path(), args).stdout(closed_pipe()).output().expect("ends");
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
         assert_eq!(stderr(&output), "", "{args:?}");
@@ -120,7 +120,7 @@ fn bad_images_and_prompts_are_refused() {
 fn a_pretrained_model_is_exported_described_and_used() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let config = "n_images = 32\nbatch_size = 16\nwidth = 32\nn_layers = 1\ntext_width = 32\nn_text_layers = 1\n\
-                  embed_dim = 16\n\n[[tasks]]\nid = 'Reach-v0'\nshare = 1.0\n";
+                  embed_dim = 16\n\n[[tasks]]\nid = 'Reach-v1'\nshare = 1.0\n";
     fs::write(dir.path().join("small.toml"), config).expect("writes");
     let output = sayso(dir.path(), &["pretrain", "--config", "small.toml", "--out", "made"]);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -130,7 +130,7 @@ fn a_pretrained_model_is_exported_described_and_used() {
         assert!(model.join(part).exists(), "{part} is missing");
     }
     let card = fs::read_to_string(model.join("README.md")).expect("a model card");
-    assert!(card.contains("Reach-v0") && !card.contains("GoTo-v0"), "{card}");
+    assert!(card.contains("Reach-v1") && !card.contains("GoTo-v1"), "{card}");
 
     let (names, _) = write_frames(dir.path(), 2, 100);
     let got = rewards(dir.path(), &names, &["--model", "made/model"]);

@@ -2,6 +2,7 @@
 //! for trained policies. Their only input is the state observation.
 
 use rand_pcg::Pcg64;
+use sayso_envs::tasks::NAMED_COLOURS;
 use sayso_envs::{Actions, EnvError, Observations, TaskSpec};
 
 use super::Policy;
@@ -11,7 +12,8 @@ use crate::{AgentError, Result};
 #[derive(Clone, Debug)]
 pub struct ScriptedPolicy {
     script: Script,
-    goal_idx: usize,
+    /// Colour of the object that the goal names, linear RGB.
+    colour: [f32; 3],
     state_dim: usize,
 }
 
@@ -29,7 +31,7 @@ impl ScriptedPolicy {
     /// If the task has none, or its action space is not that of the script.
     pub fn new(task: &TaskSpec, goal_idx: usize) -> Result<Self> {
         let scripts =
-            [("CartPole-v1", Script::CartPole), ("GoTo-v0", Script::GoTo), ("Reach-v0", Script::Reach)];
+            [("CartPole-v1", Script::CartPole), ("GoTo-v1", Script::GoTo), ("Reach-v1", Script::Reach)];
         let found = scripts.iter().find(|(id, _)| *id == task.id);
         let ids: Vec<_> = scripts.iter().map(|(id, _)| *id).collect();
         let &(_, script) = found.ok_or_else(|| EnvError::unknown("scripted policy", task.id, &ids))?;
@@ -40,7 +42,9 @@ impl ScriptedPolicy {
                 got: format!("{} values", task.action_space.dim()),
             });
         }
-        Ok(Self { script, goal_idx, state_dim: task.state_space.dim() })
+        let goal = task.goals.get(goal_idx).map_or("", |goal| goal.name.as_str());
+        let colour = NAMED_COLOURS.iter().find(|(name, _)| *name == goal).map_or([0.0; 3], |(_, rgb)| *rgb);
+        Ok(Self { script, colour, state_dim: task.state_space.dim() })
     }
 }
 
@@ -56,8 +60,8 @@ impl Policy for ScriptedPolicy {
         let rows = observations.state.chunks_exact(self.state_dim);
         Ok(match self.script {
             Script::CartPole => Actions::Discrete(rows.map(balance).collect()),
-            Script::Reach => Actions::Continuous(rows.flat_map(|row| touch(row, self.goal_idx)).collect()),
-            Script::GoTo => Actions::Continuous(rows.flat_map(|row| drive(row, self.goal_idx)).collect()),
+            Script::Reach => Actions::Continuous(rows.flat_map(|row| touch(row, self.colour)).collect()),
+            Script::GoTo => Actions::Continuous(rows.flat_map(|row| drive(row, self.colour)).collect()),
         })
     }
 }
@@ -69,29 +73,35 @@ fn balance(state: &[f32]) -> u32 {
     u32::from(pull > 0.0)
 }
 
-/// Moves straight towards the top of the ball.
-fn touch(state: &[f32], ball: usize) -> [f32; 3] {
-    /// Index of the first ball's offset from the gripper in the state, and number of values per ball.
+/// Moves to the top of the ball of the colour, and presses on it.
+fn touch(state: &[f32], colour: [f32; 3]) -> [f32; 3] {
+    /// Index of the first ball's values in the state: offset from the gripper, colour.
     const FIRST_BALL: usize = 18;
-    const BALL_LEN: usize = 6;
     /// Gain that reaches full speed 6 cm away, 1/m.
     const GAIN: f32 = 16.0;
-    /// Height of the target point above the ball's centre, metres.
-    const ABOVE: f32 = 0.042;
-    let offset = &state[FIRST_BALL + ball * BALL_LEN..][..3];
+    /// Height of the target point above the ball's centre, metres: inside the ball, so that the fingers press on it.
+    const ABOVE: f32 = 0.03;
+    let offset = of_colour::<3>(&state[FIRST_BALL..], colour);
     let across = offset[0].hypot(offset[1]);
     // Approach from above: stay high until the ball is below, so that the other balls are not in the way.
-    let height = ABOVE + (across - 0.03).clamp(0.0, 0.06);
+    let height = ABOVE + (across - 0.03).clamp(0.0, 0.07);
     [offset[0] * GAIN, offset[1] * GAIN, (offset[2] + height) * GAIN].map(|v| v.clamp(-1.0, 1.0))
 }
 
-/// Turns towards the object, then drives up to it.
-fn drive(state: &[f32], object: usize) -> [f32; 2] {
+/// Turns towards the object of the colour, then drives up to it and pushes against it.
+fn drive(state: &[f32], colour: [f32; 3]) -> [f32; 2] {
+    /// Index of the first object's values in the state: offset from the robot, colour.
     const FIRST_OBJECT: usize = 6;
-    const OBJECT_LEN: usize = 5;
-    let offset = &state[FIRST_OBJECT + object * OBJECT_LEN..][..2];
+    let offset = of_colour::<2>(&state[FIRST_OBJECT..], colour);
     let bearing = offset[1].atan2(offset[0]);
     let distance = offset[0].hypot(offset[1]);
-    let forward = if bearing.abs() < 0.5 { ((distance - 0.38) * 3.0).clamp(0.0, 1.0) } else { 0.0 };
+    let forward = if bearing.abs() < 0.5 { ((distance - 0.25) * 3.0).clamp(0.0, 1.0) } else { 0.0 };
     [forward, (bearing * 1.5).clamp(-1.0, 1.0)]
+}
+
+/// Offset of the object whose colour is nearest, of objects that have `N` values of their offset and then 3 of their colour.
+fn of_colour<const N: usize>(objects: &[f32], colour: [f32; 3]) -> [f32; N] {
+    let error = |object: &[f32]| object[N..].iter().zip(colour).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+    let nearest = objects.chunks_exact(N + 3).min_by(|a, b| error(a).total_cmp(&error(b)));
+    nearest.and_then(|object| object.first_chunk::<N>().copied()).unwrap_or([0.0; N])
 }

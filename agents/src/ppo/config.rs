@@ -69,7 +69,7 @@ impl PpoConfig {
         }
     }
 
-    /// For many parallel envs with short episodes and a dense reward from scores, as in `Reach-v0`.
+    /// For many parallel envs with short episodes and a dense reward from scores, as in `Reach-v1`.
     pub fn reach() -> Self {
         Self {
             n_steps: 64,

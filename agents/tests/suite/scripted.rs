@@ -21,7 +21,7 @@ fn scripted_policies_reach_every_goal_of_every_environment() {
             let scripted_rate = success(&mut env, &mut scripted, goal_idx);
             let mut random = RandomPolicy::new(&env);
             let random_rate = success(&mut env, &mut random, goal_idx);
-            // The scripted policy of GoTo-v0 drives straight to the object, and furniture is sometimes in its way.
+            // The scripted policy of GoTo-v1 drives straight to the object, and furniture is sometimes in its way.
             assert!(
                 0.75 <= scripted_rate && random_rate <= 0.3,
                 "{id}, goal {goal_idx}: {scripted_rate}, {random_rate}"

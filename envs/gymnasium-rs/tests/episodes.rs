@@ -74,7 +74,7 @@ fn assert_info(info: &Info, engine: &VecEnv, batch: &StepBatch) {
 
 #[test]
 fn states_equal_those_of_the_engine() {
-    let arm = EnvConfig { instruction: Some("blue".to_owned()), ..config("Reach-v0") };
+    let arm = EnvConfig { instruction: Some("blue".to_owned()), ..config("Reach-v1") };
     let action = Array1::from_elem(action_dim(&arm), 0.5);
     let rewards = assert_equals_the_engine::<Array1<f32>, _>(&arm, RewardSource::GroundTruth, action);
     assert_ne!(rewards[..4], rewards[4..], "the second episode differs");
@@ -84,7 +84,7 @@ fn states_equal_those_of_the_engine() {
 #[test]
 fn frames_equal_those_of_the_engine() {
     let pixels = |id| EnvConfig { observation: ObservationMode::Pixels, ..config(id) };
-    let car = pixels("GoTo-v0");
+    let car = pixels("GoTo-v1");
     let action = Array1::from_elem(action_dim(&car), 0.5);
     let rewards = assert_equals_the_engine::<Array3<u8>, _>(&car, RewardSource::None, action);
     assert_eq!(rewards, [0.0; 8]);

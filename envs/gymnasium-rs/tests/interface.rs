@@ -11,7 +11,7 @@ use serde_json::json;
 type Cart = GymnasiumEnv<Array1<f32>, i32>;
 type Arm = GymnasiumEnv<Array1<f32>, Array1<f32>>;
 
-/// Dimension of an action of `Reach-v0`.
+/// Dimension of an action of `Reach-v1`.
 const ARM_DIM: usize = 3;
 
 /// A cart whose episodes have two steps.
@@ -37,7 +37,7 @@ fn error_message<T>(result: sayso_envs::Result<T>) -> String {
 
 #[test]
 fn spaces_are_those_of_the_task() {
-    let task = registry::task("Reach-v0", &EnvConfig::default().options).expect("registered");
+    let task = registry::task("Reach-v1", &EnvConfig::default().options).expect("registered");
     let boxed = |space: &SaysoSpace| match space {
         SaysoSpace::Box { low, high } => Space::Box { low: low.clone().into(), high: high.clone().into() },
         other => panic!("{other:?} is no box"),

@@ -123,7 +123,8 @@ fn add_fingers(scene: &mut SceneSpec, hand: &str) {
 pub struct Arm {
     joints: [JointIdx; N_JOINTS],
     fingers: [JointIdx; 2],
-    hand: BodyIdx,
+    /// The hand and both fingers.
+    gripper: [BodyIdx; 3],
     targets: [f32; N_JOINTS],
 }
 
@@ -138,7 +139,13 @@ impl Arm {
             *joint = world.joint(&format!("arm_joint{}", joint_idx + 1))?;
         }
         let fingers = [world.joint("finger_left_joint")?, world.joint("finger_right_joint")?];
-        Ok(Self { joints, fingers, hand: world.body(HAND)?, targets: HOME })
+        let gripper = [world.body(HAND)?, world.body("finger_left")?, world.body("finger_right")?];
+        Ok(Self { joints, fingers, gripper, targets: HOME })
+    }
+
+    /// The bodies of the gripper: the hand and both fingers.
+    pub fn gripper(&self) -> [BodyIdx; 3] {
+        self.gripper
     }
 
     /// Sets the joint positions (rad) of the arm at rest, with each finger `opening` metres from the middle.
@@ -155,7 +162,7 @@ impl Arm {
 
     /// The point between the fingertips, world frame.
     pub fn tip(&self, world: &SimWorld) -> Vec3 {
-        world.body_pose(self.hand).transform_point(Vec3::new(0.0, 0.0, TIP_OFFSET))
+        world.body_pose(self.gripper[0]).transform_point(Vec3::new(0.0, 0.0, TIP_OFFSET))
     }
 
     /// Positions of the joints, rad.
@@ -176,11 +183,11 @@ impl Arm {
     /// Moves the joint targets for one control step so that the tip moves with a velocity (m/s, world frame) while the
     /// hand turns back to pointing straight down.
     pub fn move_tip(&mut self, world: &mut SimWorld, velocity: Vec3) {
-        let hand_down = world.body_pose(self.hand).rotation * Vec3::Z;
+        let hand_down = world.body_pose(self.gripper[0]).rotation * Vec3::Z;
         let righting = hand_down.cross(Vec3::NEG_Z) * RIGHTING_RATE;
         let mut rates = [0.0; N_JOINTS];
         world.solve_twist(
-            self.hand,
+            self.gripper[0],
             self.tip(world),
             (velocity, righting),
             &self.joints,
@@ -210,14 +217,14 @@ impl Arm {
     pub fn place_tip(&mut self, world: &mut SimWorld, point: Vec3, opening: f32) -> f32 {
         for _ in 0..IK_ITERATIONS {
             let error = point - self.tip(world);
-            if error.length() < 1e-3 {
+            if error.length() < IK_TOLERANCE {
                 break;
             }
-            let hand_down = world.body_pose(self.hand).rotation * Vec3::Z;
+            let hand_down = world.body_pose(self.gripper[0]).rotation * Vec3::Z;
             let righting = hand_down.cross(Vec3::NEG_Z);
             let mut steps = [0.0; N_JOINTS];
             world.solve_twist(
-                self.hand,
+                self.gripper[0],
                 self.tip(world),
                 (error, righting),
                 &self.joints,
@@ -254,5 +261,7 @@ const IK_DAMPING: f32 = 0.06;
 const MAX_RATE: f32 = 4.0;
 /// Maximum lead of a target over the position of its joint, rad.
 const MAX_LEAD: f32 = 0.25;
+/// Distance from its goal at which [`Arm::place_tip`] stops, metres.
+const IK_TOLERANCE: f32 = 3e-4;
 /// Maximum number of iterations of [`Arm::place_tip`].
 const IK_ITERATIONS: usize = 30;

@@ -99,11 +99,8 @@ impl CartPole {
             action_space: Space::Discrete { n: 2 },
             goals: vec![Goal {
                 name: "upright".to_owned(),
-                instruction: "balance the pole upright on the cart".to_owned(),
-                paraphrases: vec![
-                    "keep the pole upright".to_owned(),
-                    "hold the pole vertically on top of the cart".to_owned(),
-                ],
+                instruction: INSTRUCTIONS[0].to_owned(),
+                paraphrases: INSTRUCTIONS[1..].iter().map(|&s| s.to_owned()).collect(),
                 goal_prompt: GOAL_PROMPT.to_owned(),
                 baseline_prompt: BASELINE.to_owned(),
             }],
@@ -118,10 +115,19 @@ impl CartPole {
     }
 }
 
+/// The instruction and its paraphrases.
+const INSTRUCTIONS: [&str; 3] = [
+    "balance the pole upright on the cart",
+    "keep the pole upright",
+    "hold the pole vertically on top of the cart",
+];
+
 fn captions() -> Vec<Caption> {
-    let leans = LEAN.words.iter().map(|words| {
-        Caption::new(words.iter().flat_map(|word| [format!("pole {word}"), format!("the pole {word}")]))
-            .on_axis(0)
+    let leans = LEAN.words.iter().enumerate().map(|(word_idx, words)| {
+        let phrasings = words.iter().flat_map(|word| [format!("pole {word}"), format!("the pole {word}")]);
+        // An instruction describes the state in which it is done.
+        let instructions = INSTRUCTIONS.into_iter().filter(|_| word_idx == 0).map(str::to_owned);
+        Caption::new(phrasings.chain(instructions)).on_axis(0)
     });
     std::iter::once(Caption::new([BASELINE, "a pole and a cart"])).chain(leans).collect()
 }

@@ -1,9 +1,11 @@
-//! `GoTo-v0`: a two-wheeled robot in a furnished room drives to the coloured object that the instruction names.
+//! `GoTo-v1`: a two-wheeled robot in a furnished room drives up to the object whose colour the instruction names. Which object
+//! has which colour is drawn anew for each episode.
 
 use std::f32::consts::{FRAC_PI_2, PI, TAU};
 use std::sync::Arc;
 
 use rand::Rng as _;
+use rand::seq::SliceRandom as _;
 use sayso_sim::math::{Quat, Vec3};
 use sayso_sim::scene::{
     BodySpec, CameraSpec, JointKind, JointSpec, MaterialSpec, MotorSpec, PartSpec, PhysicsSpec, PoseSpec,
@@ -14,7 +16,7 @@ use sayso_sim::{BodyIdx, CameraIdx, JointIdx, MaterialIdx, SimWorld};
 use serde::Deserialize;
 
 use super::looks::{self, NAMED_COLOURS};
-use super::relations::{ROBOT_GAP, gap_quantity};
+use super::relations::{self, ROBOT_GAP, is_touching};
 use crate::Result;
 use crate::language::{Caption, Goal};
 use crate::space::Space;
@@ -27,17 +29,15 @@ const ROBOT_RADIUS: f32 = 0.20;
 const WHEEL_RADIUS: f32 = 0.07;
 /// Clearance of the casters above the floor, metres, so that the wheels carry the robot; it tilts onto one caster.
 const CASTER_CLEARANCE: f32 = 0.004;
-/// Half of the distance between the wheels, metres.
-const HALF_TRACK: f32 = 0.15;
+/// Half of the distance between the wheels, metres; their collision spheres do not stand out from the body.
+const HALF_TRACK: f32 = ROBOT_RADIUS - WHEEL_RADIUS;
 /// Maximum speed of a wheel, rad/s; the robot then moves at 0.9 m/s.
 const MAX_WHEEL_SPEED: f32 = 13.0;
 /// Radius of an object's footprint, metres.
 const OBJECT_RADIUS: f32 = 0.18;
-/// Gap below which the robot has reached an object, metres.
-const ARRIVAL_GAP: f32 = 0.12;
 const N_OBJECTS: usize = 4;
-/// Shape of each object; its colour has the same index in [`NAMED_COLOURS`].
-const SHAPES: [&str; N_OBJECTS] = ["ball", "cylinder", "box", "cone"];
+/// Shape of each object.
+const SHAPES: [&str; N_OBJECTS] = ["ball", "cylinder", "box", "capsule"];
 const BASELINE: &str = "a robot in a room with coloured objects";
 
 /// Options of the task; it has none.
@@ -57,24 +57,21 @@ impl GoTo {
         let mut state_names: Vec<String> =
             ["x [m]", "y [m]", "cosine of heading", "sine of heading"].map(|n| format!("robot {n}")).to_vec();
         state_names.extend(["forward speed [m/s]", "turning speed [rad/s]"].map(str::to_owned));
-        for (colour, shape) in objects() {
-            state_names.extend(["ahead", "to the left"].map(|d| format!("{colour} {shape} {d} [m]")));
-            state_names.extend(["red", "green", "blue"].map(|c| format!("{colour} {shape} {c} [linear]")));
+        for shape in SHAPES {
+            state_names.extend(["ahead", "to the left"].map(|d| format!("{shape} {d} [m]")));
+            state_names.extend(["red", "green", "blue"].map(|c| format!("{shape} {c} [linear]")));
         }
         let spec = TaskSpec {
-            id: "GoTo-v0",
-            summary: "A two-wheeled robot drives to one of four coloured objects in a furnished room.",
+            id: "GoTo-v1",
+            summary: "A two-wheeled robot drives up to one of four coloured objects in a furnished room.",
             max_episode_steps: 100,
             state_space: Space::uniform_box(state_names.len(), -STATE_BOUND, STATE_BOUND),
             state_names,
             action_space: Space::uniform_box(2, -1.0, 1.0),
-            goals: objects().map(|(colour, shape)| goal(colour, shape)).collect(),
+            goals: colours().map(goal).collect(),
             captions: captions(),
-            landmark_names: std::iter::once("robot")
-                .chain(objects().map(|(colour, _)| colour))
-                .map(str::to_owned)
-                .collect(),
-            metric_names: objects().map(|(colour, shape)| format!("distance_{colour}_{shape}")).collect(),
+            landmark_names: std::iter::once("robot").chain(colours()).map(str::to_owned).collect(),
+            metric_names: colours().map(|colour| format!("gap_{colour}")).collect(),
             pixel_camera: "egocentric",
             reward_cameras: vec!["overhead".to_owned()],
             video_camera: "corner",
@@ -83,35 +80,43 @@ impl GoTo {
     }
 }
 
-fn objects() -> impl Iterator<Item = (&'static str, &'static str)> {
-    NAMED_COLOURS.iter().zip(SHAPES).map(|((colour, _), shape)| (*colour, shape))
+/// The colours of the objects.
+fn colours() -> impl Iterator<Item = &'static str> {
+    NAMED_COLOURS[..N_OBJECTS].iter().map(|(colour, _)| *colour)
 }
 
-fn goal(colour: &str, shape: &str) -> Goal {
+fn goal(colour: &str) -> Goal {
+    let [instruction, paraphrases @ ..] = instructions(colour);
     Goal {
         name: colour.to_owned(),
-        instruction: format!("go to the {colour} {shape}"),
-        paraphrases: vec![
-            format!("drive to the {colour} {shape}"),
-            format!("move next to the {colour} {shape}"),
-        ],
-        goal_prompt: format!("the robot touching the {colour} {shape}"),
-        baseline_prompt: format!("the robot far from the {colour} {shape}"),
+        instruction,
+        paraphrases: paraphrases.to_vec(),
+        goal_prompt: format!("the robot touching the {colour} object"),
+        baseline_prompt: format!("the robot far from the {colour} object"),
     }
+}
+
+/// The instruction for an object, and its paraphrases.
+fn instructions(colour: &str) -> [String; 4] {
+    [
+        format!("go to the {colour} object"),
+        format!("drive to the {colour} object"),
+        format!("move to the {colour} object"),
+        format!("drive the robot up to the {colour} object"),
+    ]
 }
 
 fn captions() -> Vec<Caption> {
     let mut captions = vec![Caption::new([BASELINE, "a robot in a furnished room"])];
-    for (object_idx, (colour, shape)) in objects().enumerate() {
-        captions.extend(ROBOT_GAP.words.iter().map(|words| {
+    for (colour_idx, colour) in colours().enumerate() {
+        for (word_idx, words) in ROBOT_GAP.words.iter().enumerate() {
             let phrasings = words.iter().flat_map(|word| {
-                [
-                    format!("the robot {word} the {colour} {shape}"),
-                    format!("a robot {word} a {colour} {shape}"),
-                ]
+                [format!("the robot {word} the {colour} object"), format!("a robot {word} a {colour} object")]
             });
-            Caption::new(phrasings).on_axis(object_idx)
-        }));
+            // An instruction describes the state in which it is done.
+            let phrasings = phrasings.chain(instructions(colour).into_iter().filter(|_| word_idx == 0));
+            captions.push(Caption::new(phrasings).on_axis(colour_idx));
+        }
     }
     captions
 }
@@ -121,7 +126,7 @@ fn scene() -> SceneSpec {
     let mut scene = SceneSpec {
         physics: PhysicsSpec {
             dt_secs: 0.02,
-            n_substeps: 4,
+            n_substeps: 5,
             n_solver_iterations: 2,
             ..PhysicsSpec::default()
         },
@@ -200,16 +205,14 @@ fn scene() -> SceneSpec {
         (ShapeSpec::Sphere { radius: OBJECT_RADIUS }, OBJECT_RADIUS),
         (ShapeSpec::Cylinder { radius: 0.16, half_length: 0.19 }, 0.19),
         (slab(0.15, 0.15, 0.15), 0.15),
-        (ShapeSpec::Cone { radius: 0.18, half_length: 0.22 }, 0.22),
+        (ShapeSpec::Capsule { radius: 0.14, half_length: 0.12 }, 0.26),
     ];
     for (object_idx, (shape, height)) in object_shapes.into_iter().enumerate() {
-        let (colour, rgb) = NAMED_COLOURS[object_idx];
-        let material = format!("object_{colour}");
-        scene.materials.push(MaterialSpec::plain(&material, rgb).with_roughness(0.5));
-        let part = PartSpec::new(shape, &material).at(PoseSpec::at(0.0, 0.0, height));
+        let name = SHAPES[object_idx];
+        scene.materials.push(MaterialSpec::plain(name, NAMED_COLOURS[object_idx].1).with_roughness(0.5));
+        let part = PartSpec::new(shape, name).at(PoseSpec::at(0.0, 0.0, height));
         let x = object_idx as f32 - 1.5;
-        let name = format!("object{}", object_idx + 1);
-        scene.bodies.push(BodySpec::fixed(&name, PoseSpec::at(x, 0.9, 0.0), vec![part]));
+        scene.bodies.push(BodySpec::fixed(name, PoseSpec::at(x, 0.9, 0.0), vec![part]));
     }
     add_robot(&mut scene);
     let high = Vec3::new(0.0, 0.0, 4.6);
@@ -295,16 +298,16 @@ impl Task for GoTo {
         let mut objects = [BodyIdx(0); N_OBJECTS];
         let mut object_materials = [MaterialIdx(0); N_OBJECTS];
         for object_idx in 0..N_OBJECTS {
-            objects[object_idx] = world.body(&format!("object{}", object_idx + 1))?;
-            object_materials[object_idx] =
-                world.material_idx(&format!("object_{}", NAMED_COLOURS[object_idx].0))?;
+            objects[object_idx] = world.body(SHAPES[object_idx])?;
+            object_materials[object_idx] = world.material_idx(SHAPES[object_idx])?;
         }
         let surfaces = ["floor", "wall", "sofa", "wood", "rug"].map(|name| world.material_idx(name));
         Ok(Box::new(GoToInstance {
-            robot: world.body("robot")?,
+            robot: [world.body("robot")?, world.body("wheel_left")?, world.body("wheel_right")?],
             wheels: [world.joint("wheel_left_joint")?, world.joint("wheel_right_joint")?],
             objects,
             object_materials,
+            object_colours: std::array::from_fn(|object_idx| object_idx),
             surfaces: surfaces.into_iter().collect::<Result<_, _>>()?,
             cameras: (0..world.spec().cameras.len()).map(CameraIdx).collect(),
         }))
@@ -312,10 +315,13 @@ impl Task for GoTo {
 }
 
 struct GoToInstance {
-    robot: BodyIdx,
+    /// The robot's body and its wheels.
+    robot: [BodyIdx; 3],
     wheels: [JointIdx; 2],
     objects: [BodyIdx; N_OBJECTS],
     object_materials: [MaterialIdx; N_OBJECTS],
+    /// Index of each object's colour in [`NAMED_COLOURS`].
+    object_colours: [usize; N_OBJECTS],
     surfaces: Vec<MaterialIdx>,
     cameras: Vec<CameraIdx>,
 }
@@ -336,16 +342,36 @@ impl GoToInstance {
 
     fn place_robot(&self, world: &mut SimWorld, place: Vec3, heading: f32) {
         let position = Vec3::new(place.x, place.y, WHEEL_RADIUS);
-        world.set_body_pose(self.robot, PoseSpec::new(position, Quat::from_rotation_z(heading)).to_pose());
+        world.set_body_pose(self.robot[0], PoseSpec::new(position, Quat::from_rotation_z(heading)).to_pose());
     }
 
-    /// Distance between the robot's and an object's outlines on the floor, metres.
+    /// Gap between the robot, its wheels included, and an object, metres; negative where they overlap.
     fn gap(&self, world: &SimWorld, object_idx: usize) -> f32 {
-        let apart =
-            world.body_pose(self.objects[object_idx]).translation - world.body_pose(self.robot).translation;
-        apart.truncate().length() - ROBOT_RADIUS - OBJECT_RADIUS
+        relations::gap(world, &self.robot, self.objects[object_idx])
+    }
+
+    /// Places the robot at an object, of the cases 0.35 in contact with it, with a random heading.
+    fn place_near_object(&self, world: &mut SimWorld, rng: &mut Rng) {
+        let object_idx = rng.random_range(0..N_OBJECTS);
+        let wanted = if rng.random_bool(0.35) {
+            rng.random_range(-0.004..0.001)
+        } else {
+            1.2 * rng.random::<f32>().powi(2)
+        };
+        let (bearing, heading) = (rng.random_range(0.0..TAU), rng.random_range(-PI..PI));
+        let direction = Vec3::new(bearing.cos(), bearing.sin(), 0.0);
+        let bound = Vec3::splat(ROOM - ROBOT_RADIUS);
+        let object = world.body_pose(self.objects[object_idx]).translation;
+        let mut distance = ROBOT_RADIUS + OBJECT_RADIUS + wanted;
+        for _ in 0..N_APPROACHES {
+            self.place_robot(world, (object + direction * distance).clamp(-bound, bound), heading);
+            distance += wanted - self.gap(world, object_idx);
+        }
     }
 }
+
+/// Number of corrections of the robot's distance from an object, after which its gap is mostly within 1 mm of the wanted one.
+const N_APPROACHES: usize = 4;
 
 /// Samples a place on the floor, clear of the furniture and of the places that are taken (centre and radius).
 fn free_place(taken: &[(Vec3, f32)], radius: f32, clearance: f32, rng: &mut Rng) -> Vec3 {
@@ -374,6 +400,10 @@ fn free_place(taken: &[(Vec3, f32)], radius: f32, clearance: f32, rng: &mut Rng)
 
 impl TaskInstance for GoToInstance {
     fn reset(&mut self, world: &mut SimWorld, rng: &mut Rng) {
+        self.object_colours.shuffle(rng);
+        for (&material, &colour) in self.object_materials.iter().zip(&self.object_colours) {
+            world.material_mut(material).colour = NAMED_COLOURS[colour].1;
+        }
         self.arrange(world, rng);
     }
 
@@ -386,8 +416,8 @@ impl TaskInstance for GoToInstance {
     }
 
     fn observe(&self, world: &SimWorld, out: &mut [f32]) {
-        let pose = world.body_pose(self.robot);
-        let (velocity, spin) = world.body_velocity(self.robot);
+        let pose = world.body_pose(self.robot[0]);
+        let (velocity, spin) = world.body_velocity(self.robot[0]);
         let ahead = pose.rotation * Vec3::X;
         let left = pose.rotation * Vec3::Y;
         let (own, rest) = out.split_at_mut(6);
@@ -402,51 +432,55 @@ impl TaskInstance for GoToInstance {
         for (object_idx, values) in rest.chunks_exact_mut(5).enumerate() {
             let apart = world.body_pose(self.objects[object_idx]).translation - pose.translation;
             (values[0], values[1]) = (apart.dot(ahead), apart.dot(left));
-            values[2..].copy_from_slice(&NAMED_COLOURS[object_idx].1);
+            values[2..].copy_from_slice(&NAMED_COLOURS[self.object_colours[object_idx]].1);
         }
     }
 
     fn measure(&self, world: &SimWorld, out: &mut Measurement) {
-        for object_idx in 0..N_OBJECTS {
+        for (object_idx, &goal_idx) in self.object_colours.iter().enumerate() {
             let gap = self.gap(world, object_idx);
-            out.success[object_idx] = gap < ARRIVAL_GAP;
-            out.reward[object_idx] = 1.0 - gap.max(0.0).tanh();
-            out.metrics[object_idx] = gap + ROBOT_RADIUS + OBJECT_RADIUS;
+            out.success[goal_idx] = is_touching(gap);
+            out.reward[goal_idx] = 1.0 - gap.max(0.0).tanh();
+            out.metrics[goal_idx] = gap;
         }
         out.is_terminal = false;
     }
 
     fn sample_pretraining_state(&mut self, world: &mut SimWorld, rng: &mut Rng) {
         world.reset();
-        self.arrange(world, rng);
+        self.reset(world, rng);
         if rng.random_bool(0.65) {
-            let object = self.objects[rng.random_range(0..N_OBJECTS)];
-            let gap = 1.2 * rng.random::<f32>().powi(2);
-            let bearing = rng.random_range(0.0..TAU);
-            let away = Vec3::new(bearing.cos(), bearing.sin(), 0.0) * (ROBOT_RADIUS + OBJECT_RADIUS + gap);
-            let bound = Vec3::splat(ROOM - ROBOT_RADIUS);
-            let place = (world.body_pose(object).translation + away).clamp(-bound, bound);
-            self.place_robot(world, place, rng.random_range(-PI..PI));
+            self.place_near_object(world, rng);
         }
-        for (object_idx, &material) in self.object_materials.iter().enumerate() {
-            looks::vary_named_colour(world, material, NAMED_COLOURS[object_idx].1, rng);
+        for (&material, &colour) in self.object_materials.iter().zip(&self.object_colours) {
+            looks::vary_named_colour(world, material, NAMED_COLOURS[colour].1, rng);
         }
         let cameras = self.cameras.iter().map(|&camera| (camera, 0.06, 0.015));
         looks::vary_appearance(world, &self.surfaces, 0.3, cameras, rng);
     }
 
     fn landmarks(&self, world: &SimWorld, out: &mut [Option<Vec3>]) {
-        out[0] = Some(world.body_pose(self.robot).translation);
-        for (landmark, &object) in out[1..].iter_mut().zip(&self.objects) {
-            *landmark = Some(world.body_pose(object).translation);
+        out[0] = Some(world.body_pose(self.robot[0]).translation);
+        for (&object, &colour) in self.objects.iter().zip(&self.object_colours) {
+            out[1 + colour] = Some(world.body_pose(object).translation);
         }
     }
 
     fn caption_truth(&self, world: &SimWorld, out: &mut [f32]) {
         out[0] = 1.0;
-        for object_idx in 0..N_OBJECTS {
-            let degrees = ROBOT_GAP.degrees(gap_quantity(self.gap(world, object_idx)));
-            out[1 + object_idx * degrees.len()..][..degrees.len()].copy_from_slice(&degrees);
+        for (object_idx, &colour) in self.object_colours.iter().enumerate() {
+            let degrees = ROBOT_GAP.degrees(self.gap(world, object_idx));
+            out[1 + colour * degrees.len()..][..degrees.len()].copy_from_slice(&degrees);
+        }
+    }
+
+    fn save(&self) -> Vec<f32> {
+        self.object_colours.iter().map(|&colour| colour as f32).collect()
+    }
+
+    fn load(&mut self, values: &[f32]) {
+        for (colour, &value) in self.object_colours.iter_mut().zip(values) {
+            *colour = (value as usize).min(N_OBJECTS - 1);
         }
     }
 }

@@ -7,3 +7,5 @@ mod relations;
 pub mod cart_pole;
 pub mod go_to;
 pub mod reach;
+
+pub use looks::NAMED_COLOURS;

@@ -1,8 +1,10 @@
-//! `Reach-v0`: an arm at a table touches one of three coloured balls, the one that the instruction names.
+//! `Reach-v1`: an arm at a table touches one of three coloured balls, the one that the instruction names. Which ball has which
+//! colour is drawn anew for each episode.
 
 use std::sync::Arc;
 
 use rand::Rng as _;
+use rand::seq::SliceRandom as _;
 use sayso_sim::math::{Quat, Vec3};
 use sayso_sim::scene::{
     BodySpec, CameraSpec, MaterialSpec, PartSpec, PhysicsSpec, PoseSpec, SceneSpec, ShapeSpec, TextureSpec,
@@ -13,7 +15,7 @@ use serde::Deserialize;
 
 use super::arm::{self, Arm, N_JOINTS};
 use super::looks::{self, NAMED_COLOURS};
-use super::relations::{GRIPPER_GAP, gap_quantity};
+use super::relations::{self, GRIPPER_GAP, is_touching};
 use crate::Result;
 use crate::language::{Caption, Goal};
 use crate::space::Space;
@@ -23,8 +25,6 @@ use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskS
 const N_BALLS: usize = 3;
 /// Radius of a ball, metres.
 const BALL_RADIUS: f32 = 0.04;
-/// Gap between the gripper's tip and a ball's surface below which the gripper touches the ball, metres.
-const TOUCH_GAP: f32 = 0.02;
 /// Maximum commanded speed of the tip along an axis, m/s.
 const MAX_TIP_SPEED: f32 = 0.75;
 /// Maximum commanded displacement of a joint in a step, rad.
@@ -81,7 +81,7 @@ impl Reach {
             state_names.extend(["red", "green", "blue"].map(|c| format!("ball {ball} {c} [linear]")));
         }
         let spec = TaskSpec {
-            id: "Reach-v0",
+            id: "Reach-v1",
             summary: "A 7-joint arm with a gripper touches one of three coloured balls.",
             max_episode_steps: 50,
             state_space: Space::uniform_box(state_names.len(), -STATE_BOUND, STATE_BOUND),
@@ -93,7 +93,7 @@ impl Reach {
                 .chain(NAMED_COLOURS.map(|(colour, _)| colour))
                 .map(str::to_owned)
                 .collect(),
-            metric_names: NAMED_COLOURS[..N_BALLS].iter().map(|(c, _)| format!("distance_{c}")).collect(),
+            metric_names: NAMED_COLOURS[..N_BALLS].iter().map(|(c, _)| format!("gap_{c}")).collect(),
             pixel_camera: "front",
             reward_cameras: vec!["front".to_owned(), WRIST.to_owned()],
             video_camera: "front",
@@ -103,17 +103,25 @@ impl Reach {
 }
 
 fn goal(colour: &str) -> Goal {
+    let [instruction, paraphrases @ ..] = instructions(colour);
     Goal {
         name: colour.to_owned(),
-        instruction: format!("touch the {colour} ball"),
-        paraphrases: vec![
-            format!("reach the {colour} ball"),
-            format!("move the gripper to the {colour} ball"),
-            format!("bring the gripper into contact with the {colour} ball"),
-        ],
+        instruction,
+        paraphrases: paraphrases.to_vec(),
         goal_prompt: format!("the gripper touching the {colour} ball"),
         baseline_prompt: format!("the gripper far from the {colour} ball"),
     }
+}
+
+/// The instruction for a ball, and its paraphrases.
+fn instructions(colour: &str) -> [String; 5] {
+    [
+        format!("touch the {colour} ball"),
+        format!("reach the {colour} ball"),
+        format!("move the gripper to the {colour} ball"),
+        format!("bring the gripper into contact with the {colour} ball"),
+        format!("put the gripper on the {colour} ball"),
+    ]
 }
 
 fn captions() -> Vec<Caption> {
@@ -127,7 +135,10 @@ fn captions() -> Vec<Caption> {
                     format!("a gripper {word} a {colour} ball"),
                 ]
             });
-            let is_held_out = *colour == "purple" && word_idx == 0;
+            // An instruction describes the state in which it is done.
+            let is_touch = word_idx == 0;
+            let phrasings = phrasings.chain(instructions(colour).into_iter().filter(|_| is_touch));
+            let is_held_out = *colour == "purple" && is_touch;
             captions.push(Caption { is_held_out, ..Caption::new(phrasings).on_axis(colour_idx) });
         }
     }
@@ -188,11 +199,12 @@ fn scene() -> SceneSpec {
         at(-1.6, 0.0, 0.6),
         vec![PartSpec::visual(slab(0.05, 4.0, 1.6), "wall")],
     ));
-    for (ball, (colour, rgb)) in NAMED_COLOURS[..N_BALLS].iter().enumerate() {
-        scene.materials.push(MaterialSpec::plain(&format!("ball_{colour}"), *rgb).with_roughness(0.35));
-        let sphere = PartSpec::new(ShapeSpec::Sphere { radius: BALL_RADIUS }, &format!("ball_{colour}"));
+    for (ball, (_, rgb)) in NAMED_COLOURS[..N_BALLS].iter().enumerate() {
+        let name = ball_name(ball);
+        scene.materials.push(MaterialSpec::plain(&name, *rgb).with_roughness(0.35));
+        let sphere = PartSpec::new(ShapeSpec::Sphere { radius: BALL_RADIUS }, &name);
         let pose = at(0.1, 0.2 * (ball as f32 - 1.0), BALL_RADIUS);
-        scene.bodies.push(BodySpec::fixed(&format!("ball{}", ball + 1), pose, vec![sphere]));
+        scene.bodies.push(BodySpec::fixed(&name, pose, vec![sphere]));
     }
     arm::add_to(&mut scene, Vec3::new(-0.42, 0.0, 0.0));
     let camera = |name: &str, eye: [f32; 3], target: [f32; 3], fov_degrees: f32| {
@@ -205,6 +217,11 @@ fn scene() -> SceneSpec {
         camera(WRIST, [0.15, 0.0, 0.01], [0.03, 0.0, 0.16], 76.0).on_body(arm::HAND),
     ];
     scene
+}
+
+/// Name of a ball's body and of its material.
+fn ball_name(ball: usize) -> String {
+    format!("ball{}", ball + 1)
 }
 
 impl Task for Reach {
@@ -220,8 +237,8 @@ impl Task for Reach {
         let mut balls = [BodyIdx(0); N_BALLS];
         let mut ball_materials = [MaterialIdx(0); N_BALLS];
         for ball in 0..N_BALLS {
-            balls[ball] = world.body(&format!("ball{}", ball + 1))?;
-            ball_materials[ball] = world.material_idx(&format!("ball_{}", NAMED_COLOURS[ball].0))?;
+            balls[ball] = world.body(&ball_name(ball))?;
+            ball_materials[ball] = world.material_idx(&ball_name(ball))?;
         }
         let surfaces = ["floor", "table", "wall", "arm_shell"].map(|name| world.material_idx(name));
         Ok(Box::new(ReachInstance {
@@ -270,31 +287,55 @@ impl ReachInstance {
         world.body_pose(self.balls[ball]).translation
     }
 
-    /// Distance from the gripper's tip to the surface of a ball, metres; negative inside.
+    /// Gap between the gripper and a ball, metres; negative where they overlap.
     fn gap(&self, world: &SimWorld, ball: usize) -> f32 {
-        self.ball_position(world, ball).distance(self.arm.tip(world)) - BALL_RADIUS
+        relations::gap(world, &self.arm.gripper(), self.balls[ball])
     }
 
-    /// Samples a position of the tip: around a ball with probability 0.7, else anywhere in the workspace.
-    fn sample_tip(&self, world: &SimWorld, rng: &mut Rng) -> Vec3 {
+    /// Gives each ball a colour: a random order of the first `n_colours` of [`NAMED_COLOURS`].
+    fn draw_colours(&mut self, n_colours: usize, rng: &mut Rng) {
+        let mut colours: [usize; NAMED_COLOURS.len()] = std::array::from_fn(|i| i);
+        colours[..n_colours].shuffle(rng);
+        self.ball_colours.copy_from_slice(&colours[..N_BALLS]);
+    }
+
+    /// Places the gripper: at a ball with probability 0.8, of which 0.3 in contact with it; else anywhere in the workspace.
+    fn sample_gripper(&mut self, world: &mut SimWorld, rng: &mut Rng) {
+        let opening = rng.random_range(0.0..arm::FINGER_STROKE);
         let anywhere = Vec3::from_array(WORKSPACE.map(|[low, high]| rng.random_range(low..high)));
-        if rng.random_bool(0.3) {
-            return anywhere;
+        if rng.random_bool(0.2) {
+            self.arm.place_tip(world, anywhere, opening);
+            return;
         }
         let ball = rng.random_range(0..N_BALLS);
-        let gap = 0.25 * rng.random::<f32>().powi(2) - 0.005;
+        let wanted = if rng.random_bool(0.3) {
+            rng.random_range(-0.002..0.001)
+        } else {
+            0.25 * rng.random::<f32>().powi(2)
+        };
         let azimuth = rng.random_range(0.0..std::f32::consts::TAU);
         let height: f32 = rng.random_range(0.0..1.0);
         let across = (1.0 - height * height).sqrt();
         let direction = Vec3::new(across * azimuth.cos(), across * azimuth.sin(), height);
-        let near = self.ball_position(world, ball) + direction * (BALL_RADIUS + gap);
-        near.max(Vec3::new(WORKSPACE[0][0], WORKSPACE[1][0], WORKSPACE[2][0]))
+        let lowest = Vec3::new(WORKSPACE[0][0], WORKSPACE[1][0], WORKSPACE[2][0]);
+        let mut distance = BALL_RADIUS + 0.02 + wanted;
+        for _ in 0..N_APPROACHES {
+            let tip = (self.ball_position(world, ball) + direction * distance).max(lowest);
+            self.arm.place_tip(world, tip, opening);
+            distance += wanted - self.gap(world, ball);
+        }
     }
 }
 
+/// Number of corrections of the gripper's distance from a ball, after which its gap is mostly within 1 mm of the wanted one.
+const N_APPROACHES: usize = 4;
+
 impl TaskInstance for ReachInstance {
     fn reset(&mut self, world: &mut SimWorld, rng: &mut Rng) {
-        self.ball_colours = std::array::from_fn(|ball| ball);
+        self.draw_colours(N_BALLS, rng);
+        for (&material, &colour) in self.ball_materials.iter().zip(&self.ball_colours) {
+            world.material_mut(material).colour = NAMED_COLOURS[colour].1;
+        }
         self.place_balls(world, rng);
         let mut posture = arm::HOME;
         posture.iter_mut().for_each(|q| *q += rng.random_range(-0.06..0.06));
@@ -338,9 +379,9 @@ impl TaskInstance for ReachInstance {
         for goal_idx in 0..N_BALLS {
             let ball = self.ball_colours.iter().position(|&colour| colour == goal_idx);
             let gap = ball.map_or(f32::NAN, |ball| self.gap(world, ball));
-            out.success[goal_idx] = gap < TOUCH_GAP;
+            out.success[goal_idx] = is_touching(gap);
             out.reward[goal_idx] = if gap.is_nan() { gap } else { 1.0 - (5.0 * gap.max(0.0)).tanh() };
-            out.metrics[goal_idx] = gap + BALL_RADIUS;
+            out.metrics[goal_idx] = gap;
         }
         out.is_terminal = false;
     }
@@ -349,16 +390,13 @@ impl TaskInstance for ReachInstance {
         world.reset();
         self.reset(world, rng);
         if rng.random_bool(0.25) {
-            let mut colours: [usize; NAMED_COLOURS.len()] = std::array::from_fn(|i| i);
-            rand::seq::SliceRandom::shuffle(&mut colours[..], rng);
-            self.ball_colours.copy_from_slice(&colours[..N_BALLS]);
+            self.draw_colours(NAMED_COLOURS.len(), rng);
         }
         for ball in 0..N_BALLS {
             let (_, colour) = NAMED_COLOURS[self.ball_colours[ball]];
             looks::vary_named_colour(world, self.ball_materials[ball], colour, rng);
         }
-        let tip = self.sample_tip(world, rng);
-        self.arm.place_tip(world, tip, rng.random_range(0.0..arm::FINGER_STROKE));
+        self.sample_gripper(world, rng);
         let shift = |camera| if camera == self.wrist { 0.004 } else { 0.03 };
         let cameras = self.cameras.iter().map(|&camera| (camera, shift(camera), 0.02));
         looks::vary_appearance(world, &self.surfaces, 0.4, cameras, rng);
@@ -368,7 +406,7 @@ impl TaskInstance for ReachInstance {
         out.fill(0.0);
         out[0] = 1.0;
         for ball in 0..N_BALLS {
-            let degrees = GRIPPER_GAP.degrees(gap_quantity(self.gap(world, ball)));
+            let degrees = GRIPPER_GAP.degrees(self.gap(world, ball));
             let first = 1 + self.ball_colours[ball] * degrees.len();
             out[first..first + degrees.len()].copy_from_slice(&degrees);
         }

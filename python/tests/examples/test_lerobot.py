@@ -51,8 +51,8 @@ class RecordingPolicy(torch.nn.Module):
 
 
 def test_a_policy_gets_the_keys_that_lerobot_documents(envs):
-    assert list(envs["Reach-v0"]) == [0, 1]
-    for vector in envs["Reach-v0"].values():
+    assert list(envs["Reach-v1"]) == [0, 1]
+    for vector in envs["Reach-v1"].values():
         policy = RecordingPolicy()
         rollout(vector, policy, **PROCESSORS, seeds=[5, 6])
         batch = policy.batches[0]
@@ -67,9 +67,9 @@ def test_a_policy_gets_the_keys_that_lerobot_documents(envs):
 
 
 def test_a_rollout_equals_the_episode_of_a_plain_vector(envs):
-    vector, policy = envs["Reach-v0"][1], RecordingPolicy()
+    vector, policy = envs["Reach-v1"][1], RecordingPolicy()
     data = rollout(vector, policy, **PROCESSORS, seeds=[5, 9], return_observations=True)
-    plain = gymnasium.make_vec("sayso/Reach-v0", num_envs=N_ENVS, instruction="green", autoreset_mode="same_step")
+    plain = gymnasium.make_vec("sayso/Reach-v1", num_envs=N_ENVS, instruction="green", autoreset_mode="same_step")
     observation, _ = plain.reset(seed=[5, 9])
     for step, action in enumerate(policy.actions):
         parts = [data["observation"][f"observation.{part}"][:, step] for part in ("state", "environment_state")]
@@ -82,7 +82,7 @@ def test_a_rollout_equals_the_episode_of_a_plain_vector(envs):
 
 
 def test_seeds_determine_episodes(envs):
-    vector = envs["Reach-v0"][0]
+    vector = envs["Reach-v1"][0]
     runs = []
     for seeds in ([5, 9], [5, 9], [6, 9]):
         policy = RecordingPolicy()

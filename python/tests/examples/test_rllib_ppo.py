@@ -13,7 +13,7 @@ ray = pytest.importorskip("ray", reason="ray is absent")
 # Ray and its dependencies emit warnings about each other and about open files of their own.
 pytestmark = pytest.mark.filterwarnings("default")
 
-ARGS = ["--env", "sayso/Reach-v0", "--reward", "ground_truth", "--workers", "2", "--num-envs", "4", "--seed", "3"]
+ARGS = ["--env", "sayso/Reach-v1", "--reward", "ground_truth", "--workers", "2", "--num-envs", "4", "--seed", "3"]
 
 
 @pytest.fixture(scope="module")

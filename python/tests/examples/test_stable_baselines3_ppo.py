@@ -69,7 +69,7 @@ def expect_same(a, b):
 
 
 def test_episode_statistics_of_gymnasium_are_reported():
-    envs = gymnasium.make_vec("sayso/Reach-v0", num_envs=2, autoreset_mode="same_step", max_episode_steps=3)
+    envs = gymnasium.make_vec("sayso/Reach-v1", num_envs=2, autoreset_mode="same_step", max_episode_steps=3)
     adapted = VectorEnvAdapter(gymnasium.wrappers.vector.RecordEpisodeStatistics(envs))
     adapted.reset()
     for _ in range(3):
@@ -78,7 +78,7 @@ def test_episode_statistics_of_gymnasium_are_reported():
 
 
 def test_attributes_methods_and_options():
-    envs = make_vec_env("sayso/Reach-v0", 3, seed=1, instruction="blue", render_mode="rgb_array", max_episode_steps=4)
+    envs = make_vec_env("sayso/Reach-v1", 3, seed=1, instruction="blue", render_mode="rgb_array", max_episode_steps=4)
     envs.reset()
     assert envs.get_attr("task_description", [0, 2]) == ["touch the blue ball"] * 2
     assert envs.env_method("render", indices=1)[0].shape == envs.get_images()[0].shape == (240, 240, 3)
@@ -88,13 +88,13 @@ def test_attributes_methods_and_options():
     with pytest.raises(ValueError, match="options differ"):
         envs.reset()
     with pytest.raises(ValueError, match="SAME_STEP"):
-        VectorEnvAdapter(gymnasium.make_vec("sayso/Reach-v0", num_envs=2))
+        VectorEnvAdapter(gymnasium.make_vec("sayso/Reach-v1", num_envs=2))
     envs.close()
 
 
 def test_videos_can_be_recorded(tmp_path):
     pytest.importorskip("moviepy", reason="moviepy is absent")
-    envs = make_vec_env("sayso/Reach-v0", 2, seed=1, render_mode="rgb_array")
+    envs = make_vec_env("sayso/Reach-v1", 2, seed=1, render_mode="rgb_array")
     recorder = VecVideoRecorder(envs, str(tmp_path), lambda step: step == 0, video_length=5)
     recorder.reset()
     for _ in range(6):

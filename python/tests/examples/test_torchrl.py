@@ -11,7 +11,7 @@ pytest.importorskip("torchrl", reason="torchrl is absent")
 # A warning of TorchRL 0.14 when its collectors are imported.
 pytestmark = pytest.mark.filterwarnings("ignore:Creating .* inherits from WeightUpdater:DeprecationWarning")
 
-IDS = ["sayso/Reach-v0", "sayso/CartPole-v1"]
+IDS = ["sayso/Reach-v1", "sayso/CartPole-v1"]
 # With SAME_STEP, TorchRL 0.14 cannot read last observations that are dictionaries.
 MODES = [
     ("disabled", "state"),
@@ -91,7 +91,7 @@ def test_every_step_equals_that_of_a_single_environment(mode, obs):
 
 def test_next_step_is_refused():
     with pytest.raises(RuntimeError, match="auto-reset mode"):
-        wrapped(gymnasium.make_vec("sayso/Reach-v0", num_envs=2))
+        wrapped(gymnasium.make_vec("sayso/Reach-v1", num_envs=2))
 
 
 def test_an_agent_learns_to_balance(example):
@@ -102,7 +102,7 @@ def test_an_agent_learns_to_balance(example):
 
 def test_a_reward_model_rewards_a_batch(example):
     """Continuous actions, and episodes of 50 steps that are longer than a batch of 32."""
-    args = ["--env", "sayso/Reach-v0", "--reward", "vlm_rm", "--num-envs", "4", "--frames", "256"]
+    args = ["--env", "sayso/Reach-v1", "--reward", "vlm_rm", "--num-envs", "4", "--frames", "256"]
     trained = example("torchrl_ppo").main(args)
     [mean_return] = trained.mean_returns
     [success_rate] = trained.success_rates

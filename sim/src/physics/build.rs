@@ -30,6 +30,8 @@ pub(super) fn physics(spec: &SceneSpec) -> Result<(PhysicsWorld, Vec<RigidBodyHa
     parameters.dt = spec.physics.dt_secs;
     parameters.num_solver_iterations = spec.physics.n_solver_iterations as usize;
     parameters.friction_in_bias_pass = spec.physics.friction_in_bias_pass;
+    // rapier's default looks for no new contacts of a pair that moved by less than 5 cm, which is more than a small object.
+    parameters.contact_recycling = false;
 
     let bodies = spec.bodies.iter().map(|body| insert_body(&mut world, body)).collect::<Result<Vec<_>>>()?;
     let joints = spec
@@ -40,6 +42,7 @@ pub(super) fn physics(spec: &SceneSpec) -> Result<(PhysicsWorld, Vec<RigidBodyHa
     for (joint, link) in spec.joints.iter().zip(&joints) {
         finish_joint(&mut world, joint, *link);
     }
+    damp_free_roots(&mut world, spec, &bodies);
     for coupling in &spec.couplings {
         let at = |name: &str| spec.joints.iter().position(|j| j.name == name).map(|i| joints[i]);
         if let (Some(leader), Some(follower)) = (at(&coupling.leader), at(&coupling.follower)) {
@@ -190,6 +193,25 @@ fn finish_joint(world: &mut PhysicsWorld, joint: &JointSpec, link: JointLink) {
     for dof in dofs {
         multibody.armature_mut()[dof] = joint.armature;
         multibody.damping_mut()[dof] = joint.damping;
+    }
+}
+
+/// Gives the free root of every articulation the damping of its body; rapier's default is 0.1 N·m·s/rad for each rotation.
+fn damp_free_roots(world: &mut PhysicsWorld, spec: &SceneSpec, bodies: &[RigidBodyHandle]) {
+    let PhysicsWorld { multibody_joints, bodies: rigid_bodies, .. } = world;
+    for (body, &handle) in spec.bodies.iter().zip(bodies) {
+        let Some(link) = multibody_joints.rigid_body_link(handle).copied() else { continue };
+        let Some(multibody) = multibody_joints.get_multibody_mut(link.multibody) else { continue };
+        let is_root = multibody.root().rigid_body_handle() == handle;
+        if !is_root || multibody.root().joint().ndofs() != 6 {
+            continue;
+        }
+        let mass = &rigid_bodies[handle].mass_properties().local_mprops;
+        let linear = body.linear_damping * mass.mass();
+        let angular = body.angular_damping * mass.principal_inertia().element_sum() / 3.0;
+        for (dof, damping) in [linear, linear, linear, angular, angular, angular].into_iter().enumerate() {
+            multibody.damping_mut()[dof] = damping;
+        }
     }
 }
 

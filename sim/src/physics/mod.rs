@@ -4,10 +4,12 @@
 //! to the render scene. rapier alone owns dynamic state.
 
 mod build;
+mod contact;
 mod joints;
 mod kinematics;
 mod render_scene;
 mod snapshot;
 mod world;
 
+pub use contact::TOUCH_GAP;
 pub use world::SimWorld;

@@ -73,6 +73,9 @@ impl SimWorld {
             self.physics.step();
             self.is_faulty = !self.physics.quarantine().is_empty() || !self.is_finite();
         }
+        for &handle in &self.bodies {
+            self.physics.bodies[handle].reset_forces(false);
+        }
     }
 
     /// Whether the state is NaN or infinite. The world does not advance until it is reset or restored.
@@ -145,21 +148,11 @@ impl SimWorld {
         self.update_articulation(handle);
     }
 
-    /// Sets the force on a body's centre of mass, newtons, world frame. It acts until it is set again or the world is reset.
+    /// Sets the force on a body's centre of mass during the next control step, newtons, world frame.
     pub fn set_force(&mut self, body: BodyIdx, force: Vec3) {
         let body = &mut self.physics.bodies[self.bodies[body.0]];
         body.reset_forces(true);
         body.add_force(force, true);
-    }
-
-    /// Whether two bodies are in contact, as of the last substep.
-    pub fn are_touching(&self, a: BodyIdx, b: BodyIdx) -> bool {
-        let (a, b) = (&self.physics.bodies[self.bodies[a.0]], &self.physics.bodies[self.bodies[b.0]]);
-        a.colliders().iter().any(|&ca| {
-            b.colliders().iter().any(|&cb| {
-                self.physics.contact_pair(ca, cb).is_some_and(|pair| pair.has_any_active_contact())
-            })
-        })
     }
 
     /// The render scene, with poses as of the last [`Self::sync_render_scene`].

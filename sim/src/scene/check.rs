@@ -77,6 +77,10 @@ impl SceneSpec {
         for body in &self.bodies {
             let path = format!("bodies.{}", body.name);
             check_pose(&path, &body.pose)?;
+            for (name, damping) in [("linear", body.linear_damping), ("angular", body.angular_damping)] {
+                let field = format!("{path}.{name}_damping");
+                expect(damping >= 0.0 && damping.is_finite(), field, damping, "0 or more")?;
+            }
             for (part_idx, part) in body.parts.iter().enumerate() {
                 let path = format!("{path}.parts[{part_idx}]");
                 check_pose(&path, &part.pose)?;
@@ -109,6 +113,14 @@ impl SceneSpec {
                 format!("{path}.child"),
                 &joint.child,
                 "a body other than the parent, and the child of no other joint",
+            )?;
+            let child = self.bodies.iter().find(|body| body.name == joint.child);
+            let damping = child.map_or(0.0, |body| body.linear_damping.abs() + body.angular_damping.abs());
+            expect(
+                damping == 0.0,
+                format!("bodies.{}", joint.child),
+                damping,
+                "no damping of its own, as it is the child of a joint; set the joint's damping",
             )?;
             let has_coordinate = matches!(joint.kind, JointKind::Hinge { .. } | JointKind::Slide { .. });
             if let JointKind::Hinge { axis } | JointKind::Slide { axis } = joint.kind {

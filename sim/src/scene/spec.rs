@@ -124,10 +124,11 @@ pub struct BodySpec {
     pub pose: PoseSpec,
     /// Geometry, material and mass of each part.
     pub parts: Vec<PartSpec>,
-    /// Damping of translation, 1/s.
+    /// Damping of translation, 1/s. Not for the child of a joint, which has [`JointSpec::damping`].
     #[serde(default)]
     pub linear_damping: f32,
-    /// Damping of rotation, 1/s.
+    /// Damping of rotation, 1/s; for the free root of an articulation by the mean of its principal inertias. Not for the child
+    /// of a joint.
     #[serde(default)]
     pub angular_damping: f32,
 }
