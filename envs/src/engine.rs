@@ -19,6 +19,8 @@ use crate::vector::{AutoresetMode, StepBatch, StepInfo};
 #[derive(Resource)]
 pub(crate) struct BatchConfig {
     pub spec: TaskSpec,
+    /// Options of the task, TOML.
+    pub options: String,
     /// Index in the batch of the group's first env.
     pub first_env: usize,
     pub n_envs: usize,

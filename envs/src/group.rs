@@ -1,7 +1,6 @@
 //! A group: envs that step together, in one Bevy world and one run of its schedule.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use bevy::app::App;
 use bevy::ecs::change_detection::Mut;
@@ -10,7 +9,7 @@ use sayso_sim::app::{Renderer, Sensors, SimPlugin, Slot, Step, in_slot_order};
 use sayso_sim::render::{Backend, Outputs, RenderSpec, Samples};
 use sayso_sim::scene::SceneSpec;
 use sayso_sim::sensor::Sensor;
-use sayso_sim::{EnvIdx, FramePart, Frames, SimWorld};
+use sayso_sim::{EnvIdx, FramePart, Frames, PreparedScene, SimWorld};
 
 use crate::config::{EnvConfig, RewardSource, ScoringConfig};
 use crate::engine::{Batch, BatchConfig, Episode, PendingActions, Row, StepPlugin, TaskSlot, start_episode};
@@ -28,6 +27,7 @@ impl Group {
     /// Makes the envs `envs` of the batch that `config` describes.
     pub fn new(
         task: &dyn Task,
+        scene: &PreparedScene,
         config: &EnvConfig,
         reward: RewardSource,
         goal_idx: usize,
@@ -37,9 +37,8 @@ impl Group {
         let spec = task.spec();
         let mut app = App::empty();
         app.add_plugins((SimPlugin, StepPlugin));
-        let scene = task.scene();
         for slot in 0..envs.len() {
-            let world = SimWorld::new(Arc::clone(&scene))?;
+            let world = scene.world()?;
             let instance = task.instance(&world)?;
             let row = Row::new(spec, config.observation.has_state());
             app.world_mut().spawn((
@@ -57,7 +56,7 @@ impl Group {
         let pixel_sensor = config.observation.has_pixels().then(|| {
             let camera = config.pixel_camera.as_deref().unwrap_or(spec.pixel_camera);
             let [height, width] = config.pixel_size;
-            sensors.push(sensor(&scene, &[camera.to_owned()], (height, width))?);
+            sensors.push(sensor(scene.spec(), &[camera.to_owned()], (height, width))?);
             Ok::<usize, EnvError>(sensors.len() - 1)
         });
         let reward_sensor = match &reward {
@@ -70,11 +69,12 @@ impl Group {
             let cameras = if scoring.cameras.is_empty() { &spec.reward_cameras } else { &scoring.cameras };
             let size = (request.image.height, request.image.width);
             let device = backend.gpu().and_then(|gpu| gpu.adapter().uuid);
-            sensors.push(sensor(&scene, cameras, size)?.for_model(request.model_input(device)));
+            sensors.push(sensor(scene.spec(), cameras, size)?.for_model(request.model_input(device)));
             Ok::<usize, EnvError>(sensors.len() - 1)
         });
         let batch_config = BatchConfig {
             spec: spec.clone(),
+            options: toml::to_string(&config.options).unwrap_or_default(),
             first_env: envs.start,
             n_envs: envs.len(),
             goal_idx,

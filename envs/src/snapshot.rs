@@ -1,7 +1,7 @@
 //! Snapshots of a batch, independent of the number of its groups.
 
-use sayso_sim::SimWorld;
 use sayso_sim::app::Slot;
+use sayso_sim::{SimWorld, WorldState};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Batch, BatchConfig, Episode, TaskSlot};
@@ -12,6 +12,8 @@ use crate::{EnvError, Result};
 #[derive(Serialize, Deserialize)]
 struct Snapshot {
     task_id: String,
+    /// Options of the task, TOML.
+    options: String,
     n_batch_steps: u64,
     scores: Vec<f32>,
     envs: Vec<EnvSnapshot>,
@@ -35,6 +37,7 @@ pub(crate) fn save(groups: &[Group]) -> Result<Vec<u8>> {
         (groups[0].world().resource::<BatchConfig>(), groups[0].world().resource::<Batch>());
     let mut snapshot = Snapshot {
         task_id: config.spec.id.to_owned(),
+        options: config.options.clone(),
         n_batch_steps: batch.n_steps,
         scores: Vec::new(),
         envs: Vec::new(),
@@ -72,21 +75,20 @@ fn save_envs(group: &Group, out: &mut Vec<EnvSnapshot>) -> Result<()> {
     Ok(())
 }
 
+/// Restores all envs, or none: everything is read and checked before anything is changed.
 pub(crate) fn restore(groups: &mut [Group], bytes: &[u8]) -> Result<()> {
     let snapshot: Snapshot = postcard::from_bytes(bytes).map_err(|e| damaged(&e.to_string()))?;
-    let n_envs: usize = groups.iter().map(|group| group.envs().len()).sum();
-    let id = groups[0].world().resource::<BatchConfig>().spec.id;
-    if snapshot.task_id != id || snapshot.envs.len() != n_envs || snapshot.scores.len() != n_envs {
-        let got = format!("{} envs of {}", snapshot.envs.len(), snapshot.task_id);
-        return Err(damaged(&format!("it has {got}, this batch has {n_envs} envs of {id}")));
-    }
-    for group in groups {
+    check(groups, &snapshot)?;
+    let states = groups.iter_mut().map(|group| read_states(group, &snapshot)).collect::<Result<Vec<_>>>()?;
+    for (group, states) in groups.iter_mut().zip(states) {
         let range = group.envs();
         let world = group.world_mut();
         let mut envs = world.query::<(&Slot, &mut SimWorld, &mut TaskSlot, &mut Episode)>();
-        for (slot, mut sim_world, mut task, mut episode) in envs.iter_mut(world) {
+        let mut envs: Vec<_> = envs.iter_mut(world).collect();
+        envs.sort_by_key(|(slot, ..)| slot.0);
+        for ((slot, mut sim_world, mut task, mut episode), state) in envs.into_iter().zip(states) {
             let env = &snapshot.envs[range.start + slot.0.0];
-            sim_world.restore(&env.world)?;
+            sim_world.set_state(state);
             task.0.load(&env.task);
             *episode = Episode {
                 key: env.key,
@@ -104,6 +106,74 @@ pub(crate) fn restore(groups: &mut [Group], bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+fn check(groups: &[Group], snapshot: &Snapshot) -> Result<()> {
+    let n_envs: usize = groups.iter().map(|group| group.envs().len()).sum();
+    let BatchConfig { spec, options, .. } = groups[0].world().resource::<BatchConfig>();
+    let is_complete = snapshot.envs.iter().enumerate().all(|(env_idx, env)| env.slot == env_idx);
+    if snapshot.task_id != spec.id || snapshot.envs.len() != n_envs || snapshot.scores.len() != n_envs {
+        let got = format!("{} envs of {}", snapshot.envs.len(), snapshot.task_id);
+        return Err(damaged(&format!("it has {got}, this batch has {n_envs} envs of {}", spec.id)));
+    }
+    if snapshot.options != *options {
+        let quoted = |options: &str| format!("'{}'", options.trim().replace('\n', ", "));
+        let (got, own) = (quoted(&snapshot.options), quoted(options));
+        return Err(damaged(&format!("it was taken with the options {got}, this batch has {own}")));
+    }
+    if is_complete { Ok(()) } else { Err(damaged("an env is missing, or there twice")) }
+}
+
+/// The states of a group's envs, in their order.
+fn read_states(group: &mut Group, snapshot: &Snapshot) -> Result<Vec<WorldState>> {
+    let range = group.envs();
+    let world = group.world_mut();
+    let mut envs = world.query::<(&Slot, &SimWorld, &TaskSlot)>();
+    let mut envs: Vec<_> = envs.iter(world).collect();
+    envs.sort_by_key(|(slot, ..)| slot.0);
+    let read = |(slot, sim_world, task): (&Slot, &SimWorld, &TaskSlot)| {
+        let env = &snapshot.envs[range.start + slot.0.0];
+        let (expected, got) = (task.0.save().len(), env.task.len());
+        if got != expected {
+            return Err(damaged(&format!("the task has {expected} values, the snapshot {got}")));
+        }
+        Ok(sim_world.read_snapshot(&env.world)?)
+    };
+    envs.into_iter().map(read).collect()
+}
+
 fn damaged(reason: &str) -> EnvError {
     sayso_sim::SimError::Snapshot(reason.to_owned()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EnvConfig, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _};
+
+    fn reach(options: &str) -> VecEnv {
+        let options = options.parse().expect("TOML");
+        let config = EnvConfig { n_envs: 3, options, ..EnvConfig::default() };
+        let mut env = VecEnv::new(&config, RewardSource::None).expect("an environment");
+        let options = ResetOptions { seed: Some(1.into()), mask: None };
+        env.reset(&options, &mut StepBatch::default()).expect("reset");
+        env
+    }
+
+    #[test]
+    fn a_snapshot_that_is_damaged_in_the_middle_changes_no_env() {
+        let mut env = reach("");
+        let mut snapshot: Snapshot = postcard::from_bytes(&env.snapshot().unwrap()).unwrap();
+        let other = ResetOptions { seed: Some(2.into()), mask: None };
+        env.reset(&other, &mut StepBatch::default()).unwrap();
+        let before = env.state_hashes();
+        snapshot.envs[2].world.truncate(40);
+        assert!(env.restore(&postcard::to_stdvec(&snapshot).unwrap()).is_err());
+        assert_eq!(env.state_hashes(), before, "the first envs were not restored either");
+    }
+
+    #[test]
+    fn a_snapshot_with_other_options_is_refused() {
+        let snapshot = reach("control = 'joint_delta_pos'").snapshot().unwrap();
+        let message = reach("").restore(&snapshot).unwrap_err().to_string();
+        assert!(message.contains("joint_delta_pos"), "{message}");
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bevy::app::App;
 use bevy::ecs::world::World;
-use sayso_sim::{FrameBatch, Frames};
+use sayso_sim::{FrameBatch, Frames, PreparedScene};
 
 use crate::config::{EnvConfig, RewardSource};
 use crate::group::Group;
@@ -61,11 +61,12 @@ impl VecEnv {
         };
         let config = &config.resolve();
         let n_groups = config.n_groups;
+        let scene = PreparedScene::new(task.scene())?;
         let first_env = |group: usize| group * config.n_envs / n_groups;
         let groups = (0..n_groups)
             .map(|group| {
                 let envs = first_env(group)..first_env(group + 1);
-                Group::new(&*task, config, reward.clone(), goal_idx, envs, &add_plugins)
+                Group::new(&*task, &scene, config, reward.clone(), goal_idx, envs, &add_plugins)
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {

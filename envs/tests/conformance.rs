@@ -71,8 +71,12 @@ fn specifications_are_consistent() {
                 goal.baseline_prompt
             );
             assert!(!goal.paraphrases.is_empty(), "{id}: goal {} has no paraphrase", goal.name);
+            for instruction in std::iter::once(&goal.instruction).chain(&goal.paraphrases) {
+                assert!(is_caption(instruction), "{id}: '{instruction}' is not a caption of the task");
+            }
         }
         let scene = task.scene();
+        assert!(scene.physics.control_hz().fract() == 0.0, "{id}: {} Hz", scene.physics.control_hz());
         for camera in
             spec.reward_cameras.iter().map(String::as_str).chain([spec.pixel_camera, spec.video_camera])
         {
@@ -405,7 +409,7 @@ fn an_env_with_its_own_seed_equals_a_batch_of_one() {
 
 #[test]
 fn errors_suggest_the_nearest_known_name() {
-    let config = EnvConfig { id: "Reach-v1".to_owned(), ..EnvConfig::default() };
+    let config = EnvConfig { id: "Raech-v1".to_owned(), ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
     assert!(error.contains("did you mean 'Reach-v1'?"), "{error}");
     let config = EnvConfig { n_envs: 100, n_groups: 65, ..EnvConfig::default() };

@@ -8,7 +8,7 @@ use sayso_envs::language::Goal;
 use sayso_envs::{Measurement, Task, TaskInstance};
 use sayso_rewards::{GoalBaseline, GoalBaselineConfig, ImageTextModel};
 use sayso_sim::render::{CpuRenderer, Outputs, RenderScene, RenderSpec, RenderTarget, Samples, View};
-use sayso_sim::{CameraIdx, SimWorld, seed};
+use sayso_sim::{CameraIdx, PreparedScene, SimWorld, seed};
 use serde::Serialize;
 
 use crate::Result;
@@ -115,10 +115,11 @@ struct Scenes {
 impl Scenes {
     fn sample(task: &dyn Task, model: &dyn ImageTextModel, config: &ModelEvalConfig) -> Result<Self> {
         let spec = task.spec();
+        let scene = PreparedScene::new(task.scene()).map_err(sayso_envs::EnvError::from)?;
         let mut worlds = Vec::with_capacity(config.n_scenes);
         let (mut measurements, mut truth) = (Vec::new(), Vec::new());
         for scene_idx in 0..config.n_scenes {
-            let mut world = SimWorld::new(task.scene()).map_err(sayso_envs::EnvError::from)?;
+            let mut world = scene.world().map_err(sayso_envs::EnvError::from)?;
             let mut instance: Box<dyn TaskInstance> = task.instance(&world)?;
             instance
                 .sample_pretraining_state(&mut world, &mut seed::stream(&[config.seed, scene_idx as u64]));

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use sayso_envs::{Task, TaskInstance, registry};
 use sayso_sim::math::Vec3;
 use sayso_sim::render::{CpuRenderer, Outputs, RenderScene, RenderSpec, RenderTarget, Samples, View};
-use sayso_sim::{CameraIdx, Frames, SimWorld, seed};
+use sayso_sim::{CameraIdx, Frames, PreparedScene, SimWorld, seed};
 
 use crate::Result;
 use crate::catalogue::{CONTEXT, Catalogue};
@@ -58,8 +58,9 @@ impl ImageSource {
         for (task_idx, task) in tasks.iter().enumerate() {
             share_so_far += config.tasks[task_idx].share / total;
             let end = (share_so_far * config.batch_size as f64).round() as usize;
+            let scene = PreparedScene::new(task.scene()).map_err(sayso_envs::EnvError::from)?;
             while slots.len() < end {
-                let world = SimWorld::new(task.scene()).map_err(sayso_envs::EnvError::from)?;
+                let world = scene.world().map_err(sayso_envs::EnvError::from)?;
                 let cameras = task.spec().reward_cameras.iter().map(|name| world.camera(name));
                 let cameras = cameras.collect::<Result<_, _>>().map_err(sayso_envs::EnvError::from)?;
                 let captions = catalogue.tasks[task_idx].clone();

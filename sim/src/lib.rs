@@ -23,4 +23,4 @@ pub use error::{Result, SimError};
 pub use frame_batch::{FrameBatch, FramePart, FrameRequest};
 pub use frames::{Frames, ImageSpec};
 pub use index::{BodyIdx, CameraIdx, EnvIdx, JointIdx, MaterialIdx};
-pub use physics::{SimWorld, TOUCH_GAP};
+pub use physics::{PreparedScene, SimWorld, TOUCH_GAP, WorldState};

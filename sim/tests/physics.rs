@@ -8,7 +8,7 @@ use sayso_sim::scene::{
     BodyKind, BodySpec, CouplingSpec, JointKind, JointSpec, MaterialSpec, MotorSpec, PartSpec, PhysicsSpec,
     PoseSpec, SceneSpec, ShapeSpec,
 };
-use sayso_sim::{SimError, SimWorld};
+use sayso_sim::{PreparedScene, SimError, SimWorld, TOUCH_GAP};
 
 fn body(name: &str, kind: BodyKind, z: f32, shape: ShapeSpec) -> BodySpec {
     BodySpec {
@@ -286,4 +286,115 @@ fn a_camera_looks_at_its_target() {
     let down = PoseSpec::looking_at(Vec3::new(0.0, 0.0, 4.0), Vec3::ZERO).to_pose();
     assert!((down.rotation * Vec3::NEG_Z - Vec3::NEG_Z).length() < 1e-6, "straight down");
     assert!(Quat::is_normalized(down.rotation));
+}
+
+#[test]
+fn a_force_acts_during_one_control_step_only() {
+    let mut floating = ball_scene();
+    floating.physics.gravity = [0.0; 3];
+    let mut world = world(floating);
+    let ball = world.body("ball").expect("ball");
+    let dt_secs = world.spec().physics.control_dt_secs();
+    world.set_force(ball, Vec3::new(3.0, 0.0, 0.0));
+    world.step();
+    let speed = world.body_velocity(ball).0.x;
+    assert!((speed - 3.0 * dt_secs).abs() < 1e-4, "{speed} m/s after a force of 3 N on 1 kg for {dt_secs} s");
+    world.step();
+    assert_eq!(world.body_velocity(ball).0.x, speed, "no force is left in the next step");
+}
+
+#[test]
+fn at_a_gap_of_a_centimetre_nothing_touches() {
+    let mut world = world(ball_scene());
+    let (ball, floor) = (world.body("ball").expect("ball"), world.body("floor").expect("floor"));
+    for (gap, touches) in
+        [(0.5, false), (0.01, false), (0.0011, false), (0.0009, true), (0.0, true), (-0.02, true)]
+    {
+        world.set_body_pose(ball, PoseSpec::at(0.0, 0.0, 0.1 + gap).to_pose());
+        assert!((world.gap(ball, floor) - gap).abs() < 1e-5, "{} for {gap}", world.gap(ball, floor));
+        assert_eq!(world.are_touching(ball, floor), touches, "{gap} m apart");
+    }
+    assert_eq!(TOUCH_GAP, 0.001);
+}
+
+#[test]
+fn a_small_ball_that_creeps_does_not_sink_into_the_floor() {
+    let small = ShapeSpec::Sphere { radius: 0.005 };
+    let mut world = world(scene(vec![
+        body("floor", BodyKind::Fixed, 0.0, ShapeSpec::Box { half_extents: [0.5, 0.5, 0.05] }),
+        body("ball", BodyKind::Dynamic, 0.075, small),
+    ]));
+    let (ball, floor) = (world.body("ball").expect("ball"), world.body("floor").expect("floor"));
+    let mut deepest = 0.0_f32;
+    for _ in 0..50 {
+        world.step();
+        deepest = deepest.min(world.gap(ball, floor));
+    }
+    assert!(deepest > -0.003, "it sank by {} m", -deepest);
+}
+
+#[test]
+fn a_free_robot_without_damping_keeps_turning() {
+    let mut scene = arm_scene();
+    scene.bodies[0].kind = BodyKind::Dynamic;
+    scene.physics.gravity = [0.0; 3];
+    for joint in &mut scene.joints {
+        joint.kind = JointKind::Fixed;
+        joint.motor = None;
+    }
+    scene.couplings.clear();
+    let spin_after = |scene: SceneSpec| {
+        let mut world = world(scene);
+        let base = world.body("base").expect("body");
+        world.set_force(world.body("lower").expect("body"), Vec3::new(0.0, 5.0, 0.0));
+        world.step();
+        let start = world.body_velocity(base).1.length();
+        for _ in 0..50 {
+            world.step();
+        }
+        world.body_velocity(base).1.length() / start
+    };
+    let ratio = spin_after(scene.clone());
+    // The integrator of articulations gains a few percent.
+    assert!((0.98..1.1).contains(&ratio), "without damping the spin changed by a factor of {ratio}");
+    scene.bodies[0].angular_damping = 1000.0;
+    assert!(spin_after(scene) < 0.9, "its own damping slows it down");
+}
+
+#[test]
+fn worlds_of_one_scene_share_meshes_and_hulls() {
+    let tetrahedron = ShapeSpec::Mesh {
+        vertices: vec![[0.0, 0.0, 0.0], [0.1, 0.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.1]],
+        triangles: vec![[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]],
+    };
+    let scene = scene(vec![body("rock", BodyKind::Dynamic, 1.0, tetrahedron)]);
+    let prepared = PreparedScene::new(Arc::new(scene)).expect("a valid scene");
+    let mut worlds = [prepared.world().expect("a world"), prepared.world().expect("a world")];
+    worlds[0].step();
+    worlds[0].reset();
+    let mesh = |world: &SimWorld| Arc::as_ptr(&world.render_scene().meshes[0]);
+    assert_eq!(mesh(&worlds[0]), mesh(&worlds[1]));
+    assert_eq!(worlds[0].state_hash(), worlds[1].state_hash());
+}
+
+#[test]
+fn a_mesh_that_collides_and_has_no_hull_is_an_error() {
+    let line = ShapeSpec::Mesh {
+        vertices: vec![[0.0, 0.0, 0.0], [0.1, 0.0, 0.0], [0.2, 0.0, 0.0]],
+        triangles: vec![[0, 1, 2]],
+    };
+    let mut scene = scene(vec![body("sheet", BodyKind::Fixed, 1.0, line)]);
+    let message = SimWorld::new(Arc::new(scene.clone())).err().expect("no hull").to_string();
+    assert!(message.contains("bodies.sheet.parts[0].shape"), "{message}");
+    scene.bodies[0].parts[0].collides = false;
+    assert!(SimWorld::new(Arc::new(scene)).is_ok(), "a part that does not collide needs no hull");
+}
+
+#[test]
+fn a_snapshot_of_a_scene_that_differs_in_one_number_is_refused() {
+    let mut heavier = ball_scene();
+    heavier.bodies[1].parts[0].mass = 1.5;
+    let snapshot = world(ball_scene()).snapshot().expect("snapshot");
+    assert!(world(ball_scene()).restore(&snapshot).is_ok());
+    assert!(matches!(world(heavier).restore(&snapshot), Err(SimError::Snapshot(_))));
 }

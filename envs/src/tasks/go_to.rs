@@ -358,18 +358,27 @@ impl GoToInstance {
         } else {
             1.2 * rng.random::<f32>().powi(2)
         };
-        let (bearing, heading) = (rng.random_range(0.0..TAU), rng.random_range(-PI..PI));
-        let direction = Vec3::new(bearing.cos(), bearing.sin(), 0.0);
+        let heading = rng.random_range(-PI..PI);
         let bound = Vec3::splat(ROOM - ROBOT_RADIUS);
         let object = world.body_pose(self.objects[object_idx]).translation;
-        let mut distance = ROBOT_RADIUS + OBJECT_RADIUS + wanted;
-        for _ in 0..N_APPROACHES {
-            self.place_robot(world, (object + direction * distance).clamp(-bound, bound), heading);
-            distance += wanted - self.gap(world, object_idx);
+        for _ in 0..N_BEARINGS {
+            let bearing = rng.random_range(0.0..TAU);
+            let direction = Vec3::new(bearing.cos(), bearing.sin(), 0.0);
+            let mut distance = ROBOT_RADIUS + OBJECT_RADIUS + wanted;
+            for _ in 0..N_APPROACHES {
+                self.place_robot(world, (object + direction * distance).clamp(-bound, bound), heading);
+                distance += wanted - self.gap(world, object_idx);
+            }
+            // A wall may leave no room on this side of the object.
+            if (self.gap(world, object_idx) - wanted).abs() < 0.002 {
+                return;
+            }
         }
     }
 }
 
+/// Number of sides of an object that are tried.
+const N_BEARINGS: usize = 8;
 /// Number of corrections of the robot's distance from an object, after which its gap is mostly within 1 mm of the wanted one.
 const N_APPROACHES: usize = 4;
 
@@ -400,6 +409,7 @@ fn free_place(taken: &[(Vec3, f32)], radius: f32, clearance: f32, rng: &mut Rng)
 
 impl TaskInstance for GoToInstance {
     fn reset(&mut self, world: &mut SimWorld, rng: &mut Rng) {
+        self.object_colours = std::array::from_fn(|object_idx| object_idx);
         self.object_colours.shuffle(rng);
         for (&material, &colour) in self.object_materials.iter().zip(&self.object_colours) {
             world.material_mut(material).colour = NAMED_COLOURS[colour].1;

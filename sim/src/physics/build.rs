@@ -1,16 +1,15 @@
 //! Builds rapier's bodies, colliders and joints from a scene.
 
-use std::f32::consts::FRAC_PI_2;
-
 use rapier3d::dynamics::{
-    CoefficientCombineRule, GenericJoint, JointAxesMask, JointAxis, MassProperties, MotorModel,
-    MultibodyDofCoupling, MultibodyJointHandle, RigidBodyBuilder, RigidBodyHandle,
+    CoefficientCombineRule, GenericJoint, JointAxesMask, JointAxis, MotorModel, MultibodyDofCoupling,
+    MultibodyJointHandle, RigidBodyBuilder, RigidBodyHandle,
 };
-use rapier3d::geometry::{ColliderBuilder, SharedShape};
+use rapier3d::geometry::ColliderBuilder;
 use rapier3d::pipeline::PhysicsWorld;
 
+use super::prepared::{PreparedBody, PreparedScene};
 use crate::math::{Pose, Quat, Vec3};
-use crate::scene::{BodyKind, BodySpec, JointKind, JointSpec, SceneSpec, ShapeSpec};
+use crate::scene::{BodyKind, BodySpec, JointKind, JointSpec, SceneSpec};
 use crate::{Result, SimError};
 
 /// A joint of the scene in rapier.
@@ -23,7 +22,8 @@ pub(super) struct JointLink {
 }
 
 /// Builds rapier's world; handles are in the order of the scene's lists.
-pub(super) fn physics(spec: &SceneSpec) -> Result<(PhysicsWorld, Vec<RigidBodyHandle>, Vec<JointLink>)> {
+pub(super) fn physics(scene: &PreparedScene) -> Result<(PhysicsWorld, Vec<RigidBodyHandle>, Vec<JointLink>)> {
+    let spec = scene.spec();
     let mut world = PhysicsWorld::new();
     world.gravity = Vec3::from_array(spec.physics.gravity);
     let parameters = &mut world.integration_parameters;
@@ -33,7 +33,8 @@ pub(super) fn physics(spec: &SceneSpec) -> Result<(PhysicsWorld, Vec<RigidBodyHa
     // rapier's default looks for no new contacts of a pair that moved by less than 5 cm, which is more than a small object.
     parameters.contact_recycling = false;
 
-    let bodies = spec.bodies.iter().map(|body| insert_body(&mut world, body)).collect::<Result<Vec<_>>>()?;
+    let prepared = spec.bodies.iter().zip(scene.bodies());
+    let bodies: Vec<_> = prepared.map(|(body, prepared)| insert_body(&mut world, body, prepared)).collect();
     let joints = spec
         .joints
         .iter()
@@ -42,7 +43,7 @@ pub(super) fn physics(spec: &SceneSpec) -> Result<(PhysicsWorld, Vec<RigidBodyHa
     for (joint, link) in spec.joints.iter().zip(&joints) {
         finish_joint(&mut world, joint, *link);
     }
-    damp_free_roots(&mut world, spec, &bodies);
+    damp_free_roots(&mut world, scene, &bodies);
     for coupling in &spec.couplings {
         let at = |name: &str| spec.joints.iter().position(|j| j.name == name).map(|i| joints[i]);
         if let (Some(leader), Some(follower)) = (at(&coupling.leader), at(&coupling.follower)) {
@@ -53,76 +54,31 @@ pub(super) fn physics(spec: &SceneSpec) -> Result<(PhysicsWorld, Vec<RigidBodyHa
     Ok((world, bodies, joints))
 }
 
-fn insert_body(world: &mut PhysicsWorld, body: &BodySpec) -> Result<RigidBodyHandle> {
+fn insert_body(world: &mut PhysicsWorld, body: &BodySpec, prepared: &PreparedBody) -> RigidBodyHandle {
     let builder = match body.kind {
         BodyKind::Fixed => RigidBodyBuilder::fixed(),
-        BodyKind::Dynamic => RigidBodyBuilder::dynamic(),
+        BodyKind::Dynamic => RigidBodyBuilder::dynamic().additional_mass_properties(prepared.mass),
     };
-    let mut builder = builder
+    let builder = builder
         .pose(body.pose.to_pose())
         .linear_damping(body.linear_damping)
         .angular_damping(body.angular_damping)
         .can_sleep(false);
-    if body.kind == BodyKind::Dynamic {
-        builder = builder.additional_mass_properties(mass_properties(body)?);
-    }
     let handle = world.insert_body(builder);
-    for part in body.parts.iter().filter(|part| part.collides) {
-        if let Some((shape, shape_pose)) = collision_shape(&part.shape) {
-            let collider = ColliderBuilder::new(shape)
-                .position(part.pose.to_pose() * shape_pose)
-                .density(0.0)
-                .friction(part.friction)
-                .friction_combine_rule(match part.friction {
-                    0.0 => CoefficientCombineRule::Min,
-                    _ => CoefficientCombineRule::Average,
-                })
-                .restitution(part.restitution);
-            world.insert_collider(collider, Some(handle));
-        }
+    for collider in &prepared.colliders {
+        let part = &body.parts[collider.part_idx];
+        let collider = ColliderBuilder::new(collider.shape.clone())
+            .position(collider.body_from_shape)
+            .density(0.0)
+            .friction(part.friction)
+            .friction_combine_rule(match part.friction {
+                0.0 => CoefficientCombineRule::Min,
+                _ => CoefficientCombineRule::Average,
+            })
+            .restitution(part.restitution);
+        world.insert_collider(collider, Some(handle));
     }
-    Ok(handle)
-}
-
-/// Mass, centre of mass and inertia of all parts, including those that do not collide.
-fn mass_properties(body: &BodySpec) -> Result<MassProperties> {
-    let mut total = MassProperties::default();
-    for part in body.parts.iter().filter(|part| part.mass > 0.0) {
-        if let Some((shape, shape_pose)) = collision_shape(&part.shape) {
-            let mut properties = shape.mass_properties(1.0);
-            properties.set_mass(part.mass, true);
-            total += properties.transform_by(&(part.pose.to_pose() * shape_pose));
-        }
-    }
-    if total.mass() > 0.0 {
-        return Ok(total);
-    }
-    Err(SimError::OutOfRange {
-        field: format!("bodies.{}.parts[..].mass", body.name),
-        got: "0 in total".to_owned(),
-        expected: "a dynamic body to have a part with mass".to_owned(),
-    })
-}
-
-/// rapier's shape and its pose in the frame of the part: the axis of rapier's cylinders and cones is y.
-fn collision_shape(shape: &ShapeSpec) -> Option<(SharedShape, Pose)> {
-    let z_from_y = Pose::from_rotation(Quat::from_rotation_x(FRAC_PI_2));
-    let upright = |shape| Some((shape, Pose::identity()));
-    match *shape {
-        ShapeSpec::Plane => upright(SharedShape::halfspace(Vec3::Z)),
-        ShapeSpec::Box { half_extents: [x, y, z] } => upright(SharedShape::cuboid(x, y, z)),
-        ShapeSpec::Sphere { radius } => upright(SharedShape::ball(radius)),
-        ShapeSpec::Capsule { radius, half_length } => upright(SharedShape::capsule_z(half_length, radius)),
-        ShapeSpec::Cylinder { radius, half_length } => {
-            Some((SharedShape::cylinder(half_length, radius), z_from_y))
-        }
-        ShapeSpec::Cone { radius, half_length } => Some((SharedShape::cone(half_length, radius), z_from_y)),
-        ShapeSpec::Disc { .. } => None,
-        ShapeSpec::Mesh { ref vertices, .. } => {
-            let points: Vec<_> = vertices.iter().map(|&v| Vec3::from_array(v)).collect();
-            SharedShape::convex_hull(&points).and_then(upright)
-        }
-    }
+    handle
 }
 
 fn insert_joint(
@@ -197,18 +153,15 @@ fn finish_joint(world: &mut PhysicsWorld, joint: &JointSpec, link: JointLink) {
 }
 
 /// Gives the free root of every articulation the damping of its body; rapier's default is 0.1 N·m·s/rad for each rotation.
-fn damp_free_roots(world: &mut PhysicsWorld, spec: &SceneSpec, bodies: &[RigidBodyHandle]) {
-    let PhysicsWorld { multibody_joints, bodies: rigid_bodies, .. } = world;
-    for (body, &handle) in spec.bodies.iter().zip(bodies) {
-        let Some(link) = multibody_joints.rigid_body_link(handle).copied() else { continue };
-        let Some(multibody) = multibody_joints.get_multibody_mut(link.multibody) else { continue };
-        let is_root = multibody.root().rigid_body_handle() == handle;
-        if !is_root || multibody.root().joint().ndofs() != 6 {
+fn damp_free_roots(world: &mut PhysicsWorld, scene: &PreparedScene, bodies: &[RigidBodyHandle]) {
+    for ((body, prepared), &handle) in scene.spec().bodies.iter().zip(scene.bodies()).zip(bodies) {
+        let Some(link) = world.multibody_joints.rigid_body_link(handle).copied() else { continue };
+        let Some(multibody) = world.multibody_joints.get_multibody_mut(link.multibody) else { continue };
+        if multibody.root().rigid_body_handle() != handle || multibody.root().joint().ndofs() != 6 {
             continue;
         }
-        let mass = &rigid_bodies[handle].mass_properties().local_mprops;
-        let linear = body.linear_damping * mass.mass();
-        let angular = body.angular_damping * mass.principal_inertia().element_sum() / 3.0;
+        let linear = body.linear_damping * prepared.mass.mass();
+        let angular = body.angular_damping * prepared.mass.principal_inertia().element_sum() / 3.0;
         for (dof, damping) in [linear, linear, linear, angular, angular, angular].into_iter().enumerate() {
             multibody.damping_mut()[dof] = damping;
         }

@@ -95,7 +95,7 @@ impl SimWorld {
         set: impl FnOnce(&mut rapier3d::dynamics::GenericJoint, JointAxis, f32, f32),
     ) {
         let link = self.joints[joint.0];
-        let Some(motor) = self.spec.joints[joint.0].motor else { return };
+        let Some(motor) = self.spec().joints[joint.0].motor else { return };
         let Some((multibody, link_id)) = self.physics.multibody_joints.get_mut(link.handle) else { return };
         if let (Some(link_mut), Some(axis)) = (multibody.link_mut(link_id), link.axis) {
             set(&mut link_mut.joint.data, axis, motor.stiffness, motor.damping);

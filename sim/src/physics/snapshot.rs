@@ -3,7 +3,17 @@
 use rapier3d::pipeline::PhysicsWorld;
 
 use super::SimWorld;
+use crate::render::{Light, Material, RenderScene};
+use crate::scene::CameraSpec;
 use crate::{Result, SimError};
+
+/// The dynamic state of a world, read from a snapshot and checked.
+pub struct WorldState {
+    physics: PhysicsWorld,
+    materials: Vec<Material>,
+    light: Light,
+    cameras: Vec<CameraSpec>,
+}
 
 impl SimWorld {
     /// The dynamic state, from which [`Self::restore`] continues bit-exactly. Materials, light and cameras are included,
@@ -12,32 +22,52 @@ impl SimWorld {
     /// # Errors
     /// If rapier's state cannot be serialised.
     pub fn snapshot(&self) -> Result<Vec<u8>> {
-        let light = self.render_scene.light;
-        let cameras: Vec<_> = self.cameras.iter().map(|c| c.spec.clone()).collect();
-        postcard::to_stdvec(&(&self.physics, &self.render_scene.materials, light, cameras))
+        let cameras: Vec<_> = self.cameras.iter().map(|c| &c.spec).collect();
+        let RenderScene { materials, light, .. } = &self.render_scene;
+        postcard::to_stdvec(&(self.scene.fingerprint(), &self.physics, materials, light, cameras))
             .map_err(|e| SimError::Snapshot(e.to_string()))
     }
 
-    /// Restores a state that [`Self::snapshot`] of a world of the same scene returned.
+    /// Reads a state that [`Self::snapshot`] of a world of the same scene returned.
     ///
     /// # Errors
-    /// If the bytes are damaged or of another scene; the world is then unchanged.
-    pub fn restore(&mut self, snapshot: &[u8]) -> Result<()> {
+    /// If the bytes are damaged or of another scene.
+    pub fn read_snapshot(&self, snapshot: &[u8]) -> Result<WorldState> {
+        let damaged = |e: postcard::Error| SimError::Snapshot(e.to_string());
+        let (fingerprint, rest): (u64, _) = postcard::take_from_bytes(snapshot).map_err(damaged)?;
+        if fingerprint != self.scene.fingerprint() {
+            return Err(SimError::Snapshot("it was taken of another scene".to_owned()));
+        }
         let (physics, materials, light, cameras): (PhysicsWorld, Vec<_>, _, Vec<_>) =
-            postcard::from_bytes(snapshot).map_err(|e| SimError::Snapshot(e.to_string()))?;
-        let is_same_scene = self.bodies.iter().all(|&handle| physics.bodies.contains(handle))
+            postcard::from_bytes(rest).map_err(damaged)?;
+        let is_whole = self.bodies.iter().all(|&handle| physics.bodies.contains(handle))
             && physics.bodies.len() == self.bodies.len()
             && materials.len() == self.render_scene.materials.len()
             && cameras.len() == self.cameras.len();
-        if !is_same_scene {
-            return Err(SimError::Snapshot("it was taken of another scene".to_owned()));
+        if !is_whole {
+            return Err(SimError::Snapshot("bodies, materials or cameras are missing".to_owned()));
         }
+        Ok(WorldState { physics, materials, light, cameras })
+    }
+
+    /// Continues from a state that [`Self::read_snapshot`] of this world returned.
+    pub fn set_state(&mut self, state: WorldState) {
+        let WorldState { physics, materials, light, cameras } = state;
         (self.physics, self.render_scene.materials, self.render_scene.light) = (physics, materials, light);
         for (camera, spec) in self.cameras.iter_mut().zip(cameras) {
             camera.spec = spec;
         }
         self.clear_fault();
         self.sync_render_scene();
+    }
+
+    /// Restores a state that [`Self::snapshot`] of a world of the same scene returned.
+    ///
+    /// # Errors
+    /// As [`Self::read_snapshot`]; the world is then unchanged.
+    pub fn restore(&mut self, snapshot: &[u8]) -> Result<()> {
+        let state = self.read_snapshot(snapshot)?;
+        self.set_state(state);
         Ok(())
     }
 

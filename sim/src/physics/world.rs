@@ -7,6 +7,7 @@ use rapier3d::dynamics::RigidBodyHandle;
 use rapier3d::pipeline::PhysicsWorld;
 
 use super::build::{self, JointLink};
+use super::prepared::PreparedScene;
 use super::render_scene::{MountedCamera, RenderedPart};
 use crate::index::{BodyIdx, CameraIdx, JointIdx, MaterialIdx};
 use crate::math::{Pose, Vec3};
@@ -17,7 +18,7 @@ use crate::{Result, SimError};
 /// The world of one env: rapier's state and the render scene.
 #[derive(Component)]
 pub struct SimWorld {
-    pub(super) spec: Arc<SceneSpec>,
+    pub(super) scene: PreparedScene,
     pub(super) physics: PhysicsWorld,
     pub(super) bodies: Vec<RigidBodyHandle>,
     pub(super) joints: Vec<JointLink>,
@@ -28,17 +29,19 @@ pub struct SimWorld {
 }
 
 impl SimWorld {
-    /// Builds a world from a scene.
+    /// Builds a world from a scene. For several worlds of one scene, see [`PreparedScene`].
     ///
     /// # Errors
-    /// If the scene is invalid ([`SceneSpec::check`]), one of its images cannot be read, a dynamic body has no mass, or its
-    /// joints or couplings cannot be built.
+    /// As [`PreparedScene::new`] and [`PreparedScene::world`].
     pub fn new(spec: Arc<SceneSpec>) -> Result<Self> {
-        spec.check()?;
-        let (physics, bodies, joints) = build::physics(&spec)?;
-        let (render_scene, parts, cameras) = super::render_scene::build(&spec)?;
+        Self::from_prepared(PreparedScene::new(spec)?)
+    }
+
+    pub(super) fn from_prepared(scene: PreparedScene) -> Result<Self> {
+        let (physics, bodies, joints) = build::physics(&scene)?;
+        let (render_scene, parts, cameras) = scene.rendering();
         let mut world =
-            Self { spec, physics, bodies, joints, render_scene, parts, cameras, is_faulty: false };
+            Self { scene, physics, bodies, joints, render_scene, parts, cameras, is_faulty: false };
         world.sync_render_scene();
         world.render_scene.check()?;
         Ok(world)
@@ -49,24 +52,24 @@ impl SimWorld {
     /// Equal scenes give bit-identical worlds, so an episode does not depend on those before it.
     pub fn reset(&mut self) {
         // The scene was built once without an error, and building reads nothing else.
-        if let Ok((physics, bodies, joints)) = build::physics(&self.spec) {
+        if let Ok((physics, bodies, joints)) = build::physics(&self.scene) {
             (self.physics, self.bodies, self.joints) = (physics, bodies, joints);
         }
-        super::render_scene::reset_appearance(&self.spec, &mut self.render_scene, &mut self.cameras);
+        super::render_scene::reset_appearance(self.scene.spec(), &mut self.render_scene, &mut self.cameras);
         self.is_faulty = false;
         self.sync_render_scene();
     }
 
     /// The scene that this world was built from.
     pub fn spec(&self) -> &SceneSpec {
-        &self.spec
+        self.scene.spec()
     }
 
     /// Advances by one control step, [`crate::scene::PhysicsSpec::n_substeps`] substeps.
     ///
     /// A world whose state is NaN or infinite does not advance; see [`Self::is_faulty`].
     pub fn step(&mut self) {
-        for _ in 0..self.spec.physics.n_substeps {
+        for _ in 0..self.spec().physics.n_substeps {
             if self.is_faulty {
                 return;
             }
@@ -99,7 +102,7 @@ impl SimWorld {
     /// # Errors
     /// If no body has that name.
     pub fn body(&self, name: &str) -> Result<BodyIdx> {
-        find("body", name, self.spec.bodies.iter().map(|b| b.name.as_str())).map(BodyIdx)
+        find("body", name, self.spec().bodies.iter().map(|b| b.name.as_str())).map(BodyIdx)
     }
 
     /// Index of a joint, by name.
@@ -107,7 +110,7 @@ impl SimWorld {
     /// # Errors
     /// If no joint has that name.
     pub fn joint(&self, name: &str) -> Result<JointIdx> {
-        find("joint", name, self.spec.joints.iter().map(|j| j.name.as_str())).map(JointIdx)
+        find("joint", name, self.spec().joints.iter().map(|j| j.name.as_str())).map(JointIdx)
     }
 
     /// Index of a camera, by name.
@@ -115,7 +118,7 @@ impl SimWorld {
     /// # Errors
     /// If no camera has that name.
     pub fn camera(&self, name: &str) -> Result<CameraIdx> {
-        find("camera", name, self.spec.cameras.iter().map(|c| c.name.as_str())).map(CameraIdx)
+        find("camera", name, self.spec().cameras.iter().map(|c| c.name.as_str())).map(CameraIdx)
     }
 
     /// Index of a material, by name.
@@ -123,7 +126,7 @@ impl SimWorld {
     /// # Errors
     /// If no material has that name.
     pub fn material_idx(&self, name: &str) -> Result<MaterialIdx> {
-        find("material", name, self.spec.materials.iter().map(|m| m.name.as_str())).map(MaterialIdx)
+        find("material", name, self.spec().materials.iter().map(|m| m.name.as_str())).map(MaterialIdx)
     }
 
     /// Pose of a body, `world_from_body`.

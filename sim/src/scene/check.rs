@@ -41,6 +41,10 @@ impl SceneSpec {
         expect((1e-5..=0.1).contains(&p.dt_secs), "physics.dt_secs", p.dt_secs, "0.00001 to 0.1 s")?;
         expect((1..=1000).contains(&p.n_substeps), "physics.n_substeps", p.n_substeps, "1 to 1000")?;
         let iterations = p.n_solver_iterations;
+        let hz = p.control_hz();
+        let field = "physics.dt_secs * physics.n_substeps";
+        let expected = "the time of a control step, so that the rate, its inverse, is a whole number of Hz";
+        expect(hz >= 1.0 && hz.fract() == 0.0, field, p.control_dt_secs(), expected)?;
         expect((1..=100).contains(&iterations), "physics.n_solver_iterations", iterations, "1 to 100")?;
         finite("physics.gravity", &p.gravity)
     }

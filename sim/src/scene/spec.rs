@@ -61,6 +61,13 @@ impl PhysicsSpec {
     pub fn control_dt_secs(&self) -> f32 {
         self.dt_secs * self.n_substeps as f32
     }
+
+    /// Control steps per second; a scene whose rate is not a whole number is refused.
+    pub fn control_hz(&self) -> f64 {
+        // The time step is a decimal fraction that f32 cannot hold exactly.
+        let hz = 1.0 / (f64::from(self.dt_secs) * f64::from(self.n_substeps));
+        if (hz - hz.round()).abs() < 1e-4 * hz { hz.round() } else { hz }
+    }
 }
 
 /// A position and an orientation.
