@@ -55,16 +55,82 @@ fn zeros(shape: &[usize]) -> Tensor {
 }
 
 const WEIGHTS: &str = "model.safetensors";
+const OPEN_CLIP: &str = "open_clip";
+const OPEN_CLIP_WEIGHTS: &str = "open_clip_model.safetensors";
 const NORM: &str = "vision_model.encoder.layers.1.layer_norm2.bias";
 
 #[test]
 fn a_missing_tensor_is_named() {
     let error = refused("clip_quick_gelu", WEIGHTS, |tensors| _ = tensors.remove(NORM));
     assert!(error.contains(WEIGHTS) && error.contains(&format!("'{NORM}' is missing")), "{error}");
-    let error = refused("open_clip", "open_clip_model.safetensors", |tensors| {
-        _ = tensors.remove("visual.ln_pre.bias")
-    });
-    assert!(error.contains("'vision_model.pre_layrnorm.bias' is missing"), "{error}");
+}
+
+#[test]
+fn an_open_clip_tensor_is_named_as_in_its_file() {
+    let refused = |change: &dyn Fn(&mut HashMap<String, Tensor>)| {
+        let error = refused(OPEN_CLIP, OPEN_CLIP_WEIGHTS, change);
+        error.split_once(&format!("{OPEN_CLIP_WEIGHTS}: ")).unwrap().1.to_owned()
+    };
+    for name in [
+        "visual.ln_pre.bias",
+        "visual.class_embedding",
+        "visual.proj",
+        "text_projection",
+        "positional_embedding",
+        "logit_scale",
+        "visual.transformer.resblocks.1.attn.in_proj_weight",
+        "transformer.resblocks.0.attn.in_proj_bias",
+        "transformer.resblocks.0.mlp.c_proj.weight",
+    ] {
+        let missing = refused(&|tensors| _ = tensors.remove(name));
+        assert_eq!(missing, format!("tensor '{name}' is missing"));
+    }
+    let shaped =
+        |name: &str, shape: &[usize]| refused(&|tensors| _ = tensors.insert(name.into(), zeros(shape)));
+    for (name, shape, expected) in [
+        ("visual.transformer.resblocks.1.attn.in_proj_weight", &[143, 48][..], "[144, 48]"),
+        ("transformer.resblocks.0.attn.in_proj_bias", &[], "[108]"),
+        ("visual.proj", &[28, 48], "[48, 28]"),
+        ("visual.ln_pre.bias", &[47], "[48]"),
+    ] {
+        let want = format!("tensor '{name}' has shape {shape:?}, the config asks for {expected}");
+        assert_eq!(shaped(name, shape), want);
+    }
+    for name in ["visual.transformer.resblocks.2.attn.in_proj_bias", "text_projection.weight"] {
+        let want = format!("tensor '{name}' is not part of the model that the config describes");
+        assert_eq!(shaped(name, &[3]), want);
+    }
+}
+
+#[test]
+fn errors_about_tensors_carry_no_backtrace() {
+    const NAME: &str = "errors_about_tensors_carry_no_backtrace";
+    const IS_CHILD: &str = "SAYSO_TEST_IS_CHILD";
+    // The standard library reads the variable once, so the process has to start with it.
+    if std::env::var_os(IS_CHILD).is_none() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", NAME]).env(IS_CHILD, "1").env("RUST_BACKTRACE", "1");
+        let output = child.env_remove("RUST_LIB_BACKTRACE").output().unwrap();
+        return assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    assert!(candle_core::Error::msg("failed").to_string().contains('\n'));
+    let error = refused("clip_quick_gelu", WEIGHTS, |tensors| _ = tensors.remove(NORM));
+    assert!(error.ends_with(&format!("{WEIGHTS}: tensor '{NORM}' is missing")), "{error}");
+    let error = refused(OPEN_CLIP, OPEN_CLIP_WEIGHTS, |tensors| _ = tensors.remove("visual.proj"));
+    assert!(error.ends_with("tensor 'visual.proj' is missing"), "{error}");
+    let folder = copy_of("clip_words");
+    for damaged in [&b"PK not a pickle"[..], b""] {
+        std::fs::write(folder.path().join("pytorch_model.bin"), damaged).unwrap();
+        let error = load(&folder).unwrap_err();
+        assert!(error.contains("damaged") && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_field_of_an_open_clip_config_is_out_of_range() {
+    let error =
+        refused_text(OPEN_CLIP, "open_clip_config.json", |s| s.replace("\"heads\": 3", "\"heads\": 5"));
+    assert!(error.contains("open_clip_config.json: text_config.num_attention_heads = 5"), "{error}");
 }
 
 #[test]
