@@ -108,7 +108,7 @@ impl CheckpointModel {
         let weights = Weights::load(files, &HUGGING_FACE, "config.json", Place::same)?;
         let siglip = weights.build(files, model_device, |vb| Siglip::new(&config, vb))?;
         let text = &config.text;
-        let ending = Ending::Padding(config.pad_token_id);
+        let ending = Ending::Padding { configured: config.pad_token_id };
         Ok(Self {
             towers: Towers::Siglip(Box::new(siglip)),
             tokenizer: PromptTokenizer::load(files, text.vocab_size, text.max_position_embeddings, ending)?,
