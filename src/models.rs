@@ -44,7 +44,7 @@ pub fn frames_per_sec(model: &dyn ImageTextModel) -> Result<f64> {
     Ok(N_TIMED as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Loads a model: `bundled`, a folder, or a name on the Hugging Face hub.
+/// Loads a model: `bundled`, a folder, or a name on the Hugging Face hub, `owner/name` or `owner/name@revision`.
 ///
 /// # Errors
 /// If the name is unknown, or the checkpoint is damaged.

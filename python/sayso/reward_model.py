@@ -18,7 +18,8 @@ class RewardModel:
 
     Args:
         name: ``"bundled"`` (small, and trained on Sayso's own scenes only), a folder with a CLIP or SigLIP checkpoint, or a
-            name on the Hugging Face hub such as ``"openai/clip-vit-base-patch32"``.
+            name on the Hugging Face hub such as ``"openai/clip-vit-base-patch32"``, or with a branch, a tag or a commit
+            ``"openai/clip-vit-base-patch32@main"``.
         device: device on which frames are rendered and scored: ``"cpu"``, ``"auto"``, ``"gpu"`` and so on, as for
             :class:`sayso.Env`.
 

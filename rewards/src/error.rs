@@ -92,11 +92,60 @@ pub enum RewardError {
     /// The rendering device failed.
     #[error(transparent)]
     Sim(#[from] sayso_sim::SimError),
-    /// The tensor library, candle, failed.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    /// The tensor library, candle, failed. It is not a source of this error, because its own message would end in a
+    /// backtrace.
+    #[error("{}", tensor_message(.0))]
+    Tensor(candle_core::Error),
+}
+
+impl From<candle_core::Error> for RewardError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
+}
+
+/// The message of an error of candle without the backtraces that it holds if `RUST_BACKTRACE` is set.
+pub(crate) fn tensor_message(error: &candle_core::Error) -> String {
+    use candle_core::Error;
+    match error {
+        Error::WithBacktrace { inner, .. } => tensor_message(inner),
+        Error::WithPath { inner, path } => format!("{}: {}", path.display(), tensor_message(inner)),
+        Error::Context { inner, context } => format!("{context}: {}", tensor_message(inner)),
+        Error::WrappedContext { wrapped, context } => match wrapped.downcast_ref::<Error>() {
+            Some(inner) => format!("{context}: {}", tensor_message(inner)),
+            None => format!("{context}: {wrapped}"),
+        },
+        other => other.to_string(),
+    }
 }
 
 fn quoted(words: &[String]) -> String {
     words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::backtrace::Backtrace;
+    use std::error::Error as _;
+
+    use candle_core::Error;
+
+    use super::*;
+
+    fn with_backtrace(inner: Error) -> Error {
+        Error::WithBacktrace { inner: Box::new(inner), backtrace: Box::new(Backtrace::force_capture()) }
+    }
+
+    #[test]
+    fn errors_of_candle_show_no_backtrace() {
+        let failed = || with_backtrace(Error::Msg("it failed".into()));
+        let message = |error: Error| RewardError::from(error).to_string();
+        assert!(failed().to_string().contains('\n'));
+        assert_eq!(message(failed()), "it failed");
+        assert_eq!(message(with_backtrace(failed().with_path("a.bin"))), "a.bin: it failed");
+        assert_eq!(message(with_backtrace(failed().context("reading"))), "reading: it failed");
+        let wrapped = Error::WrappedContext { wrapped: Box::new(failed()), context: "reading".into() };
+        assert_eq!(message(wrapped), "reading: it failed");
+        assert!(RewardError::from(failed()).source().is_none());
+    }
 }

@@ -1,9 +1,10 @@
 //! The files of a checkpoint: in a folder, embedded in the program, or on the Hugging Face hub.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::hub::Hub;
+use crate::hub::{Hub, HubName};
 use crate::{Result, RewardError};
 
 /// The files of a checkpoint, by name.
@@ -32,12 +33,24 @@ impl ModelFiles {
         Self { name: name.into(), source: Source::Embedded(files) }
     }
 
-    /// The files of the hub repository `owner/name`; the local cache is searched first.
+    /// The files of the hub repository `owner/name`, or of its revision `owner/name@revision`: a branch, a tag or a commit,
+    /// by default the branch `main`. The local cache is searched first, so that a branch stays at the commit that was
+    /// downloaded first.
     ///
     /// # Errors
-    /// If the program was built without the feature `hub`.
+    /// If the name has another form, or the program was built without the feature `hub`.
     pub fn hub(name: &str) -> Result<Self> {
-        Ok(Self { name: name.into(), source: Source::Hub(Hub::new(name)?) })
+        match HubName::parse(name) {
+            Some(name) => Ok(Self::of_hub(Hub::new(name)?)),
+            None => Err(RewardError::UnknownModel {
+                name: name.into(),
+                reason: format!("expected {}", HubName::FORMS),
+            }),
+        }
+    }
+
+    pub(crate) fn of_hub(hub: Hub) -> Self {
+        Self { name: hub.name().to_string(), source: Source::Hub(hub) }
     }
 
     /// Name of the model.
@@ -68,11 +81,18 @@ impl ModelFiles {
     /// The path of a file on this machine, `None` if there is no such file or it is embedded in the program.
     ///
     /// # Errors
-    /// If the hub cannot be reached.
+    /// If the folder cannot be searched or the hub cannot be reached, so that it is not known whether there is such a file.
     pub fn local_path(&self, file: &str) -> Result<Option<PathBuf>> {
         match &self.source {
             Source::Embedded(_) => Ok(None),
-            Source::Folder(folder) => Ok(Some(folder.join(file)).filter(|path| path.is_file())),
+            Source::Folder(folder) => {
+                let path = folder.join(file);
+                match exists(&path) {
+                    Ok(true) => Ok(Some(path)),
+                    Ok(false) => Ok(None),
+                    Err(error) => Err(RewardError::Checkpoint { path, reason: error.to_string() }),
+                }
+            }
             Source::Hub(hub) => hub.path(file),
         }
     }
@@ -97,5 +117,39 @@ impl ModelFiles {
     pub fn json<T: serde::de::DeserializeOwned>(&self, file: &str) -> Result<Option<T>> {
         let Some(bytes) = self.get(file)? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| self.error(file, error))
+    }
+}
+
+/// Whether a file exists. A link whose target is missing is an error, because the file was meant to be there.
+pub(crate) fn exists(path: &Path) -> std::io::Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Err(error) if path.is_symlink() => {
+            Err(std::io::Error::new(error.kind(), "the target of this link does not exist"))
+        }
+        Err(_) => Ok(false),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_taken_for_an_absent_one() {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let files = ModelFiles::folder(folder.path());
+        assert_eq!(files.local_path("config.json").ok(), Some(None));
+        for (name, target, reason) in [
+            ("vocab.json", "deleted", "the target of this link does not exist"),
+            ("tokenizer.json", "tokenizer.json", "symbolic link"),
+        ] {
+            symlink(target, folder.path().join(name)).unwrap_or_else(|error| panic!("{error}"));
+            let error = files.get(name).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(name) && error.contains(reason), "{error}");
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod reader;
 pub mod checkpoint;
 pub mod files;
 mod hub;
+mod padding;
 pub mod preprocess;
 pub mod resize;
 pub mod tokens;

@@ -60,6 +60,8 @@ impl Preprocess {
     /// # Errors
     /// Names the key that is missing, malformed, or inconsistent with the tower.
     pub fn from_hugging_face(json: &Value, image_size: usize) -> Result<Self, String> {
+        // A key that is null is absent: `transformers` writes its unset keys as null.
+        let is_set = |key: &str| json.get(key).is_some_and(|value| !value.is_null());
         let flag = |key: &str, default: bool| json.get(key).and_then(Value::as_bool).unwrap_or(default);
         if !flag("do_rescale", true) || !flag("do_normalize", true) {
             return Err("do_rescale and do_normalize must be true".into());
@@ -68,7 +70,7 @@ impl Preprocess {
         if (factor * 255.0 - 1.0).abs() > 1e-6 {
             return Err(format!("rescale_factor = {factor}; expected 1/255"));
         }
-        let crops = flag("do_center_crop", json.get("crop_size").is_some());
+        let crops = flag("do_center_crop", is_set("crop_size"));
         let size =
             if flag("do_resize", true) { Some(hugging_face_size(json, "size", !crops)?) } else { None };
         let read = match (crops, size) {

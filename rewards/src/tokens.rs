@@ -7,6 +7,7 @@ use serde_json::json;
 use tokenizers::{ModelWrapper, Tokenizer};
 
 use crate::files::ModelFiles;
+use crate::padding::pad_token;
 use crate::{Result, RewardError};
 
 /// A checkpoint's tokenizer, with the context length of its text tower.
@@ -14,7 +15,8 @@ use crate::{Result, RewardError};
 pub struct PromptTokenizer {
     tokenizer: Tokenizer,
     context_length: usize,
-    ending: Ending,
+    /// Token that pads every sequence to the context length; `None` if sequences have different lengths.
+    pad: Option<u32>,
     /// Token of words outside a closed vocabulary; `None` if the vocabulary is open.
     unknown: Option<u32>,
 }
@@ -24,18 +26,22 @@ pub struct PromptTokenizer {
 pub enum Ending {
     /// With an end token, which every sequence must have (CLIP).
     Token(u32),
-    /// Padded to the context length with this token (SigLIP).
-    Padding(u32),
+    /// Padded to the context length with the tokenizer's pad token (SigLIP).
+    Padding {
+        /// `text_config.pad_token_id` of the checkpoint's `config.json`; another one of the tokenizer is an error.
+        configured: Option<u32>,
+    },
     /// As the tokenizer ends them; the tower takes its output at the token with the highest number (CLIP, early
     /// configurations).
     Highest,
 }
 
 impl PromptTokenizer {
-    /// Reads `tokenizer.json`, or `vocab.json` with `merges.txt`.
+    /// Reads `tokenizer.json`, or `vocab.json` with `merges.txt`. The pad token is read from `padding` of `tokenizer.json`,
+    /// `pad_token` of `tokenizer_config.json`, or else of `special_tokens_map.json`.
     ///
     /// # Errors
-    /// If the files are missing or damaged, or have tokens outside the text tower's vocabulary.
+    /// If the files are missing or damaged, have tokens outside the text tower's vocabulary, or do not agree on a pad token.
     pub fn load(
         files: &ModelFiles,
         vocab_size: usize,
@@ -62,13 +68,23 @@ impl PromptTokenizer {
                 format!("has a token numbered {highest}, but the text tower knows {vocab_size} tokens");
             return Err(files.error(file, reason));
         }
+        let pad = match ending {
+            Ending::Padding { configured } => Some(pad_token(files, &tokenizer, configured)?),
+            Ending::Token(_) | Ending::Highest => None,
+        };
+        if let Some(pad) = pad
+            && pad as usize >= vocab_size
+        {
+            let reason = format!("pads with token {pad}, but the text tower knows {vocab_size} tokens");
+            return Err(files.error(file, reason));
+        }
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| files.error(file, error))?;
         let unknown = match tokenizer.get_model() {
             ModelWrapper::WordLevel(words) => tokenizer.token_to_id(&words.unk_token),
             _ => None,
         };
-        let tokenizer = Self { tokenizer, context_length, ending, unknown };
+        let tokenizer = Self { tokenizer, context_length, pad, unknown };
         let sample = tokenizer.raw_ids("a").map_err(|error| files.error(file, error))?;
         if let Ending::Token(token) = ending
             && !sample.contains(&token)
@@ -104,7 +120,7 @@ impl PromptTokenizer {
                 n_cut: ids.len() - self.context_length,
             });
         }
-        if let Ending::Padding(pad) = self.ending {
+        if let Some(pad) = self.pad {
             ids.resize(self.context_length, pad);
         }
         Ok(ids)

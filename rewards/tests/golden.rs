@@ -121,6 +121,14 @@ fn siglip_with_its_attention_pool_and_padding() {
 }
 
 #[test]
+fn siglip_2_is_padded_with_the_pad_token_of_its_tokenizer() {
+    let (model, golden) = load("siglip2");
+    assert!(golden.tokens.iter().all(|tokens| tokens.last() == Some(&0)));
+    assert_eq!(model.tokenizer().encode("a").unwrap().last(), Some(&0));
+    check("siglip2");
+}
+
+#[test]
 fn a_batch_embeds_as_its_parts() {
     let (model, _) = load("clip_quick_gelu");
     let images = images();

@@ -11,6 +11,7 @@ use sayso_rewards::{
     CheckpointModel, Clip, ClipConfig, ImageTextModel, ModelDevice, ModelFiles, Preprocess, save_clip,
 };
 use sayso_sim::{Frames, ImageSpec};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn golden(case: &str) -> PathBuf {
@@ -55,16 +56,82 @@ fn zeros(shape: &[usize]) -> Tensor {
 }
 
 const WEIGHTS: &str = "model.safetensors";
+const OPEN_CLIP: &str = "open_clip";
+const OPEN_CLIP_WEIGHTS: &str = "open_clip_model.safetensors";
 const NORM: &str = "vision_model.encoder.layers.1.layer_norm2.bias";
 
 #[test]
 fn a_missing_tensor_is_named() {
     let error = refused("clip_quick_gelu", WEIGHTS, |tensors| _ = tensors.remove(NORM));
     assert!(error.contains(WEIGHTS) && error.contains(&format!("'{NORM}' is missing")), "{error}");
-    let error = refused("open_clip", "open_clip_model.safetensors", |tensors| {
-        _ = tensors.remove("visual.ln_pre.bias")
-    });
-    assert!(error.contains("'vision_model.pre_layrnorm.bias' is missing"), "{error}");
+}
+
+#[test]
+fn an_open_clip_tensor_is_named_as_in_its_file() {
+    let refused = |change: &dyn Fn(&mut HashMap<String, Tensor>)| {
+        let error = refused(OPEN_CLIP, OPEN_CLIP_WEIGHTS, change);
+        error.split_once(&format!("{OPEN_CLIP_WEIGHTS}: ")).unwrap().1.to_owned()
+    };
+    for name in [
+        "visual.ln_pre.bias",
+        "visual.class_embedding",
+        "visual.proj",
+        "text_projection",
+        "positional_embedding",
+        "logit_scale",
+        "visual.transformer.resblocks.1.attn.in_proj_weight",
+        "transformer.resblocks.0.attn.in_proj_bias",
+        "transformer.resblocks.0.mlp.c_proj.weight",
+    ] {
+        let missing = refused(&|tensors| _ = tensors.remove(name));
+        assert_eq!(missing, format!("tensor '{name}' is missing"));
+    }
+    let shaped =
+        |name: &str, shape: &[usize]| refused(&|tensors| _ = tensors.insert(name.into(), zeros(shape)));
+    for (name, shape, expected) in [
+        ("visual.transformer.resblocks.1.attn.in_proj_weight", &[143, 48][..], "[144, 48]"),
+        ("transformer.resblocks.0.attn.in_proj_bias", &[], "[108]"),
+        ("visual.proj", &[28, 48], "[48, 28]"),
+        ("visual.ln_pre.bias", &[47], "[48]"),
+    ] {
+        let want = format!("tensor '{name}' has shape {shape:?}, the config asks for {expected}");
+        assert_eq!(shaped(name, shape), want);
+    }
+    for name in ["visual.transformer.resblocks.2.attn.in_proj_bias", "text_projection.weight"] {
+        let want = format!("tensor '{name}' is not part of the model that the config describes");
+        assert_eq!(shaped(name, &[3]), want);
+    }
+}
+
+#[test]
+fn errors_about_tensors_carry_no_backtrace() {
+    const NAME: &str = "errors_about_tensors_carry_no_backtrace";
+    const IS_CHILD: &str = "SAYSO_TEST_IS_CHILD";
+    // The standard library reads the variable once, so the process has to start with it.
+    if std::env::var_os(IS_CHILD).is_none() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", NAME]).env(IS_CHILD, "1").env("RUST_BACKTRACE", "1");
+        let output = child.env_remove("RUST_LIB_BACKTRACE").output().unwrap();
+        return assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    assert!(candle_core::Error::msg("failed").to_string().contains('\n'));
+    let error = refused("clip_quick_gelu", WEIGHTS, |tensors| _ = tensors.remove(NORM));
+    assert!(error.ends_with(&format!("{WEIGHTS}: tensor '{NORM}' is missing")), "{error}");
+    let error = refused(OPEN_CLIP, OPEN_CLIP_WEIGHTS, |tensors| _ = tensors.remove("visual.proj"));
+    assert!(error.ends_with("tensor 'visual.proj' is missing"), "{error}");
+    let folder = copy_of("clip_words");
+    for damaged in [&b"PK not a pickle"[..], b""] {
+        std::fs::write(folder.path().join("pytorch_model.bin"), damaged).unwrap();
+        let error = load(&folder).unwrap_err();
+        assert!(error.contains("damaged") && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_field_of_an_open_clip_config_is_out_of_range() {
+    let error =
+        refused_text(OPEN_CLIP, "open_clip_config.json", |s| s.replace("\"heads\": 3", "\"heads\": 5"));
+    assert!(error.contains("open_clip_config.json: text_config.num_attention_heads = 5"), "{error}");
 }
 
 #[test]
@@ -152,6 +219,108 @@ fn a_tokenizer_that_does_not_fit_the_tower_is_refused() {
     let folder = copy_of("clip_quick_gelu");
     std::fs::remove_file(folder.path().join("merges.txt")).unwrap();
     assert!(load(&folder).unwrap_err().contains("merges.txt: no such file"));
+}
+
+/// Edits a JSON file of a copied checkpoint, which is created if it is missing.
+fn edit_json(folder: &TempDir, file: &str, edit: impl FnOnce(&mut Value)) {
+    let path = folder.path().join(file);
+    let mut json = std::fs::read(&path).map_or_else(|_| json!({}), |b| serde_json::from_slice(&b).unwrap());
+    edit(&mut json);
+    std::fs::write(&path, json.to_string()).unwrap();
+}
+
+/// A JSON file, and how to edit it.
+type Edit<'a> = (&'static str, &'a dyn Fn(&mut Value));
+
+/// The last token of a short prompt, with the files of the SigLIP 2 checkpoint edited.
+fn siglip_2_pads_with(edits: &[Edit]) -> Result<u32, String> {
+    let folder = copy_of("siglip2");
+    for (file, edit) in edits {
+        edit_json(&folder, file, edit);
+    }
+    load(&folder).map(|model| *model.tokenizer().encode("a").unwrap().last().unwrap())
+}
+
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+
+fn without_pad_token(config: &mut Value) {
+    config.as_object_mut().unwrap().remove("pad_token");
+}
+
+fn padding(json: &mut Value, id: u32, token: &str) {
+    json["padding"] = json!({ "strategy": { "Fixed": 64 }, "direction": "Right", "pad_to_multiple_of": null,
+                              "pad_id": id, "pad_type_id": 0, "pad_token": token });
+}
+
+#[test]
+fn the_pad_token_is_that_of_the_tokenizers_files() {
+    let no_token: Edit = (TOKENIZER_CONFIG, &without_pad_token);
+    assert_eq!(siglip_2_pads_with(&[]), Ok(0));
+    let object: &dyn Fn(&mut Value) =
+        &|config| config["pad_token"] = json!({ "__type": "AddedToken", "content": "<pad>" });
+    assert_eq!(siglip_2_pads_with(&[(TOKENIZER_CONFIG, object)]), Ok(0));
+    let map: &dyn Fn(&mut Value) = &|map| map["pad_token"] = json!({ "content": "<mask>" });
+    assert_eq!(siglip_2_pads_with(&[no_token, ("special_tokens_map.json", map)]), Ok(4));
+    let of_tokenizer: &dyn Fn(&mut Value) = &|json| padding(json, 4, "<mask>");
+    assert_eq!(siglip_2_pads_with(&[no_token, ("tokenizer.json", of_tokenizer)]), Ok(4));
+    let same: &dyn Fn(&mut Value) = &|config| config["text_config"]["pad_token_id"] = json!(0);
+    assert_eq!(siglip_2_pads_with(&[("config.json", same)]), Ok(0));
+}
+
+#[test]
+fn a_pad_token_is_not_guessed() {
+    let no_token: Edit = (TOKENIZER_CONFIG, &without_pad_token);
+    // The value that `transformers` writes by default says nothing about the tokenizer.
+    let default: &dyn Fn(&mut Value) = &|config| config["text_config"]["pad_token_id"] = json!(1);
+    for edits in [vec![no_token], vec![no_token, ("config.json", default)]] {
+        let error = siglip_2_pads_with(&edits).unwrap_err();
+        assert!(error.contains("tokenizer_config.json: the pad token is unknown"), "{error}");
+    }
+    let absent: &dyn Fn(&mut Value) = &|config| config["pad_token"] = json!("[PAD]");
+    let error = siglip_2_pads_with(&[(TOKENIZER_CONFIG, absent)]).unwrap_err();
+    assert!(error.contains("pad_token = '[PAD]', which is not a token of the tokenizer"), "{error}");
+    let malformed: &dyn Fn(&mut Value) = &|config| config["pad_token"] = json!(0);
+    let error = siglip_2_pads_with(&[(TOKENIZER_CONFIG, malformed)]).unwrap_err();
+    assert!(error.contains("pad_token = 0; expected a string"), "{error}");
+    let left: &dyn Fn(&mut Value) = &|config| config["padding_side"] = json!("left");
+    let error = siglip_2_pads_with(&[(TOKENIZER_CONFIG, left)]).unwrap_err();
+    assert!(error.contains("tokenizer_config.json: padding_side = \"left\"; expected \"right\""), "{error}");
+    let negative: &dyn Fn(&mut Value) = &|config| config["text_config"]["pad_token_id"] = json!(-1);
+    let error = siglip_2_pads_with(&[("config.json", negative)]).unwrap_err();
+    assert!(error.contains("config.json: text_config.pad_token_id = -1; expected a token number"), "{error}");
+}
+
+#[test]
+fn pad_tokens_that_contradict_each_other_are_refused() {
+    let other: &dyn Fn(&mut Value) = &|config| config["text_config"]["pad_token_id"] = json!(1);
+    let error = siglip_2_pads_with(&[("config.json", other)]).unwrap_err();
+    assert!(
+        error.contains(
+            "config.json: text_config.pad_token_id = 1 says that texts are padded with token 1, but pad_token = '<pad>' \
+             in tokenizer_config.json says with token 0"
+        ),
+        "{error}"
+    );
+    let other: &dyn Fn(&mut Value) = &|json| padding(json, 4, "<mask>");
+    let error = siglip_2_pads_with(&[("tokenizer.json", other)]).unwrap_err();
+    assert!(error.contains("tokenizer_config.json: pad_token = '<pad>'"), "{error}");
+    let other: &dyn Fn(&mut Value) = &|json| padding(json, 1, "<pad>");
+    let error = siglip_2_pads_with(&[("tokenizer.json", other)]).unwrap_err();
+    assert!(error.contains("tokenizer.json: padding.pad_token = '<pad>'"), "{error}");
+}
+
+#[test]
+fn null_crop_keys_mean_a_plain_resize() {
+    let file = "preprocessor_config.json";
+    let folder = copy_of("siglip2");
+    let with_nulls = load(&folder).unwrap();
+    edit_json(&folder, file, |json| {
+        let keys = json.as_object_mut().unwrap();
+        for key in ["crop_size", "do_center_crop"] {
+            assert_eq!(keys.remove(key), Some(Value::Null));
+        }
+    });
+    assert_eq!(load(&folder).unwrap().preprocess(), with_nulls.preprocess());
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub struct ConfigArgs {
     /// Environment id, see `sayso envs` [default: Reach-v1]
     #[arg(long, value_name = "ID", help_heading = HEADING)]
     pub env: Option<String>,
-    /// Reward model: `bundled`, a folder, or a name on the Hugging Face hub
+    /// Reward model: `bundled`, a folder, or `owner/name[@revision]` on the Hugging Face hub
     #[arg(long, value_name = "MODEL", help_heading = HEADING)]
     pub model: Option<String>,
     /// Use the task's ground-truth reward instead of a reward model, for comparison

@@ -43,7 +43,7 @@ pub struct Args {
     /// Baseline prompt [default: the task's own]
     #[arg(long, value_name = "TEXT")]
     baseline_prompt: Option<String>,
-    /// Reward model: `bundled`, a folder, or a name on the Hugging Face hub
+    /// Reward model: `bundled`, a folder, or `owner/name[@revision]` on the Hugging Face hub
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// Skip scoring; no reward model is loaded

@@ -37,7 +37,7 @@ pub struct Args {
     /// Strength of goal-baseline regularisation [default: 0.5 with a baseline prompt, 0 without]
     #[arg(long, value_name = "0..1")]
     alpha: Option<f32>,
-    /// Reward model: `bundled`, a folder, or a name on the Hugging Face hub
+    /// Reward model: `bundled`, a folder, or `owner/name[@revision]` on the Hugging Face hub
     #[arg(long, value_name = "MODEL", default_value = "bundled")]
     model: String,
     /// Print one JSON object per line instead of a table

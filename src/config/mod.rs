@@ -36,7 +36,7 @@ pub struct RunConfig {
 pub struct RewardConfig {
     /// Kind of reward.
     pub kind: RewardKind,
-    /// The reward model: `bundled`, a folder, or a name on the Hugging Face hub.
+    /// The reward model: `bundled`, a folder, or a name on the Hugging Face hub, `owner/name` or `owner/name@revision`.
     pub model: String,
     /// Descriptions of the goal state; several are averaged. If empty, that of the goal of `env.instruction`, or else of the
     /// task's first goal.

@@ -7,12 +7,12 @@ use sayso_sim::render::DeviceFrames;
 use sayso_sim::{FrameRequest, Frames, ImageSpec};
 use serde_json::Value;
 
-use super::open_clip::{OpenClipConfig, to_hugging_face};
-use super::weights::{self, Tensors};
+use super::open_clip::{self, OpenClipConfig};
+use super::weights;
 use crate::files::ModelFiles;
 use crate::preprocess::{Fit, Preprocess, stack};
 use crate::tokens::{Ending, PromptTokenizer};
-use crate::towers::params::StrictTensors;
+use crate::towers::params::{Place, StrictTensors};
 use crate::towers::{Clip, ClipConfig, Siglip, SiglipConfig, unit_rows};
 use crate::{Embeddings, FrameReader, ImageTextModel, ModelDevice, Result, RewardError};
 
@@ -63,7 +63,8 @@ impl CheckpointModel {
         let config: ClipConfig =
             serde_json::from_value(config.clone()).map_err(|error| files.error("config.json", error))?;
         let preprocess = hugging_face_preprocess(files, config.vision_config.image_size)?;
-        Self::from_clip(files, &config, preprocess, weights::load(files, &HUGGING_FACE)?, model_device)
+        let weights = Weights::load(files, &HUGGING_FACE, "config.json", Place::same)?;
+        Self::from_clip(files, &config, preprocess, weights, model_device)
     }
 
     fn load_open_clip(
@@ -75,24 +76,21 @@ impl CheckpointModel {
         let image_size = clip_config.vision_config.image_size;
         let preprocess = Preprocess::from_open_clip(&config.preprocess_cfg, image_size)
             .map_err(|reason| files.error("open_clip_config.json", reason))?;
-        let (file, tensors) = weights::load(files, &OPEN_CLIP)?;
-        let tensors = to_hugging_face(tensors).map_err(|error| files.error(&file, error))?;
-        Self::from_clip(files, &clip_config, preprocess, (file, tensors), model_device)
+        let weights = Weights::load(files, &OPEN_CLIP, "open_clip_config.json", open_clip::place_of)?;
+        Self::from_clip(files, &clip_config, preprocess, weights, model_device)
     }
 
     fn from_clip(
         files: &ModelFiles,
         config: &ClipConfig,
         preprocess: Preprocess,
-        (file, tensors): (String, Tensors),
+        weights: Weights,
         model_device: &ModelDevice,
     ) -> Result<Self> {
         let text = &config.text_config;
         let ending = if text.eos_token_id == 2 { Ending::Highest } else { Ending::Token(text.eos_token_id) };
         Ok(Self {
-            towers: Towers::Clip(Box::new(strict(files, &file, tensors, model_device, |vb| {
-                Clip::new(config, vb)
-            })?)),
+            towers: Towers::Clip(Box::new(weights.build(files, model_device, |vb| Clip::new(config, vb))?)),
             tokenizer: PromptTokenizer::load(files, text.vocab_size, text.max_position_embeddings, ending)?,
             reader: FrameReader::new(
                 preprocess.spec.clone(),
@@ -107,10 +105,10 @@ impl CheckpointModel {
     fn load_siglip(files: &ModelFiles, config: &Value, model_device: &ModelDevice) -> Result<Self> {
         let config = SiglipConfig::from_json(config).map_err(|reason| files.error("config.json", reason))?;
         let preprocess = hugging_face_preprocess(files, config.vision.image_size)?;
-        let (file, tensors) = weights::load(files, &HUGGING_FACE)?;
-        let siglip = strict(files, &file, tensors, model_device, |vb| Siglip::new(&config, vb))?;
+        let weights = Weights::load(files, &HUGGING_FACE, "config.json", Place::same)?;
+        let siglip = weights.build(files, model_device, |vb| Siglip::new(&config, vb))?;
         let text = &config.text;
-        let ending = Ending::Padding(config.pad_token_id);
+        let ending = Ending::Padding { configured: config.pad_token_id };
         Ok(Self {
             towers: Towers::Siglip(Box::new(siglip)),
             tokenizer: PromptTokenizer::load(files, text.vocab_size, text.max_position_embeddings, ending)?,
@@ -195,33 +193,51 @@ fn rows_of(embeddings: &Tensor) -> Result<Vec<f32>> {
     Ok(unit_rows(&embeddings.to_dtype(DType::F32)?)?.flatten_all()?.to_vec1()?)
 }
 
-/// Builds towers; a tensor that is missing or unused is an error.
-fn strict<T>(
-    files: &ModelFiles,
-    file: &str,
-    tensors: Tensors,
-    model_device: &ModelDevice,
-    build: impl FnOnce(VarBuilder) -> Result<T>,
-) -> Result<T> {
-    let tensors = StrictTensors::new(tensors);
-    let vb = VarBuilder::from_backend(
-        Box::new(tensors.clone()),
-        model_device.dtype(),
-        model_device.device().clone(),
-    );
-    let towers = build(vb).map_err(|error| match error {
-        RewardError::Tensor(error) => files.error(file, error),
-        RewardError::OutOfRange { .. } => files.error("config.json", error),
-        other => other,
-    })?;
-    match tensors.unused().as_slice() {
-        [] => Ok(towers),
-        [first, rest @ ..] => {
-            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-            Err(files.error(
-                file,
-                format!("tensor '{first}'{more} is not part of the model that the config describes"),
-            ))
+/// The tensors of a checkpoint, and the files that its errors name.
+struct Weights {
+    file: String,
+    config_file: &'static str,
+    tensors: StrictTensors,
+}
+
+impl Weights {
+    /// Reads the first of `names` that exists. `place_of` is the file's naming of Hugging Face's parameters.
+    fn load(
+        files: &ModelFiles,
+        names: &[&str],
+        config_file: &'static str,
+        place_of: fn(&str) -> Place,
+    ) -> Result<Self> {
+        let (file, tensors) = weights::load(files, names)?;
+        Ok(Self { file, config_file, tensors: StrictTensors::new(tensors, place_of) })
+    }
+
+    /// Builds towers; a tensor that is missing or unused is an error.
+    fn build<T>(
+        self,
+        files: &ModelFiles,
+        model_device: &ModelDevice,
+        build: impl FnOnce(VarBuilder) -> Result<T>,
+    ) -> Result<T> {
+        let vb = VarBuilder::from_backend(
+            Box::new(self.tensors.clone()),
+            model_device.dtype(),
+            model_device.device().clone(),
+        );
+        let towers = build(vb).map_err(|error| match error {
+            RewardError::Tensor(_) => files.error(&self.file, error),
+            RewardError::OutOfRange { .. } => files.error(self.config_file, error),
+            other => other,
+        })?;
+        match self.tensors.unused().as_slice() {
+            [] => Ok(towers),
+            [first, rest @ ..] => {
+                let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+                Err(files.error(
+                    &self.file,
+                    format!("tensor '{first}'{more} is not part of the model that the config describes"),
+                ))
+            }
         }
     }
 }

@@ -1,11 +1,10 @@
-//! Checkpoints of `open_clip`: configuration and tensor names are translated into Hugging Face's.
+//! Checkpoints of `open_clip`: the configuration in Hugging Face's terms, and where the file holds each parameter.
 
-use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::weights::Tensors;
 use crate::ops::Activation;
+use crate::towers::params::{Part, Place};
 use crate::towers::{ClipConfig, TextConfig, VisionConfig};
 
 /// `open_clip_config.json`.
@@ -117,61 +116,50 @@ impl OpenClipConfig {
     }
 }
 
-/// Renames tensors to Hugging Face's keys: splits `in_proj` into query, key and value, and transposes the projections. An
-/// unknown key keeps its name, and the strict loader reports it.
-pub(super) fn to_hugging_face(tensors: Tensors) -> candle_core::Result<Tensors> {
-    let mut out = Tensors::with_capacity(tensors.len());
-    for (key, tensor) in tensors {
-        rename(&key, tensor, &mut out)?;
-    }
-    Ok(out)
+/// Where `open_clip` holds the parameter that Hugging Face calls `name`. It fuses query, key and value, and its projections
+/// are transposed. A name that is not in the table stays as it is.
+pub(super) fn place_of(name: &str) -> Place {
+    layer_place(name).unwrap_or_else(|| {
+        let (tensor, part) = match name {
+            "vision_model.embeddings.class_embedding" => ("visual.class_embedding", Part::All),
+            "vision_model.embeddings.patch_embedding.weight" => ("visual.conv1.weight", Part::All),
+            "vision_model.embeddings.position_embedding.weight" => ("visual.positional_embedding", Part::All),
+            "vision_model.pre_layrnorm.weight" => ("visual.ln_pre.weight", Part::All),
+            "vision_model.pre_layrnorm.bias" => ("visual.ln_pre.bias", Part::All),
+            "vision_model.post_layernorm.weight" => ("visual.ln_post.weight", Part::All),
+            "vision_model.post_layernorm.bias" => ("visual.ln_post.bias", Part::All),
+            "visual_projection.weight" => ("visual.proj", Part::Transpose),
+            "text_model.embeddings.token_embedding.weight" => ("token_embedding.weight", Part::All),
+            "text_model.embeddings.position_embedding.weight" => ("positional_embedding", Part::All),
+            "text_model.final_layer_norm.weight" => ("ln_final.weight", Part::All),
+            "text_model.final_layer_norm.bias" => ("ln_final.bias", Part::All),
+            "text_projection.weight" => ("text_projection", Part::Transpose),
+            _ => (name, Part::All),
+        };
+        Place { tensor: tensor.to_owned(), part }
+    })
 }
 
-fn rename(key: &str, tensor: Tensor, out: &mut Tensors) -> candle_core::Result<()> {
-    let (tower, rest) = match key.strip_prefix("visual.") {
-        Some(rest) => ("vision_model", rest),
-        None => ("text_model", key),
+/// The place of a parameter of a transformer layer, `{tower}.encoder.layers.{index}.{module}.{kind}`.
+fn layer_place(name: &str) -> Option<Place> {
+    let (tower, layer) = name.split_once(".encoder.layers.")?;
+    let prefix = match tower {
+        "vision_model" => "visual.",
+        "text_model" => "",
+        _ => return None,
     };
-    if let Some(layer) = rest.strip_prefix("transformer.resblocks.")
-        && let Some((index, part)) = layer.split_once('.')
-    {
-        let prefix = format!("{tower}.encoder.layers.{index}");
-        if let Some(kind) = part.strip_prefix("attn.in_proj_") {
-            for (name, part) in ["q_proj", "k_proj", "v_proj"].iter().zip(tensor.chunk(3, 0)?) {
-                out.insert(format!("{prefix}.self_attn.{name}.{kind}"), part);
-            }
-            return Ok(());
-        }
-        const PARTS: [(&str, &str); 5] = [
-            ("ln_1.", "layer_norm1."),
-            ("ln_2.", "layer_norm2."),
-            ("attn.out_proj.", "self_attn.out_proj."),
-            ("mlp.c_fc.", "mlp.fc1."),
-            ("mlp.c_proj.", "mlp.fc2."),
-        ];
-        let renamed = PARTS.iter().find_map(|(from, to)| Some(format!("{to}{}", part.strip_prefix(from)?)));
-        out.insert(renamed.map_or_else(|| key.to_owned(), |part| format!("{prefix}.{part}")), tensor);
-        return Ok(());
-    }
-    let transposed = matches!(key, "visual.proj" | "text_projection");
-    let name = match key {
-        "visual.class_embedding" => "vision_model.embeddings.class_embedding",
-        "visual.conv1.weight" => "vision_model.embeddings.patch_embedding.weight",
-        "visual.positional_embedding" => "vision_model.embeddings.position_embedding.weight",
-        "visual.ln_pre.weight" => "vision_model.pre_layrnorm.weight",
-        "visual.ln_pre.bias" => "vision_model.pre_layrnorm.bias",
-        "visual.ln_post.weight" => "vision_model.post_layernorm.weight",
-        "visual.ln_post.bias" => "vision_model.post_layernorm.bias",
-        "visual.proj" => "visual_projection.weight",
-        "token_embedding.weight" => "text_model.embeddings.token_embedding.weight",
-        "positional_embedding" => "text_model.embeddings.position_embedding.weight",
-        "ln_final.weight" => "text_model.final_layer_norm.weight",
-        "ln_final.bias" => "text_model.final_layer_norm.bias",
-        "text_projection" => "text_projection.weight",
-        // The causal mask, which early versions saved.
-        "attn_mask" => return Ok(()),
-        _ => key,
+    let (index, parameter) = layer.split_once('.')?;
+    let (module, kind) = parameter.rsplit_once('.')?;
+    let (stored, part) = match module {
+        "layer_norm1" => ("ln_1.", Part::All),
+        "self_attn.q_proj" => ("attn.in_proj_", Part::Third(0)),
+        "self_attn.k_proj" => ("attn.in_proj_", Part::Third(1)),
+        "self_attn.v_proj" => ("attn.in_proj_", Part::Third(2)),
+        "self_attn.out_proj" => ("attn.out_proj.", Part::All),
+        "layer_norm2" => ("ln_2.", Part::All),
+        "mlp.fc1" => ("mlp.c_fc.", Part::All),
+        "mlp.fc2" => ("mlp.c_proj.", Part::All),
+        _ => return None,
     };
-    out.insert(name.to_owned(), if transposed { tensor.t()?.contiguous()? } else { tensor });
-    Ok(())
+    Some(Place { tensor: format!("{prefix}transformer.resblocks.{index}.{stored}{kind}"), part })
 }

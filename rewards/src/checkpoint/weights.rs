@@ -8,6 +8,7 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 
 use crate::Result;
+use crate::error::tensor_message;
 use crate::files::ModelFiles;
 
 /// Tensors by name, on the CPU, with their stored dtype.
@@ -61,7 +62,7 @@ fn parse(files: &ModelFiles, name: &str, bytes: &[u8]) -> Result<Tensors> {
         .iter()
         .map(|(key, view)| match view.load(&Device::Cpu) {
             Ok(tensor) => Ok((key.to_owned(), tensor)),
-            Err(error) => Err(files.error(name, format!("tensor '{key}': {error}"))),
+            Err(error) => Err(files.error(name, format!("tensor '{key}': {}", tensor_message(&error)))),
         })
         .collect()
 }
@@ -74,7 +75,8 @@ fn pickle(files: &ModelFiles, name: &str) -> Result<Option<Tensors>> {
         first => match read(Some("state_dict")) {
             Ok(tensors) if !tensors.is_empty() => tensors,
             _ => {
-                let why = first.err().map_or("it holds no tensors".to_owned(), |error| error.to_string());
+                let why =
+                    first.err().map_or("it holds no tensors".to_owned(), |error| tensor_message(&error));
                 return Err(files.error(name, format!("damaged, or not a pickle of tensors: {why}")));
             }
         },

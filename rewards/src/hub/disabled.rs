@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::HubName;
 use crate::{Result, RewardError};
 
 /// Has no values, so it cannot be constructed.
@@ -13,10 +14,15 @@ impl Hub {
     ///
     /// # Errors
     /// Always, because the feature is missing.
-    pub fn new(name: &str) -> Result<Self> {
+    pub fn new(name: HubName) -> Result<Self> {
         let reason =
             "this program was built without the feature 'hub'; download the model and pass its folder";
-        Err(RewardError::UnknownModel { name: name.into(), reason: reason.into() })
+        Err(RewardError::UnknownModel { name: name.to_string(), reason: reason.into() })
+    }
+
+    /// Unreachable, because a [`Hub`] cannot be constructed.
+    pub fn name(&self) -> &HubName {
+        match *self {}
     }
 
     /// Unreachable, because a [`Hub`] cannot be constructed.

@@ -4,8 +4,12 @@
 mod disabled;
 #[cfg(feature = "hub")]
 mod enabled;
+mod name;
+#[cfg(all(test, feature = "hub"))]
+mod tests;
 
 #[cfg(not(feature = "hub"))]
 pub(crate) use disabled::Hub;
 #[cfg(feature = "hub")]
 pub(crate) use enabled::Hub;
+pub(crate) use name::HubName;

@@ -9,50 +9,110 @@ use candle_nn::{Init, VarMap};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-/// The tensors of a checkpoint, by name. Reading one that is missing or has another shape is an error, and
-/// [`StrictTensors::unused`] lists those that were never read.
+/// The tensors of a checkpoint, by their names in its file. Reading a parameter that is missing or has another shape is an
+/// error, and [`StrictTensors::unused`] lists those that were never read. Both use the names of the file.
 #[derive(Clone)]
 pub struct StrictTensors {
     tensors: Arc<HashMap<String, Tensor>>,
     unused: Arc<Mutex<BTreeSet<String>>>,
+    place_of: fn(&str) -> Place,
+}
+
+/// Where the file of a checkpoint holds a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Name of the tensor in the file.
+    pub tensor: String,
+    /// What part of the tensor the parameter is.
+    pub part: Part,
+}
+
+/// The part of a file's tensor that a parameter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The tensor itself.
+    All,
+    /// The transpose of the tensor, a matrix.
+    Transpose,
+    /// One of three equal parts along the first dimension, by its index from 0: of a fused query, key and value.
+    Third(usize),
+}
+
+impl Place {
+    /// A tensor whose name in the file is the name of the parameter: Hugging Face's format.
+    pub fn same(name: &str) -> Self {
+        Self { tensor: name.to_owned(), part: Part::All }
+    }
+}
+
+impl Part {
+    /// Shape of the file's tensor for a parameter of shape `shape`.
+    fn stored_shape(self, shape: &Shape) -> Shape {
+        let mut dims = shape.dims().to_vec();
+        match self {
+            Self::All => {}
+            Self::Transpose => dims.reverse(),
+            Self::Third(_) => dims.iter_mut().take(1).for_each(|dim| *dim *= 3),
+        }
+        dims.into()
+    }
+
+    fn of(self, tensor: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::All => Ok(tensor.clone()),
+            Self::Transpose => tensor.t()?.contiguous(),
+            Self::Third(index) => {
+                let len = tensor.dim(0)? / 3;
+                tensor.narrow(0, index * len, len)?.contiguous()
+            }
+        }
+    }
 }
 
 impl StrictTensors {
-    /// Buffers that some versions of `transformers` saved with the parameters.
-    const BUFFERS: [&str; 1] = [".position_ids"];
-
-    /// Wraps the tensors of a checkpoint.
-    pub fn new(tensors: HashMap<String, Tensor>) -> Self {
-        let unused =
-            tensors.keys().filter(|name| !Self::BUFFERS.iter().any(|b| name.ends_with(b))).cloned().collect();
-        Self { tensors: Arc::new(tensors), unused: Arc::new(Mutex::new(unused)) }
+    /// Wraps the tensors of a checkpoint. `place_of` maps Hugging Face's name of a parameter, which the towers ask for, to
+    /// its place in the file.
+    pub fn new(tensors: HashMap<String, Tensor>, place_of: fn(&str) -> Place) -> Self {
+        // Buffers that early versions of `transformers` and of `open_clip` saved with the parameters.
+        let is_buffer = |name: &str| name.ends_with(".position_ids") || name == "attn_mask";
+        let unused = tensors.keys().filter(|name| !is_buffer(name)).cloned().collect();
+        Self { tensors: Arc::new(tensors), unused: Arc::new(Mutex::new(unused)), place_of }
     }
 
-    /// Names of the tensors that have not been read, sorted.
+    /// Names of the file's tensors that have not been read, sorted.
     pub fn unused(&self) -> Vec<String> {
         self.unused.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn read(&self, name: &str, shape: Option<&Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
+        let Place { tensor: stored, part } = (self.place_of)(name);
+        let Some(tensor) = self.tensors.get(&stored) else {
+            candle_core::bail!("tensor '{stored}' is missing");
+        };
+        if let Some(expected) = shape.map(|shape| part.stored_shape(shape))
+            && tensor.shape() != &expected
+        {
+            candle_core::bail!(
+                "tensor '{stored}' has shape {:?}, the config asks for {expected:?}",
+                tensor.shape()
+            );
+        }
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner).remove(&stored);
+        part.of(tensor)?.to_dtype(dtype)?.to_device(device)
     }
 }
 
 impl SimpleBackend for StrictTensors {
     fn get(&self, s: Shape, name: &str, _: Init, dtype: DType, dev: &Device) -> Result<Tensor> {
-        let tensor = self.get_unchecked(name, dtype, dev)?;
-        if tensor.shape() != &s {
-            candle_core::bail!("tensor '{name}' has shape {:?}, the config asks for {s:?}", tensor.shape());
-        }
-        Ok(tensor)
+        self.read(name, Some(&s), dtype, dev)
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, dev: &Device) -> Result<Tensor> {
-        let Some(tensor) = self.tensors.get(name) else {
-            return Err(candle_core::Error::msg(format!("tensor '{name}' is missing")));
-        };
-        self.unused.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        tensor.to_dtype(dtype)?.to_device(dev)
+        self.read(name, None, dtype, dev)
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        self.tensors.contains_key(&(self.place_of)(name).tensor)
     }
 }
 

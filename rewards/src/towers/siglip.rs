@@ -19,8 +19,9 @@ pub struct SiglipConfig {
     pub vision: VisionConfig,
     /// Width that the text tower projects to, which is the width of the image tower.
     pub projection_size: usize,
-    /// Token that pads a text to the context length.
-    pub pad_token_id: u32,
+    /// Token that pads a text to the context length, if the config names one. Only the tokenizer's files know it for
+    /// certain: `transformers` ignores this field, and often writes its default.
+    pub pad_token_id: Option<u32>,
 }
 
 impl SiglipConfig {
@@ -56,11 +57,20 @@ impl SiglipConfig {
             return Err("vision_config.vision_use_head = false; expected true".into());
         }
         let number = |key: &str| text.get(key).and_then(Value::as_u64);
-        let (projection_size, pad_token_id) = (number("projection_size"), number("pad_token_id"));
+        let projection_size = number("projection_size");
+        let pad_token_id = match text.get("pad_token_id") {
+            None => None,
+            Some(value) => {
+                let token = value.as_u64().and_then(|token| u32::try_from(token).ok());
+                let token = token
+                    .ok_or_else(|| format!("text_config.pad_token_id = {value}; expected a token number"));
+                Some(token?)
+            }
+        };
         let text: TextConfig = serde_json::from_value(text).map_err(|e| format!("text_config: {e}"))?;
         let vision = serde_json::from_value(vision).map_err(|e| format!("vision_config: {e}"))?;
         let projection_size = projection_size.map_or(text.hidden_size, |size| size as usize);
-        Ok(Self { text, vision, projection_size, pad_token_id: pad_token_id.unwrap_or(1) as u32 })
+        Ok(Self { text, vision, projection_size, pad_token_id })
     }
 }
 

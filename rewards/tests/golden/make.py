@@ -1,7 +1,9 @@
 """Makes the small random checkpoints and the golden values in this folder.
 
     python3 -m venv VENV && VENV/bin/pip install torch==2.15.0 transformers==5.23.0 open_clip_torch==3.3.0 pillow==11.3.0
-    VENV/bin/python rewards/tests/golden/make.py
+    VENV/bin/python rewards/tests/golden/make.py [CASE...]
+
+CASE is `clip`, `open_clip`, `siglip` or `siglip2`; without one, all cases and the images are made anew.
 
 Pillow 13 began to choose the order of the two axes by their sizes, which changes some pixels by one grey level or more.
 Existing models were trained before, so the older order (rows first, always) is the reference.
@@ -12,6 +14,7 @@ every stage. `golden.rs` compares stage by stage.
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +22,17 @@ import open_clip
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, SiglipConfig, SiglipModel
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoTokenizer,
+    CLIPConfig,
+    CLIPModel,
+    CLIPTokenizer,
+    GemmaTokenizer,
+    SiglipConfig,
+    SiglipModel,
+    SiglipProcessor,
+)
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
@@ -173,11 +185,17 @@ def text_config(**over):
     return {**base, **over}
 
 
-def main():
+def main(names):
     raw_images = [test_image(90, 70, 0), test_image(64, 64, 1), test_image(33, 101, 2)]
-    for i, p in enumerate(raw_images):
-        p.save(HERE / f"image{i}.png")
+    if not names:
+        for i, p in enumerate(raw_images):
+            p.save(HERE / f"image{i}.png")
+    cases = {"clip": clip_cases, "open_clip": open_clip_case, "siglip": siglip_case, "siglip2": siglip2_case}
+    for name in names or cases:
+        cases[name](name, raw_images)
 
+
+def clip_cases(_, raw_images):
     processor = CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
     folder = clip_case(
         "clip_quick_gelu",
@@ -221,9 +239,6 @@ def main():
         save_tokenizer=lambda f: tokenizer.save(str(f / "tokenizer.json")), tokenize=lambda p: tokenizer.encode(p).ids)
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-
-    open_clip_case("open_clip", raw_images)
-    siglip_case("siglip", raw_images)
 
 
 def open_clip_case(name, raw_images):
@@ -272,5 +287,56 @@ def siglip_case(name, raw_images):
     write(folder, raw_images, pixels, ids, images, texts, PROMPTS)
 
 
+def siglip2_case(name, raw_images):
+    """The form of the published SigLIP 2 checkpoints of a fixed image size: `model_type` "siglip", no pad token in the config,
+    a tokenizer of Gemma that pads with 0, and keys of the image processor that are null."""
+    folder = fresh(name)
+    n_tokens = 64
+    vocab, merges = gemma_bpe(PROMPTS)
+    tokenizer = GemmaTokenizer(vocab=vocab, merges=merges, padding_side="right", model_max_length=n_tokens,
+                               model_input_names=["input_ids"])
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <eos>", special_tokens=[("<eos>", tokenizer.eos_token_id)])
+    config = SiglipConfig(
+        text_config=dict(vocab_size=len(vocab), hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2,
+                         max_position_embeddings=n_tokens),
+        vision_config=dict(hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4, image_size=48, patch_size=16))
+    model = randomize(SiglipModel(config), 6)
+    model.save_pretrained(folder)
+    SiglipProcessor(SiglipImageProcessorPil(size={"height": 48, "width": 48}, resample=2), tokenizer).save_pretrained(folder)
+    # `transformers` 5 writes the image processor's keys into another file, and defaults that the published files lack.
+    images_config = json.loads((folder / "processor_config.json").read_text())["image_processor"]
+    images_config |= {"crop_size": None, "do_center_crop": None, "do_convert_rgb": None}
+    (folder / "processor_config.json").unlink()
+    (folder / "preprocessor_config.json").write_text(json.dumps(images_config, indent=2) + "\n")
+    config = json.loads((folder / "config.json").read_text())
+    for key in ["pad_token_id", "bos_token_id", "eos_token_id"]:
+        del config["text_config"][key]
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    # The reference reads the files as they are.
+    model = SiglipModel.from_pretrained(folder).eval()
+    processor = SiglipProcessor(SiglipImageProcessorPil.from_pretrained(folder), AutoTokenizer.from_pretrained(folder))
+    assert processor.tokenizer.pad_token_id == 0
+    ids = processor(text=PROMPTS, padding="max_length", max_length=n_tokens)["input_ids"]
+    pixels = torch.tensor(np.array(processor(images=raw_images)["pixel_values"]))
+    with torch.no_grad():
+        images = model.get_image_features(pixel_values=pixels).pooler_output
+        texts = model.get_text_features(input_ids=torch.tensor(ids)).pooler_output
+    write(folder, raw_images, pixels, ids, images, texts, PROMPTS)
+
+
+def gemma_bpe(corpus):
+    """Vocabulary and merges of a byte-pair encoding with Gemma's special tokens, learnt from `corpus`."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    alphabet = ["▁", *(chr(c) for c in range(33, 127))]
+    trainer = trainers.BpeTrainer(vocab_size=150, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(corpus, trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    return model["vocab"], [tuple(pair) for pair in model["merges"]]
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
