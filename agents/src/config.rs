@@ -20,6 +20,10 @@ pub struct TrainConfig {
     pub n_report_episodes: usize,
     /// Number of updates between checkpoints; with 0, only the final one is written.
     pub checkpoint_every: u64,
+    /// Number of newest checkpoints that are kept; with 0, all are.
+    pub keep_newest: usize,
+    /// Whether the checkpoint with the highest mean training reward of an episode is kept too. Ground truth is not compared.
+    pub keep_best: bool,
     /// Folder of the checkpoints, `step-NNNNNNNNNNNN.safetensors`; created if missing. Not part of a saved
     /// configuration, so that a run folder can be moved.
     #[serde(skip)]
@@ -31,7 +35,16 @@ pub struct TrainConfig {
 impl TrainConfig {
     /// A run of `total_steps` env steps, without checkpoints.
     pub fn new(ppo: PpoConfig, total_steps: u64, seed: u64) -> Self {
-        Self { seed, total_steps, n_report_episodes: 100, checkpoint_every: 0, checkpoint_folder: None, ppo }
+        Self {
+            seed,
+            total_steps,
+            n_report_episodes: 100,
+            checkpoint_every: 0,
+            keep_newest: 3,
+            keep_best: true,
+            checkpoint_folder: None,
+            ppo,
+        }
     }
 
     /// Checks every field.

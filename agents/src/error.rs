@@ -55,8 +55,14 @@ pub enum AgentError {
     #[error(transparent)]
     Reward(#[from] sayso_rewards::RewardError),
     /// The tensor library failed.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    #[error("{}", sayso_rewards::tensor_message(.0))]
+    Tensor(candle_core::Error),
+}
+
+impl From<candle_core::Error> for AgentError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
 }
 
 /// Checks a field of a configuration.

@@ -7,7 +7,7 @@ use sayso_envs::{ResetOptions, StepBatch, VectorEnv};
 use sayso_rewards::nn::Adam;
 
 use crate::Result;
-use crate::checkpoint::{Checkpoint, Header, TensorData};
+use crate::checkpoint::{BestCheckpoint, Checkpoint, Header, TensorData};
 use crate::config::TrainConfig;
 use crate::episodes::{EpisodeTracker, RecentEpisodes};
 use crate::normalize::{ObservationNormalizer, RewardNormalizer, RunningMoments};
@@ -30,6 +30,8 @@ pub(crate) struct Learner {
     pub recent: RecentEpisodes,
     pub n_updates: u64,
     pub n_steps: u64,
+    /// The best checkpoint so far.
+    pub best: Option<BestCheckpoint>,
 }
 
 /// The initial network of a training run.
@@ -67,6 +69,7 @@ impl Learner {
             recent: RecentEpisodes::new(config.n_report_episodes),
             n_updates: 0,
             n_steps: 0,
+            best: None,
         })
     }
 
@@ -112,7 +115,7 @@ impl Learner {
         env.restore(checkpoint.bytes("env.snapshot")?)?;
         let mut batch = StepBatch::default();
         batch.observations.state = checkpoint.f32_values("observations.state")?;
-        batch.observations.pixels = checkpoint.frames("observations.pixels")?;
+        env.render_observations(&mut batch.observations.pixels)?;
         Ok(Self {
             adam,
             observation_normalizer: checkpoint.observation_normalizer()?,
@@ -125,6 +128,7 @@ impl Learner {
             recent: recent.clone(),
             n_updates: checkpoint.n_updates(),
             n_steps: checkpoint.n_steps(),
+            best: checkpoint.best(),
             policy,
         })
     }
@@ -147,7 +151,6 @@ impl Learner {
         }
         add("last_scores", TensorData::from_f32(&self.last_scores));
         add("observations.state", TensorData::from_f32(&self.batch.observations.state));
-        add("observations.pixels", TensorData::from_frames(&self.batch.observations.pixels));
         add("env.snapshot", TensorData::from_bytes(env.snapshot()?));
         let header = Header {
             config: config.clone(),
@@ -159,8 +162,17 @@ impl Learner {
             shuffle_rng: self.shuffle_rng.clone(),
             tracker: self.tracker.clone(),
             recent: self.recent.clone(),
+            best: self.best,
         };
         Ok(Checkpoint::new(header, tensors))
+    }
+
+    /// Makes the checkpoint of this moment the best one if its mean training reward is the highest so far.
+    pub fn note_best(&mut self) {
+        let Some(mean_return) = self.recent.mean_return() else { return };
+        if self.best.is_none_or(|best| mean_return > best.mean_return) {
+            self.best = Some(BestCheckpoint { n_steps: self.n_steps, mean_return });
+        }
     }
 
     /// The policy alone.

@@ -184,14 +184,13 @@ pub fn train(
         last_report = Some(report);
         last_path = None;
         if config.checkpoint_every != 0 && learner.n_updates % config.checkpoint_every == 0 {
-            last_path = save(&learner.checkpoint(env, config)?, config, observer)?;
+            last_path = save(&mut learner, env, config, observer)?.1;
         }
     }
 
-    let checkpoint = learner.checkpoint(env, config)?;
-    let checkpoint_path = match last_path {
-        Some(path) => Some(path),
-        None => save(&checkpoint, config, observer)?,
+    let (checkpoint, checkpoint_path) = match last_path {
+        Some(path) => (learner.checkpoint(env, config)?, Some(path)),
+        None => save(&mut learner, env, config, observer)?,
     };
     Ok(TrainOutcome { policy: learner.into_policy(), checkpoint, checkpoint_path, last_report, interrupted })
 }
@@ -219,14 +218,25 @@ fn mean_reward(rollout: &Rollout) -> f64 {
     sum / n.max(1) as f64
 }
 
+/// The checkpoint of this moment, saved if there is a folder; files that are not to be kept are then removed.
 fn save(
-    checkpoint: &Checkpoint,
+    learner: &mut Learner,
+    env: &dyn VectorEnv,
     config: &TrainConfig,
     observer: &mut dyn TrainObserver,
-) -> Result<Option<PathBuf>> {
-    let Some(folder) = &config.checkpoint_folder else { return Ok(None) };
+) -> Result<(Checkpoint, Option<PathBuf>)> {
+    // A checkpoint of an interruption is not compared, so that the run ends in the same state as without the interruption.
+    let is_regular = config.checkpoint_every != 0 && learner.n_updates % config.checkpoint_every == 0;
+    if is_regular || learner.n_steps >= config.total_steps {
+        learner.note_best();
+    }
+    let checkpoint = learner.checkpoint(env, config)?;
+    let Some(folder) = &config.checkpoint_folder else { return Ok((checkpoint, None)) };
     let path = folder.join(checkpoint.file_name());
     checkpoint.save(&path)?;
     observer.on_checkpoint(&path);
-    Ok(Some(path))
+    if config.keep_newest != 0 {
+        Checkpoint::prune(folder, config.keep_newest, learner.best.filter(|_| config.keep_best))?;
+    }
+    Ok((checkpoint, Some(path)))
 }

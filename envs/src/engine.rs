@@ -337,7 +337,7 @@ pub(crate) fn observe_resets(world: &mut World) {
 }
 
 /// Renders the pixel observations of every env in its current state.
-fn render_pixels(world: &mut World) {
+pub(crate) fn render_pixels(world: &mut World) {
     let Some(sensor_idx) = world.resource::<BatchConfig>().pixel_sensor else { return };
     world.resource_scope(|world, mut sensors: bevy::ecs::change_detection::Mut<Sensors>| {
         world.resource_scope(|world, mut renderer: bevy::ecs::change_detection::Mut<Renderer>| {

@@ -151,6 +151,16 @@ impl Group {
         })
     }
 
+    /// Appends the pixel observations of the current state.
+    pub fn render_observations(&mut self, out: &mut Frames) -> Result<()> {
+        crate::engine::render_pixels(&mut self.world);
+        self.take_failure()?;
+        if let Some(sensor_idx) = self.world.resource::<BatchConfig>().pixel_sensor {
+            out.append(&self.world.resource::<Sensors>().0[sensor_idx].target.rgb);
+        }
+        Ok(())
+    }
+
     /// Whether the episode of any env is over.
     pub fn has_ended(&mut self) -> bool {
         let world = &mut self.world;

@@ -122,6 +122,11 @@ impl VecEnv {
         Ok(frames)
     }
 
+    /// Control steps per second of simulated time, a whole number; videos play at this rate.
+    pub fn control_hz(&self) -> u32 {
+        self.task.scene().physics.control_hz() as u32
+    }
+
     /// Ground truth of every env in its current state.
     pub fn measure(&mut self) -> Vec<Measurement> {
         self.groups.iter_mut().flat_map(|group| group.measure()).collect()
@@ -241,6 +246,14 @@ impl VectorEnv for VecEnv {
         for (group, part) in self.groups.iter_mut().zip(&mut frames.parts) {
             group.swap_reward_frames(part);
         }
+    }
+
+    fn render_observations(&mut self, out: &mut Frames) -> Result<()> {
+        out.resize(0, 0, 0);
+        for group in &mut self.groups {
+            group.render_observations(out)?;
+        }
+        Ok(())
     }
 
     fn snapshot(&self) -> Result<Vec<u8>> {

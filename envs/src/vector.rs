@@ -46,6 +46,13 @@ pub trait VectorEnv: Send {
     /// for buffers that the next step may render into. Empty if the step rendered none.
     fn swap_reward_frames(&mut self, frames: &mut FrameBatch);
 
+    /// Renders the pixel observations of the current state, `[n_envs, height, width, 3]` u8: after [`Self::restore`] those
+    /// that were observed before [`Self::snapshot`]. Empty without pixel observations.
+    ///
+    /// # Errors
+    /// If the GPU fails.
+    fn render_observations(&mut self, out: &mut Frames) -> Result<()>;
+
     /// The complete state, from which [`Self::restore`] continues bit-exactly.
     ///
     /// # Errors

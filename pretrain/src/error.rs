@@ -40,8 +40,14 @@ pub enum PretrainError {
     #[error(transparent)]
     Reward(#[from] sayso_rewards::RewardError),
     /// The tensor library failed.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    #[error("{}", sayso_rewards::tensor_message(.0))]
+    Tensor(candle_core::Error),
+}
+
+impl From<candle_core::Error> for PretrainError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
 }
 
 /// Checks a field of a configuration.

@@ -105,7 +105,7 @@ impl From<candle_core::Error> for RewardError {
 }
 
 /// The message of an error of candle without the backtraces that it holds if `RUST_BACKTRACE` is set.
-pub(crate) fn tensor_message(error: &candle_core::Error) -> String {
+pub fn tensor_message(error: &candle_core::Error) -> String {
     use candle_core::Error;
     match error {
         Error::WithBacktrace { inner, .. } => tensor_message(inner),

@@ -23,7 +23,7 @@ pub mod towers;
 
 pub use candle_core::{DType, Device, Tensor};
 pub use checkpoint::{CheckpointModel, load_model, save_clip};
-pub use error::{Result, RewardError};
+pub use error::{Result, RewardError, tensor_message};
 pub use files::ModelFiles;
 pub use goal_baseline::{GoalBaseline, GoalBaselineConfig};
 pub use language::LanguageReward;

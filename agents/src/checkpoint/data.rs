@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use candle_core::Tensor;
 use safetensors::tensor::{Dtype, TensorView, View};
-use sayso_sim::Frames;
 
 /// Type, shape and little-endian bytes of a tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,12 +40,6 @@ impl TensorData {
         Self { dtype: Dtype::U8, shape: vec![bytes.len()], bytes }
     }
 
-    /// Frames, `[n_views, height, width, 3]` u8.
-    pub fn from_frames(frames: &Frames) -> Self {
-        let shape = vec![frames.n_views(), frames.height(), frames.width(), Frames::N_CHANNELS];
-        Self { dtype: Dtype::U8, shape, bytes: frames.pixels().to_vec() }
-    }
-
     pub(super) fn from_view(view: &TensorView) -> Self {
         Self { dtype: view.dtype(), shape: view.shape().to_vec(), bytes: view.data().to_vec() }
     }
@@ -74,15 +67,6 @@ impl TensorData {
     pub(super) fn to_bytes(&self) -> Result<&[u8], String> {
         self.expect(Dtype::U8)?;
         Ok(&self.bytes)
-    }
-
-    pub(super) fn to_frames(&self) -> Result<Frames, String> {
-        self.expect(Dtype::U8)?;
-        let wrong_shape = || format!("expected [n, height, width, 3], got {:?}", self.shape);
-        let &[n_views, height, width, Frames::N_CHANNELS] = self.shape.as_slice() else {
-            return Err(wrong_shape());
-        };
-        Frames::from_pixels(n_views, height, width, self.bytes.clone()).ok_or_else(wrong_shape)
     }
 
     fn expect(&self, dtype: Dtype) -> Result<(), String> {

@@ -17,7 +17,6 @@ use candle_core::{Device, Tensor};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use safetensors::SafeTensors;
-use sayso_sim::Frames;
 use sayso_sim::atomic_write;
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +26,9 @@ use crate::normalize::{ObservationNormalizer, RunningMoments};
 use crate::policy::{ActorCritic, PolicySpec, TrainedPolicy};
 use crate::{AgentError, Result};
 
-/// Version of the file layout; other versions are refused. Layout 2 no longer has `train.score_use`.
-const VERSION: u32 = 2;
+/// Version of the file layout; other versions are refused. Layout 2 no longer has `train.score_use`; layout 3 has no pixel
+/// observations, which are rendered again from the envs' state.
+const VERSION: u32 = 3;
 /// Key of Sayso's JSON in the file's metadata.
 const METADATA_KEY: &str = "sayso-checkpoint";
 /// Name of the header among the checksums.
@@ -56,6 +56,18 @@ pub(crate) struct Header {
     pub shuffle_rng: Pcg64,
     pub tracker: EpisodeTracker,
     pub recent: RecentEpisodes,
+    /// The best checkpoint so far, this one included; `None` before the first finished episode.
+    pub best: Option<BestCheckpoint>,
+}
+
+/// The checkpoint with the highest mean training reward so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BestCheckpoint {
+    /// Env steps at which it was saved.
+    pub n_steps: u64,
+    /// Mean undiscounted return of its latest finished episodes, of the reward that was trained on.
+    pub mean_return: f64,
 }
 
 /// Sayso's part of the file's metadata.
@@ -93,9 +105,14 @@ impl Checkpoint {
         &self.header
     }
 
+    /// The best checkpoint so far by mean training reward; `None` before the first finished episode.
+    pub fn best(&self) -> Option<BestCheckpoint> {
+        self.header.best
+    }
+
     /// `step-NNNNNNNNNNNN.safetensors`; names sort by steps.
     pub fn file_name(&self) -> String {
-        format!("step-{:012}.safetensors", self.header.n_steps)
+        file_name_at(self.header.n_steps)
     }
 
     /// Writes the file under another name, flushes it to the disk, and renames it; its folder is created if missing.
@@ -131,19 +148,25 @@ impl Checkpoint {
     /// # Errors
     /// If the folder cannot be read.
     pub fn latest(folder: &Path) -> Result<Option<PathBuf>> {
-        let failed = |error: std::io::Error| AgentError::Checkpoint {
-            path: folder.to_owned(),
-            reason: format!("cannot be read: {error}"),
-        };
-        let mut latest = None;
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let name = name.to_string_lossy().into_owned();
-            if name.starts_with("step-") && name.ends_with(".safetensors") {
-                latest = latest.max(Some(name));
-            }
+        Ok(file_names(folder)?.last().map(|name| folder.join(name)))
+    }
+
+    /// Removes all checkpoint files of a folder but the `keep_newest` newest and that of `best`.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or a file cannot be removed.
+    pub(crate) fn prune(folder: &Path, keep_newest: usize, best: Option<BestCheckpoint>) -> Result<()> {
+        let names = file_names(folder)?;
+        let best = best.map(|best| file_name_at(best.n_steps));
+        let n_old = names.len().saturating_sub(keep_newest);
+        for name in names[..n_old].iter().filter(|name| best.as_ref() != Some(name)) {
+            let path = folder.join(name);
+            std::fs::remove_file(&path).map_err(|error| AgentError::Checkpoint {
+                reason: format!("cannot be removed: {error}"),
+                path,
+            })?;
         }
-        Ok(latest.map(|name| folder.join(name)))
+        Ok(())
     }
 
     /// The policy.
@@ -196,10 +219,6 @@ impl Checkpoint {
 
     pub(crate) fn bytes(&self, name: &str) -> Result<&[u8]> {
         self.data(name)?.to_bytes().map_err(|reason| self.error(format!("tensor '{name}': {reason}")))
-    }
-
-    pub(crate) fn frames(&self, name: &str) -> Result<Frames> {
-        self.data(name)?.to_frames().map_err(|reason| self.error(format!("tensor '{name}': {reason}")))
     }
 
     /// Checks that a saved value is the expected one.
@@ -267,10 +286,32 @@ impl Checkpoint {
     }
 }
 
+fn file_name_at(n_steps: u64) -> String {
+    format!("step-{n_steps:012}.safetensors")
+}
+
+/// Names of the checkpoint files of a folder, in the order of their steps.
+fn file_names(folder: &Path) -> Result<Vec<String>> {
+    let failed = |error: std::io::Error| AgentError::Checkpoint {
+        path: folder.to_owned(),
+        reason: format!("cannot be read: {error}"),
+    };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        if name.starts_with("step-") && name.ends_with(".safetensors") {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
 fn wrong_version(version: u32) -> String {
     let reason = format!("has layout version {version}, and this program reads version {VERSION}");
     match version {
         1 => format!("{reason}: 'train.score_use' is now 'reward.schedule'; train again with this program"),
+        2 => format!("{reason}: checkpoints now name the best one; train again with this program"),
         _ => reason,
     }
 }

@@ -6,7 +6,7 @@ use rand_pcg::Pcg64;
 use sayso_agents::{
     Checkpoint, Policy, RewardSchedule, TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train,
 };
-use sayso_envs::Observations;
+use sayso_envs::{AutoresetMode, EnvConfig, ObservationMode, Observations, RewardSource, VecEnv};
 
 use crate::learning::{parameters, small_config};
 use crate::point_env::{PointEnv, brightness};
@@ -72,6 +72,64 @@ fn resuming_with_pixels_is_bit_exact() {
         (config.ppo.n_epochs, config.ppo.network.pixel_features) = (1, 8);
         train(&mut PointEnv::continuous(3).with_pixels(), None, &config, resume, observer).unwrap()
     });
+}
+
+#[test]
+fn frames_are_not_saved_and_resuming_renders_them_again() {
+    for autoreset in [AutoresetMode::SameStep, AutoresetMode::NextStep] {
+        assert_resumes_exactly(|config, resume, observer| {
+            let mut config = config.clone();
+            (config.ppo.n_epochs, config.ppo.network.pixel_features) = (1, 8);
+            let env = EnvConfig {
+                id: "GoTo-v1".to_owned(),
+                n_envs: 3,
+                observation: ObservationMode::Pixels,
+                pixel_size: [36, 36],
+                max_episode_steps: Some(7),
+                autoreset,
+                ..EnvConfig::default()
+            };
+            let mut env = VecEnv::new(&env, RewardSource::GroundTruth).unwrap();
+            let outcome = train(&mut env, None, &config, resume, observer).unwrap();
+            let file = std::fs::read(outcome.checkpoint_path.as_ref().unwrap()).unwrap();
+            let names = safetensors::SafeTensors::deserialize(&file).unwrap();
+            assert!(
+                names.names().iter().all(|name| !name.contains("pixels")),
+                "frames are in the checkpoint"
+            );
+            outcome
+        });
+    }
+}
+
+#[test]
+fn old_checkpoints_are_removed_except_the_best_by_training_reward() {
+    let names_with = |keep_newest, keep_best| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = TrainConfig {
+            checkpoint_folder: Some(folder.path().to_owned()),
+            checkpoint_every: 1,
+            n_report_episodes: 4,
+            keep_newest,
+            keep_best,
+            ..small_config(12 * 96)
+        };
+        // So fast that the policy gets worse.
+        config.ppo.learning_rate = 0.5;
+        let outcome = train(&mut PointEnv::continuous(3), None, &config, None, &mut ()).unwrap();
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        (names, outcome.checkpoint.best().unwrap())
+    };
+    let name = |n_steps: u64| format!("step-{n_steps:012}.safetensors");
+    let newest = [name(11 * 96), name(12 * 96)];
+    let (all, best) = names_with(0, true);
+    assert_eq!(all.len(), 12);
+    assert!(best.n_steps < 11 * 96, "the test needs a best checkpoint that is old: {best:?}");
+    assert_eq!(names_with(2, false).0, newest);
+    assert_eq!(names_with(2, true).0, [&[name(best.n_steps)][..], &newest].concat());
 }
 
 fn trained(folder: &Path) -> (TrainOutcome, StopAfter) {

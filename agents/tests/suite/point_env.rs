@@ -186,6 +186,11 @@ impl VectorEnv for PointEnv {
         frames.parts = vec![FramePart::Host(std::mem::take(&mut self.frames))];
     }
 
+    fn render_observations(&mut self, out: &mut Frames) -> Result<(), EnvError> {
+        *out = self.observe().pixels;
+        Ok(())
+    }
+
     fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
         let points: Vec<_> = self
             .points
