@@ -9,15 +9,13 @@ from gymnasium.vector import AutoresetMode
 
 from sayso import _core
 from sayso.checks import choice, fraction, image_size, integer, text
-from sayso.registration import describe
+from sayso.registration import UNLIMITED, describe
 from sayso.reward_model import RewardModel
 
 Reward = Literal["vlm_rm", "ground_truth", "none"] | RewardModel
 Obs = Literal["state", "pixels", "both"]
 
 OBSERVATIONS = ("state", "pixels", "both")
-# More steps than any episode has.
-UNLIMITED = 2**31 - 1
 REWARDS = ("vlm_rm", "ground_truth", "none")
 
 
