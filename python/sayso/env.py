@@ -45,7 +45,8 @@ class Env(gymnasium.Env):
         render_mode: ``"rgb_array"`` or ``None``.
 
     ``info`` has ``success`` (ground truth, for evaluation), ``is_success`` (the same, under the name that some libraries
-    read) and the task's metrics, in SI units.
+    read) and the task's metrics, in SI units. Without an ``instruction``, a ``goal_prompt`` that does not name exactly one of
+    several goals leaves open what success is: ``success`` and ``is_success`` are absent then.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}
@@ -157,8 +158,8 @@ class Env(gymnasium.Env):
         return observation[0]
 
     def _info(self, columns: dict[str, Any]) -> dict[str, Any]:
-        success = bool(columns["info"]["success"][0, self._batch.settings.goal_idx])
-        info: dict[str, Any] = {"success": success, "is_success": success}
+        success = self._batch.settings.success(columns["info"])
+        info: dict[str, Any] = {name: bool(column[0]) for name, column in success.items()}
         values = columns["info"]["metrics"][0]
         info.update({name: float(value) for name, value in zip(self._metric_names, values, strict=True)})
         return info

@@ -42,10 +42,18 @@ def with_limit(spec: EnvSpec | None, max_episode_steps: int) -> EnvSpec | None:
 
 def describe(env_id: str, options: dict | None) -> dict:
     """The static properties of an environment: spaces, goals, names. Creates no world."""
+    return _core.describe(env_id, _options_json(options))
+
+
+def goal_named_in(env_id: str, options: dict | None, prompt: str) -> int | None:
+    """Index of the goal that a prompt names, if it names exactly one of the environment's goals. Creates no world."""
+    return _core.goal_named_in(env_id, _options_json(options), prompt)
+
+
+def _options_json(options: dict | None) -> str:
     if options is not None and not isinstance(options, dict):
         raise TypeError(f"options = {options!r}; expected a dict")
     try:
-        text = json.dumps(options or {})
+        return json.dumps(options or {})
     except TypeError as error:
         raise TypeError(f"options = {options!r}: {error}") from error
-    return _core.describe(env_id, text)

@@ -207,8 +207,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         return np.ascontiguousarray(mask)
 
     def _infos(self, columns: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
-        success = columns["success"][:, self._batch.settings.goal_idx]
-        values = {"success": success, "is_success": success}
+        values = self._batch.settings.success(columns)
         values.update({name: columns["metrics"][:, i] for i, name in enumerate(self._metric_names)})
         infos: dict[str, Any] = {}
         for name, column in values.items():

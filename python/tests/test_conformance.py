@@ -324,6 +324,38 @@ def test_the_instruction_needs_no_world():
     assert env.goals == ["red", "green", "blue"] and env.task_description
 
 
+NO_GOAL = [
+    {"goal_prompt": "a photo of a cat", "alpha": 0.0},
+    {"goal_prompt": "the red ball next to the blue ball", "baseline_prompt": "a scene"},
+    {"goal_prompt": "a photo of a cat", "reward": "none"},
+]
+
+
+@pytest.mark.parametrize("env_id", ["sayso/Reach-v1", "sayso/GoTo-v1"])
+@pytest.mark.parametrize("kwargs", NO_GOAL, ids=str)
+def test_a_prompt_that_names_no_goal_is_not_reported_as_success_on_the_first(env_id, kwargs):
+    kwargs = {"alpha": 0.0, "max_episode_steps": 2, **kwargs}
+    metrics = set(gymnasium.make(env_id, max_episode_steps=2).reset(seed=0)[1]) - {"success", "is_success"}
+    env = gymnasium.make(env_id, **kwargs)
+    infos = [env.reset(seed=0)[1], *(env.step(env.action_space.sample())[4] for _ in range(2))]
+    assert env.unwrapped.task_description == kwargs["goal_prompt"]
+    envs = gymnasium.make_vec(env_id, num_envs=2, autoreset_mode="same_step", **kwargs)
+    infos_of_vector = [envs.reset(seed=0)[1], *(envs.step(envs.action_space.sample())[4] for _ in range(2))]
+    final = infos_of_vector[-1].pop("final_info")
+    for info in infos:
+        assert set(info) == metrics
+    for info in (*infos_of_vector, final):
+        assert not {"success", "is_success", "_success", "_is_success"} & set(info) and metrics < set(info)
+    # An instruction says which goal counts, whatever the prompt.
+    own = gymnasium.make(env_id, instruction="green", **kwargs)
+    assert own.reset(seed=0)[1].keys() >= {"success", "is_success"}
+
+
+def test_the_only_goal_of_a_task_needs_no_name():
+    env = gymnasium.make("sayso/CartPole-v1", goal_prompt="a photo of a cat")
+    assert env.reset(seed=0)[1]["is_success"] is True
+
+
 @pytest.mark.parametrize("actions", [[[1, 2], [3]], np.full((2, 3), 1e300), np.full((2, 3), "a")])
 def test_wrong_actions_of_a_vector_are_refused(actions):
     envs = sayso.VectorEnv(2)
