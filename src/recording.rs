@@ -44,8 +44,8 @@ pub struct Recording {
     pub steps: Vec<RecordedStep>,
     /// Names of the goals.
     pub goal_names: Vec<String>,
-    /// Index of the goal of the envs' instruction.
-    pub goal_idx: usize,
+    /// Index of the goal of the envs' instruction; `None` if the goal prompt names none.
+    pub goal_idx: Option<usize>,
 }
 
 /// Runs one episode in every env of `env`, which must not reset in the step that ends an episode.
@@ -116,9 +116,9 @@ impl Recording {
         self.steps.iter().fold((f32::INFINITY, f32::NEG_INFINITY), fold)
     }
 
-    /// Whether the envs' goal is met.
-    pub fn is_success(&self, step: &RecordedStep) -> bool {
-        step.success.get(self.goal_idx).copied().unwrap_or(false)
+    /// Whether the envs' goal is met; `None` if they have none.
+    pub fn is_success(&self, step: &RecordedStep) -> Option<bool> {
+        self.goal_idx.and_then(|goal_idx| step.success.get(goal_idx).copied())
     }
 
     /// The recording as an MP4 file. `title` begins every caption; bars are scaled to `score_range`.
@@ -149,7 +149,7 @@ impl Recording {
                 format!("ground truth, goals met: {truth}"),
             ],
             bar: Some((step.score - low) / (high - low).max(f32::EPSILON)),
-            success: self.is_success(step),
+            success: self.is_success(step) == Some(true),
         };
         captioned_image(&side_by_side(step), &caption)
     }
@@ -214,4 +214,30 @@ fn side_by_side(step: &RecordedStep) -> RgbImage {
 
 fn enlarged_views(step: &RecordedStep) -> Vec<RgbImage> {
     step.reward_views.iter().map(|view| enlarge(view, REWARD_VIEW_SIDE)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_that_names_no_goal_is_not_reported_as_success_on_the_first() {
+        let view = RgbImage::from_pixel(4, 4, PAPER);
+        let step = RecordedStep {
+            episode_idx: 0,
+            step: 1,
+            view,
+            reward_views: Vec::new(),
+            is_scored: false,
+            score: 0.5,
+            success: vec![true, false],
+        };
+        let goal_names = vec!["red".to_owned(), "blue".to_owned()];
+        let mut recording = Recording { steps: vec![step], goal_names, goal_idx: None };
+        for (goal_idx, expected) in [(None, None), (Some(0), Some(true)), (Some(1), Some(false))] {
+            recording.goal_idx = goal_idx;
+            let frames = recording.scored_frames(1).expect("a PNG file");
+            assert_eq!(frames[0].success, expected, "{goal_idx:?}");
+        }
+    }
 }

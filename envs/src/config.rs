@@ -27,7 +27,8 @@ pub struct EnvConfig {
     pub n_envs: usize,
     /// Seed of the batch; env `i` uses stream `i` of it.
     pub seed: u64,
-    /// The instruction of every episode, as the name of its [`crate::language::Goal`]; that of the first goal if absent.
+    /// The instruction of every episode, as the name of its [`crate::language::Goal`]. If absent, no goal counts as the
+    /// episode's ([`crate::VecEnv::goal_idx`]) unless the task has only one, and ground-truth rewards are those of the first.
     pub instruction: Option<String>,
     /// Observations of the policy.
     pub observation: ObservationMode,

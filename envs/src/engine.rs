@@ -24,6 +24,7 @@ pub(crate) struct BatchConfig {
     /// Index in the batch of the group's first env.
     pub first_env: usize,
     pub n_envs: usize,
+    /// Index of the goal of ground-truth rewards.
     pub goal_idx: usize,
     pub observation: ObservationMode,
     pub autoreset: AutoresetMode,

@@ -24,7 +24,7 @@ pub struct VecEnv {
     task: Arc<dyn Task>,
     observation_space: Space,
     goal_names: Vec<String>,
-    goal_idx: usize,
+    goal_idx: Option<usize>,
     n_envs: usize,
     autoreset: AutoresetMode,
     was_reset: bool,
@@ -52,13 +52,15 @@ impl VecEnv {
         let spec = task.spec();
         config.validate()?;
         let goal_names: Vec<String> = spec.goals.iter().map(|g| g.name.clone()).collect();
-        let goal_idx = match &config.instruction {
-            None => 0,
-            Some(instruction) => goal_names
-                .iter()
-                .position(|name| name == instruction)
-                .ok_or_else(|| EnvError::unknown("instruction", instruction, &goal_names))?,
+        let instructed = match &config.instruction {
+            None => (goal_names.len() == 1).then_some(0),
+            Some(instruction) => {
+                let goal_idx = goal_names.iter().position(|name| name == instruction);
+                Some(goal_idx.ok_or_else(|| EnvError::unknown("instruction", instruction, &goal_names))?)
+            }
         };
+        // Without one, ground-truth rewards are those of the first goal.
+        let goal_idx = instructed.unwrap_or(0);
         let config = &config.resolve();
         let n_groups = config.n_groups;
         let scene = PreparedScene::new(task.scene())?;
@@ -74,7 +76,7 @@ impl VecEnv {
             groups,
             observation_space: observation_space(spec, config),
             goal_names,
-            goal_idx,
+            goal_idx: instructed,
             n_envs: config.n_envs,
             autoreset: config.autoreset,
             task,
@@ -92,8 +94,9 @@ impl VecEnv {
         self.task.spec()
     }
 
-    /// Index of the goal of [`EnvConfig::instruction`].
-    pub fn goal_idx(&self) -> usize {
+    /// Index of the goal of [`EnvConfig::instruction`], or of the task's only goal; `None` without an instruction if the task
+    /// has several goals: it is not known then which of them counts as success.
+    pub fn goal_idx(&self) -> Option<usize> {
         self.goal_idx
     }
 

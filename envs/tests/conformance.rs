@@ -426,6 +426,18 @@ fn errors_suggest_the_nearest_known_name() {
     assert!(error.contains("contrl") && error.contains("control"), "{error}");
 }
 
+#[test]
+fn without_an_instruction_the_first_of_several_goals_does_not_count_as_success() {
+    let goal_idx = |id: &str, instruction: Option<&str>| {
+        let instruction = instruction.map(str::to_owned);
+        let config = EnvConfig { id: id.to_owned(), instruction, ..EnvConfig::default() };
+        VecEnv::new(&config, RewardSource::None).expect("an env").goal_idx()
+    };
+    assert_eq!(goal_idx("Reach-v1", None), None);
+    assert_eq!(goal_idx("Reach-v1", Some("blue")), Some(2));
+    assert_eq!(goal_idx("CartPole-v1", None), Some(0), "the only goal");
+}
+
 /// A reward model whose n-th score is n, for every env.
 struct Counting {
     spec: ImageSpec,

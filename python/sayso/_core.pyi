@@ -25,8 +25,12 @@ def env_ids() -> list[str]:
 def describe(id: str, options: str) -> dict[str, Any]:
     """The static properties of an environment with some options (JSON): spaces, goals, names. Creates no world."""
 
-def instruction_of(settings: str) -> tuple[str, int]:
-    """The instruction of some settings (JSON), and the index of its goal among the task's goals. Creates no world."""
+def goal_named_in(id: str, options: str, prompt: str) -> int | None:
+    """Index of the goal that a prompt names, if it names exactly one of an environment's goals. Creates no world."""
+
+def instruction_of(settings: str) -> tuple[str, int | None]:
+    """The instruction of some settings (JSON), and the index of its goal among the task's goals; ``None`` if the settings
+    name no goal. Creates no world."""
 
 class RewardModel:
     """An image tower and a text tower with a shared embedding space."""

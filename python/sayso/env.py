@@ -1,14 +1,17 @@
 """One environment for Gymnasium."""
 
+import sys
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from sayso.batch import Batch
 from sayso.checks import choice, refuse_unknown, seed_of
 from sayso.errors import ResetNeededError
-from sayso.settings import UNLIMITED, Obs, Reward, Settings
+from sayso.registration import UNLIMITED, with_limit
+from sayso.settings import Obs, Reward, Settings
 
 RENDER_SIZE = (240, 240)
 
@@ -33,8 +36,8 @@ class Env(gymnasium.Env):
         obs: ``"state"`` (f32), ``"pixels"`` (u8 ``[height, width, 3]``) or ``"both"``.
         camera: camera of pixel observations; the task's default if absent.
         size: rows and columns of pixel observations, or one number for both.
-        max_episode_steps: control steps after which an episode is truncated; the task's default if absent.
-            ``gymnasium.make`` passes this argument to its own ``TimeLimit``.
+        max_episode_steps: control steps after which an episode is truncated; the default of the task with its options if
+            absent. ``gymnasium.make`` accepts any number, and -1 for no limit.
         device: device that renders and scores frames: ``"cpu"``, ``"auto"``, ``"gpu"``, ``"gpu:1"``, ``"gpu:"`` and a PCI
             bus id or a UUID; that of the reward model, or the CPU, if absent.
         options: options of the task. Reach: ``{"control": "ee_delta_pos"}`` (default) or ``"joint_delta_pos"``; CartPole:
@@ -42,7 +45,8 @@ class Env(gymnasium.Env):
         render_mode: ``"rgb_array"`` or ``None``.
 
     ``info`` has ``success`` (ground truth, for evaluation), ``is_success`` (the same, under the name that some libraries
-    read) and the task's metrics, in SI units.
+    read) and the task's metrics, in SI units. Without an ``instruction``, a ``goal_prompt`` that does not name exactly one of
+    several goals leaves open what success is: ``success`` and ``is_success`` are absent then.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}
@@ -89,10 +93,20 @@ class Env(gymnasium.Env):
         )
         self.observation_space = settings.observation_space
         self.action_space = settings.action_space
-        self._max_episode_steps = max_episode_steps or settings.about["max_episode_steps"]
+        self._max_episode_steps = int(max_episode_steps or settings.about["max_episode_steps"])
         self._metric_names = settings.about["metric_names"]
         self._batch = Batch(settings, 1, self.action_space)
         self._has_ended = False
+        self.spec = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """Gymnasium's specification, with the number of steps after which this environment truncates."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = with_limit(spec, self._max_episode_steps)
 
     @property
     def goals(self) -> list[str]:
@@ -144,13 +158,28 @@ class Env(gymnasium.Env):
         return observation[0]
 
     def _info(self, columns: dict[str, Any]) -> dict[str, Any]:
-        success = bool(columns["info"]["success"][0, self._batch.settings.goal_idx])
-        info: dict[str, Any] = {"success": success, "is_success": success}
+        success = self._batch.settings.success(columns["info"])
+        info: dict[str, Any] = {name: bool(column[0]) for name, column in success.items()}
         values = columns["info"]["metrics"][0]
         info.update({name: float(value) for name, value in zip(self._metric_names, values, strict=True)})
         return info
 
 
-def without_limit(**kwargs: Any) -> Env:
-    """The entry point of ``gymnasium.make``, whose ``TimeLimit`` truncates episodes."""
-    return Env(**kwargs, max_episode_steps=UNLIMITED)
+def make_env(**kwargs: Any) -> Env:
+    """The entry point of ``gymnasium.make``."""
+    requested = _requested_limit()
+    return Env(**(kwargs if requested is None else {**kwargs, "max_episode_steps": requested}))
+
+
+def _requested_limit() -> int | None:
+    """The ``max_episode_steps`` that ``gymnasium.make`` was given, by argument or in a specification."""
+    # Gymnasium passes the number to its `TimeLimit` only. That wrapper can end an episode before the environment does, but
+    # not after it, and the environment does not see its wrappers. Hence the look at the arguments of the caller.
+    caller = sys._getframe(2)
+    if caller.f_code is not gymnasium.make.__code__:
+        return None
+    env_id, limit = caller.f_locals["id"], caller.f_locals["max_episode_steps"]
+    if limit is None:
+        spec = env_id if isinstance(env_id, EnvSpec) else gymnasium.registry.get(env_id.rpartition(":")[2])
+        limit = None if spec is None else spec.max_episode_steps
+    return UNLIMITED if limit == -1 else limit

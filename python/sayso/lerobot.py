@@ -18,8 +18,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
-from sayso.checks import choice
-from sayso.registration import describe
+from sayso.checks import choice, text
+from sayso.registration import describe, goal_named_in
 from sayso.settings import OBSERVATIONS, Obs
 from sayso.vector import VectorEnv
 
@@ -67,7 +67,8 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
             ``call("task_description")`` the instruction.
         obs: ``"pixels"``, ``"state"`` or ``"both"``.
         cameras: names of the cameras of ``pixels``. They are rendered like videos, with four samples per pixel.
-        settings: arguments of :class:`sayso.VectorEnv`.
+        settings: arguments of :class:`sayso.VectorEnv`. A ``goal_prompt`` must name the goal of ``instruction``, as LeRobot
+            reports success on it.
 
     LeRobot reads one observation and one reward beyond the end of an episode. With ``NEXT_STEP``, which this class uses,
     they are the last observation and 0. LeRobot reads success from the ``final_info`` of ``SAME_STEP``, so the infos of
@@ -92,6 +93,12 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
         choice("obs", obs, OBSERVATIONS)
         known = describe(env_id, settings.get("options"))
         choice("instruction", instruction, tuple(known["goals"]))
+        prompt = settings.get("goal_prompt")
+        if prompt is not None and goal_named_in(env_id, settings.get("options"), text("goal_prompt", prompt)) is None:
+            raise ValueError(
+                f"goal_prompt = {prompt!r} does not name exactly one goal of {env_id}, and LeRobot needs the success of one: "
+                f"use the word {instruction!r} and no other of {', '.join(known['goals'])} in it, or leave it out"
+            )
         cameras = [choice("cameras", name, tuple(known["cameras"])) for name in _listed(cameras)]
         for fixed in ("autoreset_mode", "render_mode"):
             if fixed in settings:

@@ -9,15 +9,13 @@ from gymnasium.vector import AutoresetMode
 
 from sayso import _core
 from sayso.checks import choice, fraction, image_size, integer, text
-from sayso.registration import describe
+from sayso.registration import UNLIMITED, describe
 from sayso.reward_model import RewardModel
 
 Reward = Literal["vlm_rm", "ground_truth", "none"] | RewardModel
 Obs = Literal["state", "pixels", "both"]
 
 OBSERVATIONS = ("state", "pixels", "both")
-# More steps than any episode has.
-UNLIMITED = 2**31 - 1
 REWARDS = ("vlm_rm", "ground_truth", "none")
 
 
@@ -89,7 +87,8 @@ class Settings:
             reward_config["alpha"] = fraction("alpha", alpha)
         reward_config["every_n_steps"] = integer("every_n_steps", every_n_steps, 1, UNLIMITED)
         self.json = json.dumps({"env": env, "reward": reward_config}, allow_nan=False)
-        # The instruction, and the goal that counts as success: a goal prompt may name another goal than the first.
+        # The instruction, and the goal that counts as success: the one that a goal prompt names, or ``None`` if it names none
+        # or several.
         self.task_description, self.goal_idx = _core.instruction_of(self.json)
 
     def _device(self, device: str | None) -> str:
@@ -117,6 +116,13 @@ class Settings:
         """Space of one env: ``Box`` f32 or ``Discrete``."""
         bounds = self.about["action_space"]
         return spaces.Discrete(bounds["n"]) if "n" in bounds else _box(bounds)
+
+    def success(self, info: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Success on the goal, bool ``[num_envs]``, under both of its names; empty if the settings name no goal."""
+        if self.goal_idx is None:
+            return {}
+        success = info["success"][:, self.goal_idx]
+        return {"success": success, "is_success": success}
 
     def observation(self, parts: tuple[np.ndarray | None, np.ndarray | None]) -> Any:
         """The observation of a batch from its two parts."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
@@ -13,7 +14,8 @@ from sayso.batch import Batch
 from sayso.checks import choice, integer, refuse_unknown, seed_of
 from sayso.env import RENDER_SIZE, Env
 from sayso.errors import ResetNeededError
-from sayso.settings import UNLIMITED, Obs, Reward
+from sayso.registration import UNLIMITED, with_limit
+from sayso.settings import Obs, Reward
 
 
 class VectorEnv(gymnasium.vector.VectorEnv):
@@ -81,11 +83,21 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self.single_action_space = spec.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._max_episode_steps = max_episode_steps or spec.about["max_episode_steps"]
+        self._max_episode_steps = int(max_episode_steps or spec.about["max_episode_steps"])
         self._metric_names = spec.about["metric_names"]
         self._batch = Batch(spec, num_envs, self.single_action_space)
         self._has_ended = np.zeros(num_envs, bool)
         self._seed_stride = integer("seed_stride", seed_stride, 1, UNLIMITED)
+        self.spec = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """Gymnasium's specification, with the number of steps after which the envs truncate."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = with_limit(spec, self._max_episode_steps)
 
     @property
     def goals(self) -> list[str]:
@@ -195,8 +207,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         return np.ascontiguousarray(mask)
 
     def _infos(self, columns: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
-        success = columns["success"][:, self._batch.settings.goal_idx]
-        values = {"success": success, "is_success": success}
+        values = self._batch.settings.success(columns)
         values.update({name: columns["metrics"][:, i] for i, name in enumerate(self._metric_names)})
         infos: dict[str, Any] = {}
         for name, column in values.items():

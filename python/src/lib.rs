@@ -23,6 +23,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<reward_model::PromptedReward>()?;
     module.add_function(wrap_pyfunction!(vec_env::env_ids, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::describe, module)?)?;
+    module.add_function(wrap_pyfunction!(vec_env::goal_named_in, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::instruction_of, module)?)?;
     module.add_function(wrap_pyfunction!(process::panic, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

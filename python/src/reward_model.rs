@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use image::RgbImage;
+use numpy::ndarray::{ArrayView3, ArrayView4};
 use numpy::{PyArray1, PyArray2, PyArrayMethods as _, PyReadonlyArray4};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -12,7 +13,7 @@ use sayso::rewards::{
     LanguageReward,
 };
 use sayso::sim::render::RenderDevice;
-use sayso::sim::{Frames, SimError};
+use sayso::sim::{Frames, ImageSpec, SimError};
 use sayso::{models, setup};
 
 use crate::errors::raise;
@@ -60,8 +61,8 @@ impl RewardModel {
         frames: PyReadonlyArray4<'py, u8>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         use_device(&self.device)?;
-        let frames = images(&frames)?;
-        let embedded = detached(py, || self.model.embed_frames(&fitted(&self.model, frames)).map_err(raise))?;
+        let images = Images::copied(&frames.as_array(), self.model.image_spec())?;
+        let embedded = detached(py, || self.model.embed_frames(&images.fitted(&self.model)).map_err(raise))?;
         rows(py, embedded)
     }
 
@@ -115,40 +116,74 @@ impl PromptedReward {
         frames: PyReadonlyArray4<'py, u8>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         use_device(&self.device)?;
-        let frames = images(&frames)?;
+        let images = Images::copied(&frames.as_array(), self.model.image_spec())?;
         let mut rewards = Vec::new();
         detached(py, || {
-            self.reward.score(&fitted(&self.model, frames).into(), 1, &mut rewards).map_err(raise)
+            self.reward.score(&images.fitted(&self.model).into(), 1, &mut rewards).map_err(raise)
         })?;
         Ok(PyArray1::from_vec(py, rewards))
     }
 }
 
-fn images(frames: &PyReadonlyArray4<'_, u8>) -> PyResult<Frames> {
-    let array = frames.as_array();
-    let (n, height, width, channels) = array.dim();
-    let pixels = array.iter().copied().collect();
-    let are_images = channels == Frames::N_CHANNELS && height > 0 && width > 0;
-    let frames = are_images.then(|| Frames::from_pixels(n, height, width, pixels));
-    frames.flatten().ok_or_else(|| {
-        PyValueError::new_err(format!(
-            "frames have shape {:?}; expected [n, height, width, 3] with height and width of 1 or more",
-            array.shape()
-        ))
-    })
+/// Images copied from an array, once: another thread of Python may write to the array while they are scored.
+enum Images {
+    /// Of the model's input size.
+    Frames(Frames),
+    /// Of another size.
+    ToResize(Vec<RgbImage>),
 }
 
-/// Frames of the model's input size, resized as the checkpoint specifies if necessary.
-fn fitted(model: &CheckpointModel, frames: Frames) -> Frames {
-    let spec = model.image_spec();
-    if (frames.height(), frames.width()) == (spec.height, spec.width) {
-        return frames;
+impl Images {
+    /// Copies u8 images `[n, height, width, 3]` of any strides.
+    ///
+    /// # Errors
+    /// If the array has another shape, or no pixels.
+    fn copied(array: &ArrayView4<'_, u8>, spec: &ImageSpec) -> PyResult<Self> {
+        let wrong_shape = || {
+            PyValueError::new_err(format!(
+                "frames have shape {:?}; expected [n, height, width, 3] with height and width of 1 or more",
+                array.shape()
+            ))
+        };
+        let (n, height, width, channels) = array.dim();
+        if channels != Frames::N_CHANNELS || height == 0 || width == 0 {
+            return Err(wrong_shape());
+        }
+        if (height, width) == (spec.height, spec.width) {
+            let mut pixels = Vec::with_capacity(array.len());
+            array.outer_iter().for_each(|image| append_pixels(image, &mut pixels));
+            let frames = Frames::from_pixels(n, height, width, pixels);
+            return frames.map(Self::Frames).ok_or_else(wrong_shape);
+        }
+        let image = |image: ArrayView3<'_, u8>| {
+            let mut pixels = Vec::with_capacity(image.len());
+            append_pixels(image, &mut pixels);
+            RgbImage::from_raw(u32::try_from(width).ok()?, u32::try_from(height).ok()?, pixels)
+        };
+        let images: Option<_> = array.outer_iter().map(image).collect();
+        images.map(Self::ToResize).ok_or_else(wrong_shape)
     }
-    let side = |n: usize| n as u32;
-    let image =
-        |i: usize| RgbImage::from_raw(side(frames.width()), side(frames.height()), frames.view(i).to_vec());
-    let images: Vec<RgbImage> = (0..frames.n_views()).filter_map(image).collect();
-    model.prepare(&images, Fit::Checkpoint)
+
+    /// Frames of the model's input size, resized as the checkpoint specifies if necessary.
+    fn fitted(self, model: &CheckpointModel) -> Frames {
+        match self {
+            Self::Frames(frames) => frames,
+            Self::ToResize(images) => model.prepare(&images, Fit::Checkpoint),
+        }
+    }
+}
+
+/// Appends the pixels of an image with three channels: the whole image, a row or a pixel at once, whichever is contiguous.
+fn append_pixels(image: ArrayView3<'_, u8>, out: &mut Vec<u8>) {
+    if let Some(pixels) = image.as_slice() {
+        return out.extend_from_slice(pixels);
+    }
+    for row in image.outer_iter() {
+        match row.as_slice() {
+            Some(pixels) => out.extend_from_slice(pixels),
+            None => row.outer_iter().for_each(|pixel| out.extend_from_slice(&[pixel[0], pixel[1], pixel[2]])),
+        }
+    }
 }
 
 fn rows(py: Python<'_>, embeddings: Embeddings) -> PyResult<Bound<'_, PyArray2<f32>>> {

@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use sayso::config::{Layers, RewardKind, RunConfig, presets};
+use sayso::envs::language::named_goal;
 use sayso::envs::{
     Actions, AutoresetMode, EnvConfig, EnvError, Observations, ResetOptions, RewardSource, Seed, Space,
     StepBatch, StepInfo, VectorEnv as _, registry,
@@ -102,10 +103,18 @@ fn reward_source(config: &RunConfig, model: Option<Arc<CheckpointModel>>) -> PyR
     Ok(model.map_or(RewardSource::GroundTruth, |model| RewardSource::Model(model, config.reward.scoring())))
 }
 
-/// The instruction of some settings (JSON), and the index of its goal among the task's goals. Creates no world and opens no
-/// device.
+/// Index of the goal that a prompt names, if it names exactly one of the goals of an environment with some options (JSON).
+/// Creates no world.
 #[pyfunction]
-pub fn instruction_of(settings: &str) -> PyResult<(String, usize)> {
+pub fn goal_named_in(id: &str, options: &str, prompt: &str) -> PyResult<Option<usize>> {
+    let task = registry::task(id, &table("options", options)?).map_err(raise)?;
+    Ok(named_goal(&task.spec().goals, prompt))
+}
+
+/// The instruction of some settings (JSON), and the index of its goal among the task's goals; `None` if the settings name no
+/// goal. Creates no world and opens no device.
+#[pyfunction]
+pub fn instruction_of(settings: &str) -> PyResult<(String, Option<usize>)> {
     let mut settings = table("settings", settings)?;
     if let Some(env) = settings.get_mut("env").and_then(toml::Value::as_table_mut) {
         let device = env.insert("device".to_owned(), "cpu".into());
@@ -116,9 +125,10 @@ pub fn instruction_of(settings: &str) -> PyResult<(String, usize)> {
     let task = registry::task(&config.env.id, &config.env.options).map_err(raise)?;
     let goals = &task.spec().goals;
     let named = config.env.instruction.as_ref();
-    let goal_idx = goals.iter().position(|goal| Some(&goal.name) == named).unwrap_or(0);
-    let is_of_goal = config.goal_prompt() == goals[goal_idx].goal_prompt;
-    let instruction = if is_of_goal { goals[goal_idx].instruction.as_str() } else { config.goal_prompt() };
+    let goal_idx = goals.iter().position(|goal| Some(&goal.name) == named);
+    let described =
+        goal_idx.map(|goal_idx| &goals[goal_idx]).filter(|goal| goal.goal_prompt == config.goal_prompt());
+    let instruction = described.map_or(config.goal_prompt(), |goal| goal.instruction.as_str());
     Ok((instruction.to_owned(), goal_idx))
 }
 

@@ -1,5 +1,6 @@
 """Gymnasium's own checkers on every environment in every mode, with warnings as errors."""
 
+import dataclasses
 import pickle
 import warnings
 
@@ -207,6 +208,70 @@ def test_episodes_have_the_requested_length(n_steps):
     assert length(env.step, env.reset) == 50
 
 
+def episode_length(env):
+    """Steps until an episode is truncated; the pole is balanced by the sign of a linear feedback."""
+    state, _ = env.reset(seed=0)
+    vector = isinstance(env, gymnasium.vector.VectorEnv)
+    for n in range(1, 2_000):
+        action = (np.atleast_2d(state) @ [0.05, 0.15, 1.0, 0.35] > 0).astype(np.int64)
+        state, _, terminated, truncated, _ = env.step(action if vector else action[0])
+        assert not np.any(terminated)
+        if np.any(truncated):
+            return n
+    return None
+
+
+VLM_RM = {"options": {"variant": "vlm_rm"}}
+LIMITS = [
+    ({}, 500),
+    (VLM_RM, 200),
+    ({"max_episode_steps": 30}, 30),
+    ({"max_episode_steps": 600}, 600),
+    ({"max_episode_steps": 30, **VLM_RM}, 30),
+    ({"max_episode_steps": 300, **VLM_RM}, 300),
+    ({"max_episode_steps": 500, **VLM_RM}, 500),
+]
+
+
+@pytest.mark.parametrize(("kwargs", "limit"), LIMITS, ids=str)
+def test_a_variant_is_not_truncated_after_the_steps_of_another(kwargs, limit):
+    env = gymnasium.make("sayso/CartPole-v1", **kwargs)
+    spec = gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json())
+    again = (gymnasium.make(env.spec), env.spec.make(), gymnasium.make(spec), pickle.loads(pickle.dumps(env)))
+    for one in (env, *again):
+        assert one.spec.max_episode_steps == one.unwrapped.spec.max_episode_steps == limit
+        assert episode_length(one) == limit
+
+
+@pytest.mark.parametrize(("kwargs", "limit"), LIMITS, ids=str)
+@pytest.mark.parametrize("how", ["sync", "vector_entry_point"])
+def test_a_variant_of_a_vector_is_not_truncated_after_the_steps_of_another(kwargs, limit, how):
+    envs = gymnasium.make_vec("sayso/CartPole-v1", 2, how, **kwargs)
+    for one in (envs, gymnasium.make_vec(envs.spec)):
+        assert one.num_envs == 2 and episode_length(one) == limit
+        assert how == "sync" or one.spec.max_episode_steps == limit
+
+
+def test_limits_of_gymnasiums_specifications_apply():
+    unlimited = gymnasium.make("sayso/CartPole-v1", max_episode_steps=-1)
+    for env in (unlimited, gymnasium.make(unlimited.spec)):
+        assert env.spec.max_episode_steps is None and episode_length(env) is None
+    longer = gymnasium.spec("sayso/CartPole-v1")
+    longer = dataclasses.replace(longer, id="Longer-v0", max_episode_steps=600)
+    assert episode_length(gymnasium.make(longer)) == 600
+    gymnasium.registry["Longer-v0"] = longer
+    try:
+        for name in ("Longer-v0", "sayso:Longer-v0"):
+            assert episode_length(gymnasium.make(name)) == 600
+        assert episode_length(gymnasium.make("Longer-v0", max_episode_steps=700)) == 700
+    finally:
+        del gymnasium.registry["Longer-v0"]
+    for wrong in (0, -2, 1.5, True):
+        with pytest.raises(ValueError, match="max_episode_steps"):
+            gymnasium.make("sayso/CartPole-v1", max_episode_steps=wrong)
+    assert sayso.Env().spec is None and sayso.VectorEnv(2).spec is None
+
+
 WRONG_ARGUMENTS = [
     *({"size": size} for size in ("64", (1, 2, 3), (64,), 1.5, None, True, -1, 0, 10**6, (16, 0))),
     *({"every_n_steps": n} for n in (0, -1, 1.5, True, None, "episode_end")),
@@ -257,6 +322,38 @@ def test_the_instruction_needs_no_world():
     assert env.task_description == "touch the blue ball"
     env.close()
     assert env.goals == ["red", "green", "blue"] and env.task_description
+
+
+NO_GOAL = [
+    {"goal_prompt": "a photo of a cat", "alpha": 0.0},
+    {"goal_prompt": "the red ball next to the blue ball", "baseline_prompt": "a scene"},
+    {"goal_prompt": "a photo of a cat", "reward": "none"},
+]
+
+
+@pytest.mark.parametrize("env_id", ["sayso/Reach-v1", "sayso/GoTo-v1"])
+@pytest.mark.parametrize("kwargs", NO_GOAL, ids=str)
+def test_a_prompt_that_names_no_goal_is_not_reported_as_success_on_the_first(env_id, kwargs):
+    kwargs = {"alpha": 0.0, "max_episode_steps": 2, **kwargs}
+    metrics = set(gymnasium.make(env_id, max_episode_steps=2).reset(seed=0)[1]) - {"success", "is_success"}
+    env = gymnasium.make(env_id, **kwargs)
+    infos = [env.reset(seed=0)[1], *(env.step(env.action_space.sample())[4] for _ in range(2))]
+    assert env.unwrapped.task_description == kwargs["goal_prompt"]
+    envs = gymnasium.make_vec(env_id, num_envs=2, autoreset_mode="same_step", **kwargs)
+    infos_of_vector = [envs.reset(seed=0)[1], *(envs.step(envs.action_space.sample())[4] for _ in range(2))]
+    final = infos_of_vector[-1].pop("final_info")
+    for info in infos:
+        assert set(info) == metrics
+    for info in (*infos_of_vector, final):
+        assert not {"success", "is_success", "_success", "_is_success"} & set(info) and metrics < set(info)
+    # An instruction says which goal counts, whatever the prompt.
+    own = gymnasium.make(env_id, instruction="green", **kwargs)
+    assert own.reset(seed=0)[1].keys() >= {"success", "is_success"}
+
+
+def test_the_only_goal_of_a_task_needs_no_name():
+    env = gymnasium.make("sayso/CartPole-v1", goal_prompt="a photo of a cat")
+    assert env.reset(seed=0)[1]["is_success"] is True
 
 
 @pytest.mark.parametrize("actions", [[[1, 2], [3]], np.full((2, 3), 1e300), np.full((2, 3), "a")])

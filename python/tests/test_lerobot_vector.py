@@ -122,3 +122,18 @@ def test_settings_that_lerobot_cannot_use_are_refused():
         make_envs(0)
     with pytest.raises(ValueError, match="cameras"):
         make_envs(1, cameras="nope")
+
+
+def test_a_prompt_that_names_no_goal_is_refused_at_construction():
+    for prompt in ("a photo of a cat", "the red ball next to the blue ball"):
+        for make in (make_envs, lambda **kwargs: LeRobotVectorEnv(2, instruction="red", **kwargs)):
+            with pytest.raises(ValueError, match=r"goal_prompt = .*does not name exactly one goal.*use the word 'red'"):
+                make(goal_prompt=prompt, alpha=0.0)
+    with pytest.raises(ValueError, match="names? 'blue'"):
+        LeRobotVectorEnv(2, instruction="red", goal_prompt="the gripper touching the blue ball")
+    for wrong in ("", 3):
+        with pytest.raises(ValueError, match="goal_prompt"):
+            make_envs(goal_prompt=wrong)
+    vector = LeRobotVectorEnv(2, instruction="red", goal_prompt="a gripper on the red ball", max_episode_steps=1)
+    vector.reset(seed=0)
+    assert vector.step(vector.action_space.sample())[4]["final_info"]["_is_success"].all()

@@ -57,6 +57,43 @@ def test_wrong_frames_and_models_are_refused():
         sayso.RewardModel("nowhere").embed(frames())
 
 
+def views(images):
+    """The images as arrays of other memory layouts."""
+    wide = np.zeros((images.shape[0], images.shape[1], 2 * images.shape[2], 3), np.uint8)
+    wide[:, :, : images.shape[2]] = images
+    padded = np.zeros((*images.shape[:3], 4), np.uint8)
+    padded[..., :3] = images
+    yield "cropped", wide[:, :, : images.shape[2]]
+    yield "without alpha", padded[..., :3]
+    yield "Fortran", np.asfortranarray(images)
+    yield "channels first", np.ascontiguousarray(images.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+    yield "every second", np.repeat(images, 2, axis=0)[::2]
+    for axis, name in enumerate(("images", "rows", "columns", "channels")):
+        yield f"{name} reversed", np.ascontiguousarray(np.flip(images, axis))[(slice(None),) * axis + (slice(None, None, -1),)]
+    read_only = images.copy()
+    read_only.setflags(write=False)
+    yield "read-only", read_only
+
+
+@pytest.mark.parametrize("side", [64, 50])
+def test_the_memory_layout_of_frames_does_not_change_their_scores(side):
+    model = sayso.RewardModel()
+    images = frames(3, side)
+    expected = model.score(images, GOAL)
+    assert len(set(expected.tolist())) == 3
+    for name, view in views(images):
+        assert np.array_equal(view, images), name
+        assert name == "read-only" or not view.flags.c_contiguous, name
+        assert np.array_equal(model.score(view, GOAL), expected), name
+        assert np.array_equal(model.embed(view), model.embed(images)), name
+    for wrong in (images[..., :2], images[:, :0], images[:, :, ::-1, :1]):
+        with pytest.raises(ValueError, match=r"frames have shape .*expected \[n, height, width, 3\]"):
+            model.score(wrong, GOAL)
+    for wrong in (images[::-1].astype(np.int16), images[0]):
+        with pytest.raises(ValueError, match=r"expected uint8 \[n, height, width, 3\]"):
+            model.score(wrong, GOAL)
+
+
 @pytest.mark.parametrize("env_id", ["sayso/CartPole-v1", "CartPole-v1"])
 def test_a_goal_prompt_rewards_any_environment(env_id):
     if env_id == "CartPole-v1":

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use sayso::agents::{Policy, RandomPolicy, ScriptedPolicy};
 use sayso::config::RunConfig;
-use sayso::envs::VecEnv;
+use sayso::envs::{VecEnv, VectorEnv as _};
 use sayso::recording::{RecordedStep, Recording, record};
 use sayso::video::to_png;
 use sayso::{Error, run_folder, setup};
@@ -84,7 +84,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     let config = config(args)?;
     let model = setup::reward_model(&config)?.model;
     let mut env = setup::recording_env(&config, config.env.n_envs, model.as_ref())?;
-    let mut policy = policy(args, &env)?;
+    let mut policy = policy(args, &config, &env)?;
     run_folder::create_empty(&args.out, &["frames"])?;
     if !is_quiet {
         eprintln!("{} episodes of {} ...", args.episodes, config.env.id);
@@ -131,14 +131,24 @@ fn config(args: &Args) -> Result<RunConfig> {
     shared.resolve(&further)
 }
 
-fn policy(args: &Args, env: &VecEnv) -> Result<Box<dyn Policy>> {
+fn policy(args: &Args, config: &RunConfig, env: &VecEnv) -> Result<Box<dyn Policy>> {
     Ok(match (args.policy, &args.run) {
         (PolicyKind::Random, _) | (PolicyKind::Trained, None) => Box::new(RandomPolicy::new(env)),
         (PolicyKind::Scripted, _) => {
-            Box::new(ScriptedPolicy::new(env.task_spec(), env.goal_idx()).map_err(Error::from)?)
+            let goal_idx = env.goal_idx().ok_or_else(|| no_goal(config.goal_prompt(), env))?;
+            Box::new(ScriptedPolicy::new(env.task_spec(), goal_idx).map_err(Error::from)?)
         }
         (PolicyKind::Trained, Some(run)) => Box::new(setup::trained_policy(run, env)?),
     })
+}
+
+fn no_goal(prompt: &str, env: &VecEnv) -> anyhow::Error {
+    BadInput::refuse(
+        format!(
+            "'{prompt}' does not name exactly one of the task's goals, and the scripted policy pursues one"
+        ),
+        format!("name one of {} in --goal-prompt, or use --policy random", env.goal_names().join(", ")),
+    )
 }
 
 fn name(policy: PolicyKind) -> &'static str {

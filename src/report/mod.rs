@@ -70,6 +70,6 @@ pub struct ScoredFrame {
     pub score: f64,
     /// Episode and step.
     pub note: String,
-    /// Ground truth: whether the goal was met.
-    pub success: bool,
+    /// Ground truth: whether the goal was met; `None` if the goal prompt names no goal.
+    pub success: Option<bool>,
 }

@@ -256,8 +256,10 @@ fn frames(frames: &[ScoredFrame]) -> Markup {
                                 src={ "data:image/png;base64," (BASE64.encode(&frame.png)) };
                             figcaption {
                                 b { (short_value(frame.score)) }
-                                span class=(if frame.success { "outcome yes" } else { "outcome no" }) {
-                                    (if frame.success { "goal met" } else { "not met" })
+                                @match frame.success {
+                                    Some(true) => span.outcome.yes { "goal met" },
+                                    Some(false) => span.outcome.no { "not met" },
+                                    None => {}
                                 }
                                 span.note { (frame.note) }
                             }
@@ -304,4 +306,21 @@ fn goal_colour(goal: &str, idx: usize) -> (u8, u8, u8) {
     let named =
         NAMED.iter().find(|(word, _)| goal.split(|c: char| !c.is_alphabetic()).any(|part| part == *word));
     named.map_or(PALETTE[idx % PALETTE.len()], |(_, colour)| *colour)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_without_a_goal_is_not_labelled_not_met() {
+        let frame =
+            |success| ScoredFrame { png: Vec::new(), score: 0.5, note: "episode 1".to_owned(), success };
+        for (success, expected) in [(Some(true), "goal met"), (Some(false), "not met"), (None, "")] {
+            let page = frames(&[frame(success)]).into_string();
+            for label in ["goal met", "not met"] {
+                assert_eq!(page.contains(label), label == expected, "{success:?}: {page}");
+            }
+        }
+    }
 }

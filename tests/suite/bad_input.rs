@@ -8,7 +8,7 @@ use crate::program::{sayso, stderr};
 /// Arguments, and expected parts of the message.
 type Case = (&'static [&'static str], &'static [&'static str]);
 
-const ARGUMENTS: [Case; 28] = [
+const ARGUMENTS: [Case; 29] = [
     (&["train", "--env", "Reech-v0"], &["unknown environment 'Reech-v0'", "Reach-v1"]),
     (&["train", "--preset", "reech"], &["unknown preset 'reech'", "did you mean 'reach'?"]),
     (&["train", "--alpha", "1.5"], &["reward.alpha = 1.5", "[0, 1]"]),
@@ -31,6 +31,19 @@ const ARGUMENTS: [Case; 28] = [
     ),
     (&["train", "--ground-truth", "--goal-prompt", "x"], &["cannot be used with"]),
     (&["rollout", "Reach-v1", "--policy", "trained"], &["--run"]),
+    (
+        &[
+            "rollout",
+            "Reach-v1",
+            "--policy",
+            "scripted",
+            "--goal-prompt",
+            "the red ball and the blue ball",
+            "--baseline-prompt",
+            "the red ball",
+        ],
+        &["does not name exactly one of the task's goals", "red, green, blue", "--policy random"],
+    ),
     (&["train", "--device", "gqu"], &["'gqu'", "'cpu'", "'gpu:1'"]),
     (&["train", "--device", "gpu:99"], &["no device 99", "found:", "--device cpu"]),
     (&["train", "--set", "env.device=quick"], &["env.device", "'quick'", "'cpu'"]),

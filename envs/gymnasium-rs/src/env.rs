@@ -20,8 +20,8 @@ pub const RENDER_SIZE: [usize; 2] = [240, 240];
 /// The methods of that trait cannot return an error: they panic with a message that says what was wrong and what to do.
 /// The methods with the prefix `try_` return the error instead.
 ///
-/// `info` holds ground truth, for evaluation: `success`, whether the env's goal is met, and each of the task's metrics by
-/// name, in SI units; one that is not finite is `null`.
+/// `info` holds ground truth, for evaluation: `success`, whether the env's goal is met (left out if [`VecEnv::goal_idx`] is
+/// `None`), and each of the task's metrics by name, in SI units; one that is not finite is `null`.
 pub struct GymnasiumEnv<Obs, Action> {
     /// `None` once closed. In a cell, because rendering needs a mutable reference and the trait's `render` takes `&self`.
     env: RefCell<Option<VecEnv>>,
@@ -184,9 +184,9 @@ fn open(env: &mut Option<VecEnv>) -> Result<&mut VecEnv> {
 }
 
 fn info(env: &VecEnv, columns: &StepBatch) -> Info {
-    let success = ("success".to_owned(), Value::from(columns.info.success[env.goal_idx()]));
+    let success = env.goal_idx().map(|idx| ("success".to_owned(), Value::from(columns.info.success[idx])));
     let metrics = env.metric_names().iter().zip(&columns.info.metrics);
-    std::iter::once(success).chain(metrics.map(|(name, value)| (name.clone(), Value::from(*value)))).collect()
+    success.into_iter().chain(metrics.map(|(name, value)| (name.clone(), Value::from(*value)))).collect()
 }
 
 #[track_caller]
