@@ -40,6 +40,12 @@ pub enum Error {
         /// The cause.
         reason: String,
     },
+    /// None of a run's checkpoints was compared with the others.
+    #[error("{} has no best checkpoint: no episode was finished when its checkpoints were saved", path.display())]
+    NoBestCheckpoint {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A configuration file is not TOML.
     #[error("{}: {reason}", path.display())]
     ConfigSyntax {
@@ -142,6 +148,7 @@ impl Error {
             Self::NotARun { .. } => {
                 Some("a run folder is written by `sayso train` and has a config.toml".into())
             }
+            Self::NoBestCheckpoint { .. } => Some("evaluate the newest one, without --best".into()),
             Self::ConfigKey { nearest, .. } | Self::UnknownName { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("did you mean '{name}'?"))
             }

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod models;
 pub mod recording;
 pub mod report;
+pub mod results;
 pub mod run_folder;
 pub mod setup;
 pub mod tensorboard;

@@ -27,6 +27,11 @@ pub fn bundled() -> Vec<ModelFiles> {
     vec![ModelFiles::embedded(BUNDLED, BUNDLED_FILES)]
 }
 
+/// Whether a name of a model is that of the bundled one.
+pub fn is_bundled(name: &str) -> bool {
+    [BUNDLED, "bundled"].contains(&name)
+}
+
 /// Batch size of [`frames_per_sec`].
 const N_TIMED: usize = 128;
 

@@ -1,5 +1,7 @@
 //! Recorded episodes: the view of the task's video camera, the frames that the reward model scored, and the reward.
 
+use std::ops::ControlFlow;
+
 use image::RgbImage;
 use image::imageops::overlay;
 use rand::SeedableRng as _;
@@ -46,13 +48,21 @@ pub struct Recording {
     pub goal_names: Vec<String>,
     /// Index of the goal of the envs' instruction; `None` if the goal prompt names none.
     pub goal_idx: Option<usize>,
+    /// Control steps per second; the frame rate of videos.
+    pub control_hz: u32,
 }
 
-/// Runs one episode in every env of `env`, which must not reset in the step that ends an episode.
+/// Runs one episode in every env of `env`, which must not reset in the step that ends an episode. `on_step` is called after
+/// every step and may stop the recording, which is `None` then.
 ///
 /// # Errors
 /// If the env or the policy fails.
-pub fn record(env: &mut VecEnv, policy: &mut dyn Policy, seed: u64) -> Result<Recording> {
+pub fn record(
+    env: &mut VecEnv,
+    policy: &mut dyn Policy,
+    seed: u64,
+    on_step: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Option<Recording>> {
     let n_envs = env.n_envs();
     let goal_names = env.goal_names().to_vec();
     let camera = env.task_spec().video_camera;
@@ -90,10 +100,13 @@ pub fn record(env: &mut VecEnv, policy: &mut dyn Policy, seed: u64) -> Result<Re
         for (env_idx, over) in is_over.iter_mut().enumerate() {
             *over |= batch.done(env_idx);
         }
+        if on_step().is_break() {
+            return Ok(None);
+        }
     }
     let mut steps = episodes.concat();
     fill_missing_views(&mut steps);
-    Ok(Recording { steps, goal_names, goal_idx: env.goal_idx() })
+    Ok(Some(Recording { steps, goal_names, goal_idx: env.goal_idx(), control_hz: env.control_hz() }))
 }
 
 /// Gives the steps before the first score of their episode blank reward views, so that all images have one size.
@@ -121,14 +134,14 @@ impl Recording {
         self.goal_idx.and_then(|goal_idx| step.success.get(goal_idx).copied())
     }
 
-    /// The recording as an MP4 file. `title` begins every caption; bars are scaled to `score_range`.
+    /// The recording as an MP4 file that plays at the speed of the simulation. `title` begins every caption; bars are scaled to `score_range`.
     ///
     /// # Errors
     /// If the encoder fails.
-    pub fn to_mp4(&self, title: &str, score_range: (f32, f32), fps: f32) -> Result<Vec<u8>> {
+    pub fn to_mp4(&self, title: &str, score_range: (f32, f32)) -> Result<Vec<u8>> {
         let images: Vec<RgbImage> =
             self.steps.iter().map(|step| self.captioned(step, title, score_range)).collect();
-        encode_mp4(&images, fps)
+        encode_mp4(&images, self.control_hz)
     }
 
     /// One step: the view, the reward views beside it, and the caption below both.
@@ -233,7 +246,7 @@ mod tests {
             success: vec![true, false],
         };
         let goal_names = vec!["red".to_owned(), "blue".to_owned()];
-        let mut recording = Recording { steps: vec![step], goal_names, goal_idx: None };
+        let mut recording = Recording { steps: vec![step], goal_names, ..Recording::default() };
         for (goal_idx, expected) in [(None, None), (Some(0), Some(true)), (Some(1), Some(false))] {
             recording.goal_idx = goal_idx;
             let frames = recording.scored_frames(1).expect("a PNG file");

@@ -6,9 +6,11 @@
 //!   metrics.jsonl          one line per update
 //!   events.out.tfevents.*  the same values for TensorBoard
 //!   checkpoints/           everything that `--resume` needs
+//!   evaluations/           ground-truth success of the untrained and the trained policy
 //!   videos/                MP4s of the untrained and the trained policy
 //!   frames/                scored frames, PNG
 //!   report.html            report without external resources
+//!   summary.json           results of the run, for scripts
 //! ```
 //!
 //! The two logs are appended to. Every other file is written atomically, so that a full disk or a power failure leaves the
@@ -32,14 +34,36 @@ pub const METRICS: &str = "metrics.jsonl";
 pub const REPORT: &str = "report.html";
 /// Name of the folder of checkpoints in a run folder.
 pub const CHECKPOINTS: &str = "checkpoints";
-const PARTS: [&str; 3] = [CHECKPOINTS, "videos", "frames"];
+/// Name of the folder of evaluations in a run folder.
+pub const EVALUATIONS: &str = "evaluations";
+/// Name of the summary in a run folder.
+pub const SUMMARY: &str = "summary.json";
+const PARTS: [&str; 4] = [CHECKPOINTS, EVALUATIONS, "videos", "frames"];
 
-/// The folder of a run, open for logging.
-#[derive(Debug)]
+/// The folder of a run.
+#[derive(Clone, Debug)]
 pub struct RunFolder {
+    root: PathBuf,
+}
+
+/// The two logs of a run, open for writing.
+#[derive(Debug)]
+pub struct RunLog {
     root: PathBuf,
     metrics: File,
     events: EventWriter,
+}
+
+impl RunLog {
+    /// Appends one row to both logs.
+    ///
+    /// # Errors
+    /// If a log cannot be written; earlier rows stay intact.
+    pub fn write(&mut self, row: &MetricsRow) -> Result<()> {
+        let line = row.to_line();
+        self.metrics.write_all(line.as_bytes()).map_err(Error::file("write", &self.root.join(METRICS)))?;
+        self.events.write_scalars(row.step, row.values.iter().map(|(tag, value)| (tag.as_str(), *value)))
+    }
 }
 
 impl RunFolder {
@@ -50,7 +74,7 @@ impl RunFolder {
     pub fn create(root: &Path, config_toml: &str) -> Result<Self> {
         create_empty(root, &PARTS)?;
         write_atomically(&root.join(CONFIG), config_toml.as_bytes())?;
-        Self::open(root, 0)
+        Ok(Self { root: root.to_owned() })
     }
 
     /// Creates the folder of a new run as the first free `parent/NAME-NNN`, where NAME is the env's id in lower case, without
@@ -72,35 +96,35 @@ impl RunFolder {
         }
     }
 
-    /// Opens the folder of an earlier run to continue at `step`. Rows after `step` are removed from the metrics log, because
-    /// the resumed run logs them again.
+    /// Opens the folder of an earlier run.
     ///
     /// # Errors
-    /// [`Error::NotARun`] if it is not a run folder; [`Error::File`] if it cannot be written.
-    pub fn resume(root: &Path, step: u64) -> Result<Self> {
+    /// [`Error::NotARun`] if it is not a run folder; [`Error::File`] if a part of it is missing and cannot be created.
+    pub fn open(root: &Path) -> Result<Self> {
         read_config(root)?;
-        let path = root.join(METRICS);
-        let kept = metrics::lines_up_to(&path, step)?;
-        write_atomically(&path, kept.as_bytes())?;
-        Self::open(root, step + 1)
+        for part in PARTS {
+            let folder = root.join(part);
+            fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
+        }
+        Ok(Self { root: root.to_owned() })
     }
 
-    fn open(root: &Path, start_step: u64) -> Result<Self> {
-        let path = root.join(METRICS);
+    /// Opens the logs to continue after `step`. Later rows are removed from the metrics log, because the resumed run logs them
+    /// again.
+    ///
+    /// # Errors
+    /// [`Error::File`] if they cannot be written.
+    pub fn log_after(&self, step: u64) -> Result<RunLog> {
+        let path = self.root.join(METRICS);
+        if path.exists() {
+            let kept = metrics::lines_up_to(&path, step)?;
+            write_atomically(&path, kept.as_bytes())?;
+        }
         let metrics = OpenOptions::new().create(true).append(true).open(&path);
         let metrics = metrics.map_err(Error::file("create", &path))?;
-        let events = EventWriter::create(root, start_step)?;
-        Ok(Self { root: root.to_owned(), metrics, events })
-    }
-
-    /// Appends one row to both logs.
-    ///
-    /// # Errors
-    /// If a log cannot be written; earlier rows stay intact.
-    pub fn log(&mut self, row: &MetricsRow) -> Result<()> {
-        let line = row.to_line();
-        self.metrics.write_all(line.as_bytes()).map_err(Error::file("write", &self.root.join(METRICS)))?;
-        self.events.write_scalars(row.step, row.values.iter().map(|(tag, value)| (tag.as_str(), *value)))
+        let start_step = if step == 0 { 0 } else { step + 1 };
+        let events = EventWriter::create(&self.root, start_step)?;
+        Ok(RunLog { root: self.root.clone(), metrics, events })
     }
 
     /// All logged rows, earlier sessions included.
@@ -145,12 +169,42 @@ impl RunFolder {
         self.write_part(&format!("frames/{name}.png"), png)
     }
 
+    /// Removes the frames of an earlier report.
+    ///
+    /// # Errors
+    /// If one cannot be removed.
+    pub fn clear_frames(&self) -> Result<()> {
+        let folder = self.root.join("frames");
+        for entry in fs::read_dir(&folder).map_err(Error::file("read", &folder))? {
+            let path = entry.map_err(Error::file("read", &folder))?.path();
+            if path.extension().is_some_and(|extension| extension == "png") {
+                fs::remove_file(&path).map_err(Error::file("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the report, and returns its path.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn write_report(&self, html: &str) -> Result<PathBuf> {
         self.write_part(REPORT, html.as_bytes())
+    }
+
+    /// Whether there is a report.
+    pub fn has_report(&self) -> bool {
+        self.root.join(REPORT).is_file()
+    }
+
+    /// Writes a value as JSON.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_json(&self, name: &str, value: &impl serde::Serialize) -> Result<()> {
+        let json = serde_json::to_vec_pretty(value).map_err(std::io::Error::other);
+        let json = json.map_err(Error::file("write", &self.root.join(name)))?;
+        self.write_part(name, &json).map(|_| ())
     }
 
     fn write_part(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
@@ -216,13 +270,13 @@ mod tests {
     fn a_resumed_run_removes_rows_after_its_checkpoint() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let root = dir.path().join("run");
-        let mut run = RunFolder::create(&root, "seed = 1\n").expect("creates");
+        let run = RunFolder::create(&root, "seed = 1\n").expect("creates");
+        let mut log = run.log_after(0).expect("opens");
         for step in [100, 200, 300] {
-            run.log(&row(step, step as f64)).expect("logs");
+            log.write(&row(step, step as f64)).expect("logs");
         }
-        drop(run);
-        let mut run = RunFolder::resume(&root, 200).expect("resumes");
-        run.log(&row(300, 7.0)).expect("logs");
+        let run = RunFolder::open(&root).expect("opens");
+        run.log_after(200).expect("resumes").write(&row(300, 7.0)).expect("logs");
         let steps: Vec<_> =
             run.rows().expect("reads").iter().map(|row| (row.step, row.values[0].1)).collect();
         assert_eq!(steps, [(100, 100.0), (200, 200.0), (300, 7.0)]);
@@ -276,9 +330,10 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn the_hint_names_a_full_disk() {
         let dir = tempfile::tempdir().expect("temporary folder");
-        let mut run = RunFolder::create(&dir.path().join("run"), "").expect("creates");
-        run.metrics = OpenOptions::new().append(true).open("/dev/full").expect("opens");
-        let err = run.log(&row(1, 0.0)).expect_err("/dev/full takes nothing");
+        let run = RunFolder::create(&dir.path().join("run"), "").expect("creates");
+        let mut log = run.log_after(0).expect("opens");
+        log.metrics = OpenOptions::new().append(true).open("/dev/full").expect("opens");
+        let err = log.write(&row(1, 0.0)).expect_err("/dev/full takes nothing");
         assert!(err.hint().is_some_and(|hint| hint.contains("disk is full")), "{err}");
     }
 }

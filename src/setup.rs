@@ -107,17 +107,30 @@ impl FrameReward for OnHost {
     }
 }
 
-/// The newest checkpoint of a run.
+/// The newest checkpoint of a run; `None` if there is none yet.
 ///
 /// # Errors
-/// If there is none, or it is damaged.
-pub fn latest_checkpoint(run: &Path) -> Result<Checkpoint> {
+/// If it is damaged.
+pub fn newest_checkpoint(run: &Path) -> Result<Option<Checkpoint>> {
     let folder = run.join(crate::run_folder::CHECKPOINTS);
-    let path = Checkpoint::latest(&folder)?.ok_or_else(|| Error::NotARun {
-        path: run.to_owned(),
-        reason: "it contains no checkpoint".to_owned(),
-    })?;
-    Ok(Checkpoint::load(&path)?)
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    Ok(Checkpoint::latest(&folder)?.map(|path| Checkpoint::load(&path)).transpose()?)
+}
+
+/// The checkpoint of a run with the highest mean training reward of those that were compared.
+///
+/// # Errors
+/// If there is none, it was not kept, or it is damaged.
+pub fn best_checkpoint(run: &Path) -> Result<Checkpoint> {
+    let newest = newest_checkpoint(run)?.ok_or_else(|| no_checkpoint(run))?;
+    let best = newest.best().ok_or_else(|| Error::NoBestCheckpoint { path: run.to_owned() })?;
+    Ok(Checkpoint::load(&run.join(crate::run_folder::CHECKPOINTS).join(best.file_name()))?)
+}
+
+fn no_checkpoint(run: &Path) -> Error {
+    Error::NotARun { path: run.to_owned(), reason: "it contains no checkpoint".to_owned() }
 }
 
 /// The policy of a run's newest checkpoint, checked against the spaces of `env`.
@@ -125,7 +138,15 @@ pub fn latest_checkpoint(run: &Path) -> Result<Checkpoint> {
 /// # Errors
 /// If there is no checkpoint, it is damaged, or its policy has other spaces.
 pub fn trained_policy(run: &Path, env: &VecEnv) -> Result<TrainedPolicy> {
-    let policy = latest_checkpoint(run)?.policy()?;
+    policy_of(&newest_checkpoint(run)?.ok_or_else(|| no_checkpoint(run))?, env)
+}
+
+/// The policy of a checkpoint, checked against the spaces of `env`.
+///
+/// # Errors
+/// If the checkpoint is damaged, or its policy has other spaces.
+pub fn policy_of(checkpoint: &Checkpoint, env: &VecEnv) -> Result<TrainedPolicy> {
+    let policy = checkpoint.policy()?;
     policy.check_fits(env)?;
     Ok(policy)
 }

@@ -10,7 +10,7 @@ use sayso::recording::record;
 use sayso::{run_folder, setup};
 
 use super::args::DeviceArgs;
-use super::measure::{VIDEO_FPS, run_episodes};
+use super::measure::{go_on, run_episodes};
 use super::{Outcome, tables};
 use crate::interrupt;
 
@@ -36,6 +36,9 @@ pub struct Args {
     /// Number of episodes in the video
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     video_episodes: u32,
+    /// Evaluate the checkpoint with the highest mean training reward instead of the newest
+    #[arg(long)]
+    best: bool,
     /// Skip the video
     #[arg(long)]
     no_video: bool,
@@ -48,7 +51,10 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     interrupt::listen("Stopping after this step.")?;
     let config = config_of(&args.run, &args.device)?;
     let mut env = setup::evaluation_env(&config, (args.envs.min(args.episodes)) as usize)?;
-    let mut policy = setup::trained_policy(&args.run, &env)?;
+    let mut policy = match args.best {
+        true => setup::policy_of(&setup::best_checkpoint(&args.run)?, &env)?,
+        false => setup::trained_policy(&args.run, &env)?,
+    };
     let plan = EvalConfig { n_episodes: args.episodes as usize, seed: args.seed };
     let Some(report) = run_episodes(&mut env, &mut policy, &plan, "evaluating", is_quiet)? else {
         return Ok(Outcome::Interrupted);
@@ -74,8 +80,10 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     if !args.no_video {
         let model = setup::reward_model(&config)?.model;
         let mut env = setup::recording_env(&config, args.video_episodes as usize, model.as_ref())?;
-        let recording = record(&mut env, &mut policy, args.seed)?;
-        let mp4 = recording.to_mp4("trained", recording.score_range(), VIDEO_FPS)?;
+        let Some(recording) = record(&mut env, &mut policy, args.seed, &mut go_on)? else {
+            return Ok(Outcome::Interrupted);
+        };
+        let mp4 = recording.to_mp4("trained", recording.score_range())?;
         let path = args.run.join(format!("videos/eval-{}.mp4", args.seed));
         run_folder::write_atomically(&path, &mp4)?;
         print_line!("Written: {}", path.display())?;

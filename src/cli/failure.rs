@@ -11,6 +11,8 @@ use sayso::envs::EnvError;
 use sayso::rewards::RewardError;
 use sayso::sim::SimError;
 
+use super::text::printable;
+
 /// The input is invalid.
 const BAD_INPUT: u8 = 2;
 /// A GPU was lost; saved files are intact.
@@ -39,13 +41,13 @@ pub fn report(err: &anyhow::Error) -> u8 {
         // The reader of the output closed the pipe; this is not an error.
         return 0;
     }
-    eprintln!("error: {err:#}");
+    eprintln!("error: {}", printable(&format!("{err:#}")));
     let hint = match err.downcast_ref::<BadInput>() {
         Some(bad_input) => Some(bad_input.hint.clone()),
         None => classify(err).and_then(|err| err.hint),
     };
     if let Some(hint) = hint {
-        eprintln!(" hint: {hint}");
+        eprintln!(" hint: {}", printable(&hint));
     }
     match err.downcast_ref::<BadInput>() {
         Some(_) => BAD_INPUT,

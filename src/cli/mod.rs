@@ -2,11 +2,11 @@
 
 #![deny(clippy::print_stdout)]
 
-/// Prints a line to stdout. A closed pipe is an error, which ends the command without a message ([`failure::report`]).
+/// Prints a line to stdout; see [`text::printable`]. A closed pipe is an error, which ends the command without a message ([`failure::report`]).
 macro_rules! print_line {
     ($($format:tt)*) => {{
         use std::io::Write as _;
-        writeln!(std::io::stdout(), $($format)*)
+        writeln!(std::io::stdout(), "{}", $crate::cli::text::printable(&format!($($format)*)))
     }};
 }
 
@@ -18,9 +18,11 @@ mod eval;
 mod failure;
 mod measure;
 mod pretrain;
+mod report;
 mod rollout;
 mod score;
 mod tables;
+mod text;
 mod train;
 
 use std::process::ExitCode;
@@ -61,6 +63,7 @@ Examples:
   sayso train
   sayso train --goal-prompt 'the gripper touching the blue ball'
   sayso eval runs/reach-001 --episodes 500
+  sayso report runs/reach-001
   sayso rollout GoTo-v1 --policy scripted
   sayso score a.png b.png --goal-prompt 'a red ball' --baseline-prompt 'a table'
   sayso envs
@@ -71,6 +74,7 @@ Exit codes: 0 success, 1 internal error, 2 bad input, 3 lost GPU (saved files ar
 enum Command {
     Train(train::Args),
     Eval(eval::Args),
+    Report(report::Args),
     Rollout(rollout::Args),
     Pretrain(pretrain::Args),
     Score(score::Args),
@@ -89,6 +93,7 @@ pub fn run() -> ExitCode {
     let outcome = use_threads(cli.threads).and_then(|()| match cli.command {
         Command::Train(args) => train::run(args, is_quiet),
         Command::Eval(args) => eval::run(&args, is_quiet),
+        Command::Report(args) => report::run(&args, is_quiet),
         Command::Rollout(args) => rollout::run(&args, is_quiet),
         Command::Pretrain(args) => pretrain::run(&args, is_quiet),
         Command::Score(args) => score::run(&args),

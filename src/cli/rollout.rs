@@ -15,7 +15,8 @@ use toml::Value;
 use super::Outcome;
 use super::args::{ConfigArgs, DeviceArgs};
 use super::failure::BadInput;
-use super::measure::VIDEO_FPS;
+use super::measure::go_on;
+use crate::interrupt;
 
 /// Number of frames written as files and in the contact sheet.
 const N_FRAMES: usize = 12;
@@ -81,6 +82,7 @@ Files:
 
 /// Runs the command.
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
+    interrupt::listen("Stopping after this step.")?;
     let config = config(args)?;
     let model = setup::reward_model(&config)?.model;
     let mut env = setup::recording_env(&config, config.env.n_envs, model.as_ref())?;
@@ -89,7 +91,9 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     if !is_quiet {
         eprintln!("{} episodes of {} ...", args.episodes, config.env.id);
     }
-    let recording = record(&mut env, &mut *policy, config.env.seed)?;
+    let Some(recording) = record(&mut env, &mut *policy, config.env.seed, &mut go_on)? else {
+        return Ok(Outcome::Interrupted);
+    };
     write(&args.out, &recording, name(args.policy))?;
     print_line!("Written: {0}/video.mp4, {0}/sheet.png, {0}/frames, {0}/scores.jsonl", args.out.display())?;
     Ok(Outcome::Done)
@@ -161,7 +165,7 @@ fn name(policy: PolicyKind) -> &'static str {
 
 fn write(folder: &Path, recording: &Recording, title: &str) -> Result<()> {
     let range = recording.score_range();
-    run_folder::write_atomically(&folder.join("video.mp4"), &recording.to_mp4(title, range, VIDEO_FPS)?)?;
+    run_folder::write_atomically(&folder.join("video.mp4"), &recording.to_mp4(title, range)?)?;
     let sheet = to_png(&recording.sheet(title, N_FRAMES, N_SHEET_COLUMNS))?;
     run_folder::write_atomically(&folder.join("sheet.png"), &sheet)?;
     for step in recording.spread_over_scores(N_FRAMES) {

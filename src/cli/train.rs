@@ -1,23 +1,23 @@
 //! `sayso train`: training of a policy, and its run folder.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use sayso::agents::evaluate::GoalSuccess;
 use sayso::agents::{Checkpoint, TrainObserver, UpdateReport, train};
 use sayso::config::{Layers, RunConfig};
 use sayso::metrics::MetricsRow;
-use sayso::run_folder::{self, RunFolder};
+use sayso::results::Summary;
+use sayso::run_folder::{self, RunFolder, RunLog};
 use sayso::setup::{self, RewardModel};
 use sayso::sim::render::Backend;
 
 use super::args::{ConfigArgs, DeviceArgs};
 use super::failure::BadInput;
-use super::tables::before_and_after;
-use super::{Outcome, measure};
+use super::measure::RunPolicy;
+use super::text::printable;
+use super::{Outcome, measure, report};
 use crate::interrupt;
 use crate::progress::Progress;
 
@@ -38,7 +38,7 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Run folder to continue from its newest checkpoint; allows only --steps and --device
+    /// Run folder to continue: from its newest checkpoint, or with the report that is missing; allows only --steps and --device
     #[arg(long, value_name = "RUN", conflicts_with_all = ["ConfigArgs", "out"], help_heading = "Run")]
     resume: Option<PathBuf>,
 }
@@ -52,7 +52,8 @@ Examples:
   sayso train --resume runs/reach-001
 
 Files:
-  config.toml, metrics.jsonl, a TensorBoard event file, checkpoints/, videos/, frames/, report.html";
+  config.toml, metrics.jsonl, a TensorBoard event file, checkpoints/, evaluations/, videos/, frames/, report.html,
+  summary.json";
 
 /// Runs the command.
 pub fn run(args: Args, is_quiet: bool) -> Result<Outcome> {
@@ -101,26 +102,27 @@ impl Session {
             layers.set(key, device);
         }
         let config = layers.finish::<RunConfig>()?.resolve()?;
-        let checkpoint = setup::latest_checkpoint(root)?;
-        let (done, total) = (checkpoint.n_steps(), config.train.total_steps);
-        if total <= done {
+        let folder = RunFolder::open(root)?;
+        let checkpoint = setup::newest_checkpoint(root)?;
+        let (done, total) = (checkpoint.as_ref().map_or(0, Checkpoint::n_steps), config.train.total_steps);
+        if total <= done && Summary::is_written(&folder, done) {
             let message = format!("{} is complete: {done} of {total} steps are done", root.display());
             return Err(BadInput::refuse(message, format!("continue with --steps {}", 2 * done)));
         }
         let backend = Backend::open(&config.env.device).map_err(sayso::Error::from)?;
         let reward_model = setup::reward_model(&config)?;
-        let folder = RunFolder::resume(root, done)?;
         if steps.is_some() || device.device.is_some() {
             folder.write_config(&config.to_toml()?)?;
         }
-        let elapsed_secs = folder.rows()?.last().map_or(0.0, |row| row.elapsed_secs);
-        Ok(Self { config, folder, reward_model, checkpoint: Some(checkpoint), elapsed_secs, backend })
+        let rows = folder.rows()?;
+        let elapsed_secs = rows.iter().rfind(|row| row.step <= done).map_or(0.0, |row| row.elapsed_secs);
+        Ok(Self { config, folder, reward_model, checkpoint, elapsed_secs, backend })
     }
 
     fn run(mut self, is_quiet: bool) -> Result<Outcome> {
         let say = |text: String| {
             if !is_quiet {
-                eprintln!("{text}")
+                eprintln!("{}", printable(&text))
             }
         };
         say(format!("{}: \"{}\"", self.config.env.id, self.config.goal_prompt()));
@@ -131,23 +133,14 @@ impl Session {
         }
         say(format!("Run folder {}", self.folder.root().display()));
 
-        let before = measure::untrained(&self.config, self.reward_model.model.as_ref(), is_quiet)?;
-        let Some(before) = before else { return Ok(self.interrupted_before_training()) };
-        if self.train(is_quiet)? {
+        // The same evaluation is read again for the report.
+        if measure::evaluation(&self.config, &self.folder, RunPolicy::Untrained, is_quiet)?.is_none()
+            || self.train(is_quiet)?
+        {
             eprintln!("Saved. Continue with: sayso train --resume {}", self.folder.root().display());
             return Ok(Outcome::Interrupted);
         }
-        let after = measure::trained(&self.config, &self.folder, self.reward_model.model.as_ref(), is_quiet)?;
-        let Some(after) = after else { return Ok(Outcome::Interrupted) };
-        let report = measure::write_report(&self.config, &self.folder, &before, &after)?;
-        print_table(&self.config, &before.goals, &after.goals)?;
-        print_line!("Report: {}", report.display())?;
-        Ok(Outcome::Done)
-    }
-
-    fn interrupted_before_training(&self) -> Outcome {
-        eprintln!("Interrupted before training started. Run the same command again, with another folder.");
-        Outcome::Interrupted
+        report::make(&self.config, &self.folder, self.reward_model.model.as_ref(), is_quiet)
     }
 
     /// Whether Ctrl-C ended the training early.
@@ -156,9 +149,13 @@ impl Session {
         let mut config = self.config.train.clone();
         config.checkpoint_folder = Some(self.folder.checkpoints());
         let done = self.checkpoint.as_ref().map_or(0, Checkpoint::n_steps);
+        if config.total_steps <= done {
+            return Ok(false);
+        }
+        let mut log = self.folder.log_after(done)?;
         let mut observer = Observer {
             progress: Progress::new("training", "steps", config.total_steps, done, is_quiet),
-            folder: &mut self.folder,
+            log: &mut log,
             started: Instant::now(),
             elapsed_secs: self.elapsed_secs,
             failure: None,
@@ -180,7 +177,7 @@ impl Session {
 /// Logs every update, moves the progress bar, and stops after Ctrl-C.
 struct Observer<'a> {
     progress: Progress,
-    folder: &'a mut RunFolder,
+    log: &'a mut RunLog,
     started: Instant,
     /// Training time of earlier sessions.
     elapsed_secs: f64,
@@ -190,7 +187,7 @@ struct Observer<'a> {
 impl TrainObserver for Observer<'_> {
     fn on_update(&mut self, report: &UpdateReport) -> ControlFlow<()> {
         let elapsed_secs = self.elapsed_secs + self.started.elapsed().as_secs_f64();
-        if let Err(err) = self.folder.log(&row(report, elapsed_secs)) {
+        if let Err(err) = self.log.write(&row(report, elapsed_secs)) {
             self.failure = Some(err);
             return ControlFlow::Break(());
         }
@@ -231,10 +228,4 @@ fn row(report: &UpdateReport, elapsed_secs: f64) -> MetricsRow {
     values
         .extend(report.goals.iter().map(|goal| (format!("rollout/success_rate/{}", goal.goal), goal.at_end)));
     MetricsRow { step: report.n_steps, elapsed_secs, values }
-}
-
-fn print_table(config: &RunConfig, before: &[GoalSuccess], after: &[GoalSuccess]) -> io::Result<()> {
-    let n = config.evaluation.n_episodes;
-    print_line!("Ground-truth success at the end of {n} episodes, with 95% confidence intervals:")?;
-    print_line!("{}", before_and_after(config.env.instruction.as_deref(), before, after))
 }

@@ -17,6 +17,8 @@ pub struct Report {
     pub goal_prompt: String,
     /// Whether rewards are from a reward model, and not from ground truth.
     pub has_reward_model: bool,
+    /// Whether the reward model is the bundled one.
+    pub is_bundled_model: bool,
     /// Id of the env.
     pub env_id: String,
     /// Facts below the title: label and value.

@@ -72,7 +72,6 @@ fn header(report: &Report) -> Markup {
                     span.to { (percent(after.rate)) }
                     span.what {
                         "ground-truth success rate for " strong { (goal) } " before and after training"
-                        @if report.has_reward_model { "; not part of the reward" }
                     }
                 }
             }
@@ -81,6 +80,23 @@ fn header(report: &Report) -> Markup {
                     div { dt { (label) } dd { (value) } }
                 }
             }
+            p.lead { (reward_note(report)) }
+        }
+    }
+}
+
+/// What the reward is, and what ground truth has to do with it.
+fn reward_note(report: &Report) -> &'static str {
+    match (report.has_reward_model, report.is_bundled_model) {
+        (false, _) => "The reward is the task's ground-truth reward, not a reward model.",
+        (true, true) => {
+            "Rewards are scores of rendered frames by the bundled model: a learned success detector with a language interface, \
+             trained with this simulator's ground truth on scenes and captions of its tasks. It reads frames and text only. \
+             Ground truth on this page is measured beside the reward."
+        }
+        (true, false) => {
+            "Rewards are scores of rendered frames by the reward model, which reads frames and text only. Ground truth on this \
+             page is measured beside the reward."
         }
     }
 }
@@ -121,8 +137,7 @@ fn training(report: &Report) -> Result<Markup> {
         section {
             h2 { "Training curves" }
             p.lead {
-                "Episode return and ground-truth success rate during training."
-                @if report.has_reward_model { " The policy learns from the reward only." }
+                "Episode return and ground-truth success rate during training. The policy is updated with the reward only."
             }
             div.pair {
                 (figure(reward_title, "mean episode return over environment steps", &reward)?)

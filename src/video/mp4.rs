@@ -17,7 +17,7 @@ const QP: u8 = 20;
 ///
 /// # Errors
 /// If there is no image, if sizes differ or are odd, or if the encoder fails.
-pub fn encode_mp4(images: &[RgbImage], fps: f32) -> Result<Vec<u8>> {
+pub fn encode_mp4(images: &[RgbImage], fps: u32) -> Result<Vec<u8>> {
     let Some(first) = images.first() else { return Err(Error::Video("it has no frames".into())) };
     let (width, height) = first.dimensions();
     if width % 2 != 0 || height % 2 != 0 {
@@ -31,8 +31,8 @@ pub fn encode_mp4(images: &[RgbImage], fps: f32) -> Result<Vec<u8>> {
     let config = EncoderConfig::new()
         .rate_control_mode(RateControlMode::Off)
         .qp(QpRange::new(QP, QP))
-        .max_frame_rate(FrameRate::from_hz(fps))
-        .intra_frame_period(IntraFramePeriod::from_num_frames((fps * 2.0) as u32))
+        .max_frame_rate(FrameRate::from_hz(fps as f32))
+        .intra_frame_period(IntraFramePeriod::from_num_frames(fps * 2))
         .vui(VuiConfig::bt601())
         .skip_frames(false)
         .num_threads(1);
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_video_is_an_mp4_with_one_h264_track() {
         let images: Vec<_> = (0..12).map(|i| RgbImage::from_pixel(64, 48, Rgb([i * 20, 90, 200]))).collect();
-        let mp4 = encode_mp4(&images, 10.0).expect("encodes");
+        let mp4 = encode_mp4(&images, 10).expect("encodes");
         assert_eq!(&mp4[4..8], b"ftyp");
         for atom in [b"moov", b"mdat", b"avc1", b"avcC", b"stts"] {
             assert!(mp4.windows(4).any(|w| w == atom), "{} is missing", String::from_utf8_lossy(atom));
@@ -76,8 +76,8 @@ mod tests {
 
     #[test]
     fn bad_sizes_are_errors_and_not_panics() {
-        assert!(encode_mp4(&[], 10.0).is_err());
-        assert!(encode_mp4(&[RgbImage::new(3, 2)], 10.0).is_err());
-        assert!(encode_mp4(&[RgbImage::new(4, 2), RgbImage::new(2, 2)], 10.0).is_err());
+        assert!(encode_mp4(&[], 10).is_err());
+        assert!(encode_mp4(&[RgbImage::new(3, 2)], 10).is_err());
+        assert!(encode_mp4(&[RgbImage::new(4, 2), RgbImage::new(2, 2)], 10).is_err());
     }
 }

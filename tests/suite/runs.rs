@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use sayso::metrics;
+use sayso::results::Summary;
 
 use crate::program::{command, sayso, stderr, stdout};
 
@@ -36,9 +37,14 @@ fn a_run_writes_all_its_files_and_eval_reads_them() {
     assert!(stdout(&output).contains("Untrained"), "the table is printed: {}", stdout(&output));
 
     let run = dir.path().join("run");
-    for part in ["config.toml", "videos/untrained.mp4", "videos/trained.mp4", "report.html"] {
+    for part in ["config.toml", "videos/untrained.mp4", "videos/trained.mp4", "report.html", "summary.json"] {
         assert!(run.join(part).exists(), "{part} is missing");
     }
+    let summary = summary(&run);
+    assert_eq!((summary.env_id.as_str(), summary.n_steps, summary.total_steps), ("CartPole-v1", 256, 256));
+    assert_eq!((summary.seed, summary.episodes.n_episodes), (0, 4));
+    assert_eq!(summary.goals[0].goal, "upright");
+    assert!(summary.goals[0].is_target && summary.goals[0].after.is_some_and(|after| after.n_episodes == 4));
     let rows = metrics::read(&run.join("metrics.jsonl")).expect("reads");
     assert_eq!(rows.iter().map(|row| row.step).collect::<Vec<_>>(), [64, 128, 192, 256]);
     assert!(rows.iter().all(|row| row.get("train/value_loss").is_some()), "{rows:?}");
@@ -157,6 +163,87 @@ fn ctrl_c_saves_and_prints_the_command_to_continue() {
     assert!(stderr(&output).contains("sayso train --resume run"), "{}", stderr(&output));
     let saved = fs::read_dir(dir.path().join("run/checkpoints")).expect("lists").count();
     assert!(saved > 0, "no checkpoint was saved");
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_run_gets_its_report() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let run = dir.path().join("run");
+    let args = small(&["--env", "CartPole-v1", "--steps", "100000000", "--out", "run"]);
+    let child =
+        command(dir.path(), &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+    wait_for_rows(&run.join("metrics.jsonl"));
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.expect("kill runs").success());
+    child.wait_with_output().expect("ends");
+    assert!(!run.join("report.html").exists());
+    let output = sayso(dir.path(), &["report", "run"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("Trained"), "{}", stdout(&output));
+    let summary = summary(&run);
+    assert!(0 < summary.n_steps && summary.n_steps < summary.total_steps, "{summary:?}");
+    let page = fs::read_to_string(run.join("report.html")).expect("reads");
+    assert!(
+        page.contains(&format!("{} of 100000000", summary.n_steps)),
+        "the report says how far the run is"
+    );
+}
+
+#[test]
+fn a_run_that_failed_after_its_last_update_is_finished_by_resume() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let run = dir.path().join("run");
+    let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "128", "--out", "run"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let checkpoints = || -> Vec<_> {
+        let files = fs::read_dir(run.join("checkpoints")).expect("lists").flatten();
+        files.map(|file| (file.file_name(), fs::read(file.path()).expect("reads"))).collect()
+    };
+    let (before, rows) = (checkpoints(), fs::read(run.join("metrics.jsonl")).expect("reads"));
+    for missing in ["report.html", "summary.json"] {
+        fs::remove_file(run.join(missing)).expect("removes");
+        fs::remove_dir_all(run.join("evaluations")).expect("removes");
+        let output = sayso(dir.path(), &["train", "--resume", "run"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(run.join(missing).exists(), "{missing}");
+    }
+    assert!(before == checkpoints(), "nothing was trained again");
+    assert_eq!(rows, fs::read(run.join("metrics.jsonl")).expect("reads"));
+}
+
+#[test]
+fn a_run_without_a_checkpoint_has_a_report_and_can_be_started() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let run = dir.path().join("run");
+    let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "512", "--out", "run"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let config = fs::read(run.join("config.toml")).expect("reads");
+    fs::remove_dir_all(&run).expect("removes");
+    fs::create_dir(&run).expect("creates");
+    fs::write(run.join("config.toml"), config).expect("writes");
+    let output = sayso(dir.path(), &["report", "run"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(summary(&run).goals.iter().all(|goal| goal.after.is_none()));
+    let output = sayso(dir.path(), &["train", "--resume", "run"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(summary(&run).n_steps, 512);
+    let output = sayso(dir.path(), &["eval", "run", "--best", "--episodes", "2", "--no-video"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn escape_sequences_of_a_foreign_configuration_are_not_printed() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let hostile = "[env]\nid = \"\\u001b]0;owned\\u0007\"\n";
+    fs::write(dir.path().join("foreign.toml"), hostile).expect("writes");
+    let output = sayso(dir.path(), &["train", "--config", "foreign.toml", "--out", "run"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("owned") && !stderr(&output).contains('\u{1b}'), "{}", stderr(&output));
+}
+
+fn summary(run: &Path) -> Summary {
+    serde_json::from_slice(&fs::read(run.join("summary.json")).expect("a summary")).expect("valid JSON")
 }
 
 /// Waits until the metrics log has a row, for at most two minutes.

@@ -81,6 +81,13 @@ struct Metadata {
     checksums: BTreeMap<String, u32>,
 }
 
+impl BestCheckpoint {
+    /// Name of its file.
+    pub fn file_name(&self) -> String {
+        file_name_at(self.n_steps)
+    }
+}
+
 impl Checkpoint {
     pub(crate) fn new(header: Header, tensors: Vec<(String, TensorData)>) -> Self {
         Self { header, tensors: tensors.into_iter().collect(), path: PathBuf::new() }
@@ -157,7 +164,7 @@ impl Checkpoint {
     /// If the folder cannot be read or a file cannot be removed.
     pub(crate) fn prune(folder: &Path, keep_newest: usize, best: Option<BestCheckpoint>) -> Result<()> {
         let names = file_names(folder)?;
-        let best = best.map(|best| file_name_at(best.n_steps));
+        let best = best.map(|best| best.file_name());
         let n_old = names.len().saturating_sub(keep_newest);
         for name in names[..n_old].iter().filter(|name| best.as_ref() != Some(name)) {
             let path = folder.join(name);
