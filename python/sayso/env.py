@@ -49,7 +49,7 @@ class Env(gymnasium.Env):
     several goals leaves open what success is: ``success`` and ``is_success`` are absent then.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 15}
+    metadata = {"render_modes": ["rgb_array"]}
 
     def __init__(
         self,
@@ -91,6 +91,8 @@ class Env(gymnasium.Env):
             device=device,
             options=options,
         )
+        # One frame a control step, so that videos play at the speed of the simulation.
+        self.metadata = {**Env.metadata, "render_fps": settings.about["control_hz"]}
         self.observation_space = settings.observation_space
         self.action_space = settings.action_space
         self._max_episode_steps = int(max_episode_steps or settings.about["max_episode_steps"])

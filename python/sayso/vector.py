@@ -75,7 +75,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             device=device,
             options=options,
         )
-        self.metadata = {**Env.metadata, "autoreset_mode": mode}
+        self.metadata = {**Env.metadata, "render_fps": spec.about["control_hz"], "autoreset_mode": mode}
         # Gymnasium's own vectors have this attribute too, and some libraries read it.
         self.autoreset_mode = mode
         self.num_envs = num_envs = int(num_envs)

@@ -39,6 +39,7 @@ pub fn describe<'py>(py: Python<'py>, id: &str, options: &str) -> PyResult<Bound
     let dict = PyDict::new(py);
     dict.set_item("summary", spec.summary)?;
     dict.set_item("max_episode_steps", spec.max_episode_steps)?;
+    dict.set_item("control_hz", task.scene().physics.control_hz() as u32)?;
     dict.set_item("goals", spec.goals.iter().map(|goal| goal.name.clone()).collect::<Vec<_>>())?;
     dict.set_item(
         "instructions",

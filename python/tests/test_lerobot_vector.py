@@ -76,7 +76,7 @@ def test_goals_are_tasks():
     assert list(suites) == ["GoTo-v1"] and list(tasks) == [3, 1]
     assert list(make_envs()["Reach-v1"]) == [0, 1, 2]
     assert tasks[3].call("task") == ("yellow", "yellow")
-    assert tasks[1].call("task_description") == ("go to the green cylinder",) * 2
+    assert tasks[1].call("task_description") == ("go to the green object",) * 2
     assert tasks[1].call("_max_episode_steps") == tasks[1].get_attr("_max_episode_steps") == (7, 7)
     with pytest.raises(AttributeError):
         tasks[1].call("nothing_of_this_name")
