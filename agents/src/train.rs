@@ -183,7 +183,7 @@ pub fn train(
         interrupted = observer.on_update(&report).is_break();
         last_report = Some(report);
         last_path = None;
-        if config.checkpoint_every != 0 && learner.n_updates % config.checkpoint_every == 0 {
+        if is_checkpoint_due(config, &learner) {
             last_path = save(&mut learner, env, config, observer)?.1;
         }
     }
@@ -218,6 +218,10 @@ fn mean_reward(rollout: &Rollout) -> f64 {
     sum / n.max(1) as f64
 }
 
+fn is_checkpoint_due(config: &TrainConfig, learner: &Learner) -> bool {
+    config.checkpoint_every != 0 && learner.n_updates.is_multiple_of(config.checkpoint_every)
+}
+
 /// The checkpoint of this moment, saved if there is a folder; files that are not to be kept are then removed.
 fn save(
     learner: &mut Learner,
@@ -226,8 +230,7 @@ fn save(
     observer: &mut dyn TrainObserver,
 ) -> Result<(Checkpoint, Option<PathBuf>)> {
     // A checkpoint of an interruption is not compared, so that the run ends in the same state as without the interruption.
-    let is_regular = config.checkpoint_every != 0 && learner.n_updates % config.checkpoint_every == 0;
-    if is_regular || learner.n_steps >= config.total_steps {
+    if is_checkpoint_due(config, learner) || learner.n_steps >= config.total_steps {
         learner.note_best();
     }
     let checkpoint = learner.checkpoint(env, config)?;

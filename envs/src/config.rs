@@ -7,6 +7,7 @@ use sayso_sim::FrameRequest;
 use sayso_sim::render::RenderDevice;
 use serde::{Deserialize, Serialize};
 
+use crate::task::TaskSpec;
 use crate::vector::AutoresetMode;
 use crate::{EnvError, Result};
 
@@ -107,6 +108,36 @@ impl EnvConfig {
             }
             None => Ok(()),
         }
+    }
+
+    /// Checks that the batch fits into the memory of this machine: an estimate, from measurements of the registered
+    /// environments, of the worlds and of the frames that are observed.
+    ///
+    /// # Errors
+    /// If the id or an option is unknown, or if it does not fit.
+    pub fn check_memory(&self) -> Result<()> {
+        /// Bytes of a world, without and per body of its scene.
+        const WORLD: [u64; 2] = [30_000, 5_000];
+        /// Copies of the observations: rendered, returned, and the final ones.
+        const N_COPIES: u64 = 3;
+        let task = crate::registry::task(&self.id, &self.options)?;
+        let n_bodies = task.scene().bodies.len() as u64;
+        let per_env = WORLD[0] + WORLD[1] * n_bodies + N_COPIES * self.observation_bytes(task.spec());
+        let [height, width] = self.pixel_size;
+        let frames = if self.observation.has_pixels() {
+            format!(" with observations of {height} x {width} pixels")
+        } else {
+            String::new()
+        };
+        let what = format!("env.n_envs = {}{frames}", self.n_envs);
+        Ok(sayso_sim::memory::check_fits(&what, self.n_envs as u64 * per_env)?)
+    }
+
+    /// Bytes of one env's observation.
+    pub fn observation_bytes(&self, spec: &TaskSpec) -> u64 {
+        let state = if self.observation.has_state() { 4 * spec.state_space.dim() as u64 } else { 0 };
+        let [height, width] = self.pixel_size.map(|side| side as u64);
+        state + if self.observation.has_pixels() { 3 * height * width } else { 0 }
     }
 
     /// Resolves the automatic values: the device, and the number of groups.

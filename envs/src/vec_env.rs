@@ -51,6 +51,7 @@ impl VecEnv {
         let task: Arc<dyn Task> = registry::task(&config.id, &config.options)?.into();
         let spec = task.spec();
         config.validate()?;
+        config.check_memory()?;
         let goal_names: Vec<String> = spec.goals.iter().map(|g| g.name.clone()).collect();
         let instructed = match &config.instruction {
             None => (goal_names.len() == 1).then_some(0),

@@ -15,7 +15,7 @@ N_ENVS, SECS, ROUNDS = 64, 2.0, 5
 
 
 def steps_per_sec(env_id: str, obs: str) -> float:
-    envs = sayso.VectorEnv(env_id, N_ENVS, obs=obs, autoreset="same_step")
+    envs = sayso.VectorEnv(N_ENVS, env_id, obs=obs, autoreset_mode="same_step")
     envs.reset(seed=0)
     envs.action_space.seed(0)
     for _ in range(20):

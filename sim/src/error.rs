@@ -55,6 +55,16 @@ pub enum SimError {
         /// Error message of the reader.
         reason: String,
     },
+    /// The memory of this machine is too small.
+    #[error("{what} would need about {need} of memory, and {available} are available")]
+    Memory {
+        /// What was asked for.
+        what: String,
+        /// Estimate of the memory that it needs.
+        need: String,
+        /// Memory that is available.
+        available: String,
+    },
     /// A snapshot is of another scene or damaged.
     #[error("snapshot cannot be restored: {0}")]
     Snapshot(String),

@@ -11,6 +11,7 @@ pub mod frame_batch;
 pub mod frames;
 pub mod index;
 pub mod math;
+pub mod memory;
 pub mod names;
 pub mod physics;
 pub mod render;

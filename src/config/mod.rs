@@ -12,6 +12,7 @@ use sayso_envs::language::named_goal;
 use sayso_envs::registry;
 use sayso_envs::task::TaskSpec;
 use sayso_envs::{EnvConfig, ScoringConfig};
+use sayso_sim::memory;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -102,6 +103,12 @@ impl RunConfig {
             return Err(out_of_range("evaluation.max_episode_steps", 0, "1 or more"));
         }
         self.reward.resolve(&mut self.env.instruction, task.spec())?;
+        self.env.check_memory()?;
+        self.evaluation_env(self.evaluation.n_envs).check_memory()?;
+        let (n_steps, n_envs) = (self.train.ppo.n_steps, self.env.n_envs);
+        let rollout = n_steps as u64 * n_envs as u64 * self.env.observation_bytes(task.spec());
+        let what = format!("train.ppo.n_steps = {n_steps} with env.n_envs = {n_envs}");
+        memory::check_fits(&what, rollout).map_err(sayso_envs::EnvError::from)?;
         Ok(self)
     }
 

@@ -132,3 +132,18 @@ fn expect_refusal(folder: &Path, args: &[&str], expected: &[&str]) {
         "{args:?} panics: {message}"
     );
 }
+
+#[test]
+fn sizes_that_cannot_fit_are_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let pixels = ["--set", "env.pixel_size=[4096, 4096]", "--obs", "pixels", "--out", "run"];
+    for (args, expected) in [
+        (&["--envs", "65536"][..], "env.n_envs = 65536 with observations of 4096 x 4096 pixels"),
+        (&["--envs", "8", "--set", "train.ppo.n_steps=100000"], "train.ppo.n_steps = 100000"),
+    ] {
+        let output = sayso(dir.path(), &[&["train"], args, &pixels].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(expected) && stderr(&output).contains("GB"), "{}", stderr(&output));
+        assert!(!dir.path().join("run").exists());
+    }
+}
