@@ -64,7 +64,7 @@ fn file_name(n_steps: u64) -> String {
     format!("{EVALUATIONS}/step-{n_steps:012}.json")
 }
 
-/// What came out of a run, for scripts; `summary.json`.
+/// Results of a run, for scripts; `summary.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {

@@ -167,7 +167,7 @@ impl Learner {
         Ok(Checkpoint::new(header, tensors))
     }
 
-    /// Makes the checkpoint of this moment the best one if its mean training reward is the highest so far.
+    /// Makes the checkpoint of the present state the best one if its mean training reward is the highest so far.
     pub fn note_best(&mut self) {
         let Some(mean_return) = self.recent.mean_return() else { return };
         if self.best.is_none_or(|best| mean_return > best.mean_return) {

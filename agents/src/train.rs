@@ -222,7 +222,7 @@ fn is_checkpoint_due(config: &TrainConfig, learner: &Learner) -> bool {
     config.checkpoint_every != 0 && learner.n_updates.is_multiple_of(config.checkpoint_every)
 }
 
-/// The checkpoint of this moment, saved if there is a folder; files that are not to be kept are then removed.
+/// The checkpoint of the present state, saved if there is a folder; files that are not to be kept are then removed.
 fn save(
     learner: &mut Learner,
     env: &dyn VectorEnv,

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes the bundled reward model from nothing: scripts/reproduce/bundled-model.sh [FOLDER]
 #
-# One command with one seed, at most 100 minutes on two cores; run it again to continue after an interruption. The model and its
-# card are then in FOLDER/model (pretrained/model), from where they are copied to assets/models/sayso-clip-64.
+# One command with one seed, at most 100 minutes on two cores; run it again to continue after an interruption. The model, with its
+# model card, is then in FOLDER/model (pretrained/model), and is copied to assets/models/sayso-clip-64.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 folder=${1:-pretrained}

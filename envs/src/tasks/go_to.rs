@@ -1,5 +1,5 @@
 //! `GoTo-v1`: a two-wheeled robot in a furnished room drives up to the object whose colour the instruction names. Which object
-//! has which colour is drawn anew for each episode.
+//! has which colour is sampled for each episode.
 
 use std::f32::consts::{FRAC_PI_2, PI, TAU};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! `Reach-v1`: an arm at a table touches one of three coloured balls, the one that the instruction names. Which ball has which
-//! colour is drawn anew for each episode.
+//! colour is sampled for each episode.
 
 use std::sync::Arc;
 
@@ -293,7 +293,7 @@ impl ReachInstance {
     }
 
     /// Gives each ball a colour: a random order of the first `n_colours` of [`NAMED_COLOURS`].
-    fn draw_colours(&mut self, n_colours: usize, rng: &mut Rng) {
+    fn sample_colours(&mut self, n_colours: usize, rng: &mut Rng) {
         let mut colours: [usize; NAMED_COLOURS.len()] = std::array::from_fn(|i| i);
         colours[..n_colours].shuffle(rng);
         self.ball_colours.copy_from_slice(&colours[..N_BALLS]);
@@ -332,7 +332,7 @@ const N_APPROACHES: usize = 4;
 
 impl TaskInstance for ReachInstance {
     fn reset(&mut self, world: &mut SimWorld, rng: &mut Rng) {
-        self.draw_colours(N_BALLS, rng);
+        self.sample_colours(N_BALLS, rng);
         for (&material, &colour) in self.ball_materials.iter().zip(&self.ball_colours) {
             world.material_mut(material).colour = NAMED_COLOURS[colour].1;
         }
@@ -390,7 +390,7 @@ impl TaskInstance for ReachInstance {
         world.reset();
         self.reset(world, rng);
         if rng.random_bool(0.25) {
-            self.draw_colours(NAMED_COLOURS.len(), rng);
+            self.sample_colours(NAMED_COLOURS.len(), rng);
         }
         for ball in 0..N_BALLS {
             let (_, colour) = NAMED_COLOURS[self.ball_colours[ball]];
