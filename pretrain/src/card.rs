@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::catalogue::CONTEXT;
 use crate::config::PretrainConfig;
 use crate::evaluation::ModelEvalReport;
 use crate::trainer::Pretraining;
@@ -35,6 +36,13 @@ pub fn model_card(training: &Pretraining, evaluations: &[ModelEvalReport], image
          sentence with a word outside its vocabulary is an error, and the score of any other image is meaningless.\n"
             .to_owned(),
     );
+    let words = training.catalogue().words();
+    line(format!(
+        "The text tower reads up to {CONTEXT} tokens, start and end included, one for each word. It knows {} words, those of all \
+         captions, instructions and paraphrases of its tasks: {}.\n",
+        words.len(),
+        words.join(", ")
+    ));
     line("## Training data\n".to_owned());
     let runs: Vec<&PretrainConfig> = training.earlier().iter().chain([config]).collect();
     line(format!(
@@ -81,20 +89,26 @@ pub fn model_card(training: &Pretraining, evaluations: &[ModelEvalReport], image
     line(String::new());
     line("## Results on held-out scenes\n".to_owned());
     line(
-        "Spearman's rank correlation of the reward (with the goal prompt and the baseline prompt of the task) with ground truth; \
-         AUC of scenes that meet the goal against those that do not.\n"
+        "Spearman's rank correlation of the reward (with the goal prompt and the baseline prompt of the task) with ground truth, for \
+         each camera and with the cameras' scores averaged; the lowest with the instruction or a paraphrase in place of the goal \
+         prompt; AUC of scenes that meet the goal against all others, and against the nearest tenth of them.\n"
             .to_owned(),
     );
-    line("| task | goal | per camera | averaged | AUC |\n|---|---|---|---|---|".to_owned());
+    line(
+        "| task | goal | per camera | averaged | lowest with an instruction | AUC | AUC, nearest |\n|---|---|---|---|---|---|---|"
+            .to_owned(),
+    );
     for goal in evaluations.iter().flat_map(|evaluation| &evaluation.goals) {
         let cameras: Vec<_> = goal.by_camera.iter().map(|(name, rho)| format!("{name} {rho:.3}")).collect();
         line(format!(
-            "| {} | {} | {} | {:.3} | {:.3} |",
+            "| {} | {} | {} | {:.3} | {:.3} | {:.3} | {:.3} |",
             goal.task,
             goal.goal,
             cameras.join(", "),
             goal.averaged,
-            goal.auc
+            goal.worst_instruction,
+            goal.auc,
+            goal.auc_near
         ));
     }
     line(String::new());

@@ -59,6 +59,11 @@ impl Catalogue {
         catalogue
     }
 
+    /// The words that the tokenizer knows, in alphabetical order.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
     /// Number of tokens, special tokens included.
     pub fn vocab_size(&self) -> usize {
         SPECIAL_TOKENS.len() + self.words.len()

@@ -41,8 +41,12 @@ pub struct GoalEval {
     pub by_camera: Vec<(String, f64)>,
     /// The same with the scores of all reward cameras averaged, as in the training of a policy.
     pub averaged: f64,
+    /// The lowest of [`Self::averaged`] with the instruction, or one of its paraphrases, in place of the goal prompt.
+    pub worst_instruction: f64,
     /// Probability that a scene which meets the goal scores higher than one that does not.
     pub auc: f64,
+    /// The same against the nearest tenth of the scenes that do not meet the goal, by ground truth.
+    pub auc_near: f64,
     /// Number of scenes that meet the goal.
     pub n_met: usize,
     /// Total number of scenes.
@@ -86,10 +90,19 @@ pub fn evaluate_model(
     let embeddings = model.embed_frames(&scenes.target.rgb)?;
     let mut report = ModelEvalReport::default();
     for (goal_idx, goal) in task.spec().goals.iter().enumerate() {
-        let reward = GoalBaseline::new(model, &goal_prompts(goal, config.alpha))?;
-        let mut scores = Vec::new();
-        reward.score(&embeddings, &mut scores)?;
-        report.goals.push(scenes.evaluate_goal(task, goal_idx, &scores));
+        let scores_of = |prompt: &String| {
+            let prompts =
+                GoalBaselineConfig { goal_prompts: vec![prompt.clone()], ..goal_prompts(goal, config.alpha) };
+            let mut scores = Vec::new();
+            GoalBaseline::new(model, &prompts)?.score(&embeddings, &mut scores)?;
+            Ok::<_, crate::PretrainError>(scores)
+        };
+        let mut evaluation = scenes.evaluate_goal(task, goal_idx, &scores_of(&goal.goal_prompt)?);
+        for instruction in std::iter::once(&goal.instruction).chain(&goal.paraphrases) {
+            let averaged = scenes.evaluate_goal(task, goal_idx, &scores_of(instruction)?).averaged;
+            evaluation.worst_instruction = evaluation.worst_instruction.min(averaged);
+        }
+        report.goals.push(evaluation);
     }
     report.axes = scenes.evaluate_axes(task, model, embeddings.values())?;
     Ok(report)
@@ -183,7 +196,9 @@ impl Scenes {
                 .map(|(camera, name)| (name.clone(), rank_correlation(&of_camera(camera), &quality)))
                 .collect(),
             averaged: rank_correlation(&averaged, &quality),
+            worst_instruction: f64::INFINITY,
             auc: auc(&averaged, &is_met),
+            auc_near: auc_of_nearest(&averaged, &is_met, &quality),
             n_met: is_met.iter().filter(|met| **met).count(),
             n_scenes: is_met.len(),
         }
@@ -257,6 +272,17 @@ pub fn auc(scores: &[f32], is_positive: &[bool]) -> f64 {
     (sum - n_positive * (n_positive - 1.0) / 2.0) / (n_positive * n_negative)
 }
 
+/// [`auc`] of the positive scenes and the tenth of the negative ones that has the highest quality.
+fn auc_of_nearest(scores: &[f32], is_positive: &[bool], quality: &[f32]) -> f64 {
+    let mut negative: Vec<usize> = (0..scores.len()).filter(|&idx| !is_positive[idx]).collect();
+    negative.sort_by(|&i, &j| quality[j].total_cmp(&quality[i]));
+    negative.truncate(negative.len().div_ceil(10));
+    let positive = (0..scores.len()).filter(|&idx| is_positive[idx]);
+    let (scores, is_positive): (Vec<f32>, Vec<bool>) =
+        positive.chain(negative).map(|idx| (scores[idx], is_positive[idx])).unzip();
+    auc(&scores, &is_positive)
+}
+
 /// Ranks from 0; equal values share their mean rank.
 fn ranks(values: &[f32]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
@@ -283,5 +309,8 @@ mod tests {
         assert!((rank_correlation(&a, &b) + 0.789_473_684_210_526_3).abs() < 1e-9);
         assert!((auc(&a, &[false, true, false, true, true]) - 1.0 / 3.0).abs() < 1e-9);
         assert_eq!(rank_correlation(&a, &[1.0; 5]), 0.0, "a constant has no order");
+        // Of the two negative scenes the second has the higher quality, and scores higher than one of the three positive ones.
+        let near = auc_of_nearest(&a, &[false, true, false, true, true], &[0.1, 1.0, 0.9, 1.0, 1.0]);
+        assert!((near - 1.0 / 3.0).abs() < 1e-9, "{near}");
     }
 }

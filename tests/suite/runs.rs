@@ -1,4 +1,4 @@
-//! Small training runs. The reward is ground truth, so that they take seconds.
+//! Small training runs. Where the reward model does not matter, the reward is ground truth, so that they take seconds.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,8 @@ const SMALL: [&str; 15] = [
 #[test]
 fn a_run_writes_all_its_files_and_eval_reads_them() {
     let dir = tempfile::tempdir().expect("temporary folder");
-    let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "256", "--out", "run"]));
+    let args = ["--env", "CartPole-v1", "--steps", "256", "--out", "run"];
+    let output = sayso(dir.path(), &with_language_reward(&args));
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stdout(&output).contains("Untrained"), "the table is printed: {}", stdout(&output));
 
@@ -60,8 +61,7 @@ fn a_run_writes_all_its_files_and_eval_reads_them() {
 #[test]
 fn a_run_that_scores_every_fourth_step_has_videos_and_a_report() {
     let dir = tempfile::tempdir().expect("temporary folder");
-    let args = small(&["--steps", "128", "--out", "run", "--set", "env.max_episode_steps=10"]);
-    let args: Vec<&str> = args.into_iter().filter(|arg| *arg != "--ground-truth").collect();
+    let args = with_language_reward(&["--steps", "128", "--out", "run", "--set", "env.max_episode_steps=10"]);
     let output = sayso(dir.path(), &[&args[..], &["--set", "reward.every_n_steps=4"]].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     for part in ["videos/untrained.mp4", "videos/trained.mp4", "report.html"] {
@@ -102,7 +102,7 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
         ["--env", "CartPole-v1", "--set", "train.ppo.linear_decay=false", "--steps", n, "--out", out]
     };
     for (n, out) in [("256", "uninterrupted"), ("128", "resumed")] {
-        let output = sayso(dir.path(), &small(&steps(n, out)));
+        let output = sayso(dir.path(), &with_language_reward(&steps(n, out)));
         assert!(output.status.success(), "{}", stderr(&output));
     }
     let output = sayso(dir.path(), &["train", "--resume", "resumed", "--steps", "256"]);
@@ -253,6 +253,22 @@ fn wait_for_rows(path: &Path) {
         assert!(started.elapsed() < Duration::from_secs(120), "no update in two minutes");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn a_policy_learns_from_scored_frames_and_ground_truth_shows_it() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let output = sayso(dir.path(), &["train", "--env", "CartPole-v1", "--steps", "50000", "--out", "run"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let summary = summary(&dir.path().join("run"));
+    assert_eq!(summary.reward, "bundled");
+    let goal = &summary.goals[0];
+    let (before, after) = (goal.before.rate, goal.after.expect("trained").rate);
+    assert!(before < 0.2 && after > 0.6, "success went from {before} to {after}");
+}
+
+fn with_language_reward<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    small(args).into_iter().filter(|arg| *arg != "--ground-truth").collect()
 }
 
 fn small<'a>(args: &[&'a str]) -> Vec<&'a str> {
