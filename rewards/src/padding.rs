@@ -10,8 +10,8 @@ const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 
-/// What `transformers` writes as `text_config.pad_token_id` of every SigLIP checkpoint that does not set it: the pad token
-/// of SigLIP 1. The tokenizer of SigLIP 2 pads with 0.
+/// What `transformers` writes as `text_config.pad_token_id` of every SigLIP checkpoint that does not set it, and then does not
+/// read: the pad token of SigLIP 1. The tokenizer of SigLIP 2 pads with 0.
 const WRITTEN_BY_DEFAULT: u32 = 1;
 
 /// What a file says about the pad token.
@@ -23,7 +23,7 @@ struct Statement {
 
 /// The token that pads texts on the right. `transformers` pads with the tokenizer's pad token, which `padding` of
 /// `tokenizer.json` and `pad_token` of `tokenizer_config.json` name, or else `special_tokens_map.json`. `configured` is
-/// `text_config.pad_token_id` of `config.json`. It counts if the tokenizer's files name no token, unless it is the default.
+/// `text_config.pad_token_id` of `config.json`, which counts unless it is the default.
 ///
 /// # Errors
 /// If the files name no token, different ones, or one that the vocabulary lacks, or pad on the left.
@@ -51,9 +51,7 @@ pub(crate) fn pad_token(files: &ModelFiles, tokenizer: &Tokenizer, configured: O
     if statements.is_empty() {
         statements.extend(special_token(files, tokenizer, SPECIAL_TOKENS, files.json(SPECIAL_TOKENS)?)?);
     }
-    if let Some(token) = configured
-        && (token != WRITTEN_BY_DEFAULT || !statements.is_empty())
-    {
+    if let Some(token) = configured.filter(|&token| token != WRITTEN_BY_DEFAULT) {
         let text = format!("text_config.pad_token_id = {token}");
         statements.push(Statement { file: "config.json", text, token });
     }

@@ -265,6 +265,9 @@ fn the_pad_token_is_that_of_the_tokenizers_files() {
     assert_eq!(siglip_2_pads_with(&[no_token, ("tokenizer.json", of_tokenizer)]), Ok(4));
     let same: &dyn Fn(&mut Value) = &|config| config["text_config"]["pad_token_id"] = json!(0);
     assert_eq!(siglip_2_pads_with(&[("config.json", same)]), Ok(0));
+    // `transformers` writes SigLIP 1's token when it saves a checkpoint again, and does not read it.
+    let default: &dyn Fn(&mut Value) = &|config| config["text_config"]["pad_token_id"] = json!(1);
+    assert_eq!(siglip_2_pads_with(&[("config.json", default)]), Ok(0));
 }
 
 #[test]
@@ -292,11 +295,11 @@ fn a_pad_token_is_not_guessed() {
 
 #[test]
 fn pad_tokens_that_contradict_each_other_are_refused() {
-    let other: &dyn Fn(&mut Value) = &|config| config["text_config"]["pad_token_id"] = json!(1);
+    let other: &dyn Fn(&mut Value) = &|config| config["text_config"]["pad_token_id"] = json!(2);
     let error = siglip_2_pads_with(&[("config.json", other)]).unwrap_err();
     assert!(
         error.contains(
-            "config.json: text_config.pad_token_id = 1 says that texts are padded with token 1, but pad_token = '<pad>' \
+            "config.json: text_config.pad_token_id = 2 says that texts are padded with token 2, but pad_token = '<pad>' \
              in tokenizer_config.json says with token 0"
         ),
         "{error}"
