@@ -36,7 +36,7 @@ class Agent(nn.Module):
 
 
 def _network(n_in: int, n_out: int, gain: float) -> nn.Sequential:
-    layers = [nn.Linear(n_in, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, n_out)]
+    layers = [nn.Linear(n_in, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, n_out)]
     for layer, its_gain in zip(layers[::2], (2**0.5, 2**0.5, gain), strict=True):
         nn.init.orthogonal_(layer.weight, its_gain)
         nn.init.zeros_(layer.bias)
@@ -78,13 +78,13 @@ def main(argv: list[str] | None = None) -> Outcome:
     parser.add_argument("--instruction", help="name of a goal; the task's first if absent")
     parser.add_argument("--reward", default="vlm_rm", choices=["vlm_rm", "ground_truth"])
     parser.add_argument("--num-envs", type=int, default=64)
-    parser.add_argument("--num-steps", type=int, default=16, help="steps of each env per update")
-    parser.add_argument("--total-steps", type=int, default=320_000)
+    parser.add_argument("--num-steps", type=int, default=32, help="steps of each env per update")
+    parser.add_argument("--total-steps", type=int, default=520_000)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--gamma", type=float, default=0.95)
     parser.add_argument("--gae-lambda", type=float, default=0.95)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--minibatch-size", type=int, default=256)
+    parser.add_argument("--minibatch-size", type=int, default=512)
     parser.add_argument("--clip", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)

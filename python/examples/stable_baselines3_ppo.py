@@ -13,6 +13,7 @@ import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from torch import nn
 
 from sayso.stable_baselines3 import make_vec_env
 
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> Outcome:
     parser.add_argument("--instruction", help="name of a goal; the task's first if absent")
     parser.add_argument("--reward", default="vlm_rm", choices=["vlm_rm", "ground_truth"])
     parser.add_argument("--num-envs", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=320_000)
+    parser.add_argument("--steps", type=int, default=520_000)
     parser.add_argument("--episodes", type=int, default=100, help="episodes of an evaluation")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
@@ -43,12 +44,12 @@ def main(argv: list[str] | None = None) -> Outcome:
     policy = PPO(
         "MlpPolicy",
         envs,
-        n_steps=16,
-        batch_size=256,
+        n_steps=32,
+        batch_size=512,
         n_epochs=10,
         learning_rate=lambda left: 1e-3 * left,
         gamma=0.95,
-        policy_kwargs={"net_arch": [64, 64], "log_std_init": -0.5},
+        policy_kwargs={"net_arch": [128, 128], "activation_fn": nn.ReLU, "log_std_init": -0.5},
         seed=args.seed,
         device="cpu",
         verbose=1,
