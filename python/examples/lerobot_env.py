@@ -18,8 +18,8 @@ from sayso.lerobot import LeRobotVectorEnv, make_envs
 COLOURS = ("red", "green", "blue")
 # Distance that the gripper moves in a step at full speed, metres.
 FULL_STEP = 0.05
-# Height of the gripper over a ball while it approaches, and when it touches the ball from above, metres.
-CLEARANCE, TOUCH = 0.14, 0.04
+# Height of the gripper over a ball while it approaches, and when it presses on the ball from above, metres.
+CLEARANCE, TOUCH = 0.14, 0.03
 
 
 def make_env(

@@ -37,7 +37,7 @@ BASELINE = "a humanoid robot"
 # The bundled model refuses words that are not in its vocabulary, such as "humanoid".
 PLACEHOLDERS = {
     thing: f"the robot touching the {thing}"
-    for thing in ("red ball", "green cylinder", "blue box", "yellow cone")
+    for thing in ("red ball", "red object", "green object", "yellow object")
 }
 PLACEHOLDER_BASELINE = "a robot in a room with coloured objects"
 

@@ -105,6 +105,6 @@ def test_the_example_scores_and_renders_poses(module, make, tmp_path, capsys):
     assert not rewards[0].any() and np.array_equal(rewards[1], rewards[2]) and rewards[3].all()
     frames = np.split(iio.imread(image), len(module.POSES), axis=1)
     assert all(frame.shape == (480, 480, 3) for frame in frames)
-    expected = sayso.RewardModel().score(np.stack(frames), module.PLACEHOLDERS["blue box"])
+    expected = sayso.RewardModel().score(np.stack(frames), module.PLACEHOLDERS["green object"])
     assert np.allclose(scores[:, 2], expected, atol=1e-5) and len(np.unique(expected)) == len(frames)
     assert "no meaning" in capsys.readouterr().out
