@@ -2,7 +2,8 @@
 
 #![deny(clippy::print_stdout)]
 
-/// Prints a line to stdout; see [`text::printable`]. A closed pipe is an error, which ends the command without a message ([`failure::report`]).
+/// Prints a line to stdout; see [`text::printable`]. A closed pipe is an error, which ends the command without a message
+/// ([`failure::report`]).
 macro_rules! print_line {
     ($($format:tt)*) => {{
         use std::io::Write as _;

@@ -106,7 +106,8 @@ impl RunConfig {
         self.env.check_memory()?;
         self.evaluation_env(self.evaluation.n_envs).check_memory()?;
         let (n_steps, n_envs) = (self.train.ppo.n_steps, self.env.n_envs);
-        let rollout = n_steps as u64 * n_envs as u64 * self.env.observation_bytes(task.spec());
+        let n_rows = (n_steps as u64).saturating_mul(n_envs as u64);
+        let rollout = n_rows.saturating_mul(self.env.observation_bytes(task.spec()));
         let what = format!("train.ppo.n_steps = {n_steps} with env.n_envs = {n_envs}");
         memory::check_fits(&what, rollout).map_err(sayso_envs::EnvError::from)?;
         Ok(self)
