@@ -10,11 +10,19 @@ folder=${1:-runs/reproduce}
 mkdir -p "$folder"
 cargo build --release --quiet
 
+# Whether a run has reached its last step and has its report; one that was interrupted may have a summary too.
+is_complete() {
+  python3 -c '
+import json, sys
+summary = json.load(open(sys.argv[1]))
+sys.exit(summary["n_steps"] < summary["total_steps"])' "$1/summary.json" 2> /dev/null
+}
+
 # train NAME ARGUMENTS…: trains $folder/NAME unless it is complete; the seconds of the whole command are in NAME.secs.
 train() {
   local run=$folder/$1 started=$SECONDS
   shift
-  if [ -f "$run/summary.json" ]; then return; fi
+  if is_complete "$run"; then return; fi
   if [ -d "$run" ]; then
     cargo run --release --quiet -- train --resume "$run" >&2
     return
