@@ -179,6 +179,7 @@ class Slot(gymnasium.Env):
 
     def reset(self, *, seed=None, options=None):
         seeds = [seed if i == self.slot else seed + 100 + i for i in range(3)]
+        self.envs.action_space.seed(seed)
         observations, infos = self.envs.reset(seed=seeds)
         return self._own(observations), self._info(infos)
 
