@@ -3,11 +3,13 @@
 use std::f32::consts::TAU;
 use std::sync::Arc;
 
+use rand::{Rng as _, SeedableRng as _};
 use sayso_sim::math::{Quat, Vec3};
 use sayso_sim::scene::{
     BodyKind, BodySpec, CouplingSpec, JointKind, JointSpec, MaterialSpec, MotorSpec, PartSpec, PhysicsSpec,
     PoseSpec, SceneSpec, ShapeSpec,
 };
+use sayso_sim::seed::Rng;
 use sayso_sim::{PreparedScene, SimError, SimWorld, TOUCH_GAP};
 
 fn body(name: &str, kind: BodyKind, z: f32, shape: ShapeSpec) -> BodySpec {
@@ -311,10 +313,39 @@ fn at_a_gap_of_a_centimetre_nothing_touches() {
         [(0.5, false), (0.01, false), (0.0011, false), (0.0009, true), (0.0, true), (-0.02, true)]
     {
         world.set_body_pose(ball, PoseSpec::at(0.0, 0.0, 0.1 + gap).to_pose());
-        assert!((world.gap(ball, floor) - gap).abs() < 1e-5, "{} for {gap}", world.gap(ball, floor));
+        assert!((world.gap(&[ball], floor) - gap).abs() < 1e-5, "{} for {gap}", world.gap(&[ball], floor));
         assert_eq!(world.are_touching(ball, floor), touches, "{gap} m apart");
     }
     assert_eq!(TOUCH_GAP, 0.001);
+}
+
+#[test]
+fn the_gap_of_a_group_is_the_least_of_its_bodies_wherever_they_are() {
+    let capsule = ShapeSpec::Capsule { radius: 0.03, half_length: 0.15 };
+    let mut world = world(scene(vec![
+        body("floor", BodyKind::Fixed, 0.0, ShapeSpec::Plane),
+        body("box", BodyKind::Dynamic, 0.0, ShapeSpec::Box { half_extents: [0.3, 0.05, 0.1] }),
+        body("capsule", BodyKind::Dynamic, 0.0, capsule),
+        body("cylinder", BodyKind::Dynamic, 0.0, ShapeSpec::Cylinder { radius: 0.2, half_length: 0.04 }),
+        body("ball", BodyKind::Dynamic, 0.0, ShapeSpec::Sphere { radius: 0.1 }),
+    ]));
+    let movable = ["box", "capsule", "cylinder", "ball"].map(|name| world.body(name).expect(name));
+    let all = [movable.as_slice(), &[world.body("floor").expect("floor")]].concat();
+    let mut rng = Rng::seed_from_u64(1);
+    for _ in 0..300 {
+        for body in movable {
+            let position = Vec3::from_array(std::array::from_fn(|_| rng.random_range(-0.6..0.6)));
+            let axis = Vec3::from_array(std::array::from_fn(|_| rng.random_range(-1.0..1.0))).normalize();
+            let rotation = Quat::from_axis_angle(axis, rng.random_range(0.0..TAU));
+            world.set_body_pose(body, PoseSpec::new(position, rotation).to_pose());
+        }
+        for &object in &all {
+            let others: Vec<_> = all.iter().copied().filter(|&body| body != object).collect();
+            let alone = others.iter().map(|&body| world.gap(&[body], object)).fold(f32::INFINITY, f32::min);
+            assert_eq!(world.gap(&others, object), alone);
+            assert!(alone.is_finite());
+        }
+    }
 }
 
 #[test]
@@ -328,7 +359,7 @@ fn a_small_ball_that_creeps_does_not_sink_into_the_floor() {
     let mut deepest = 0.0_f32;
     for _ in 0..50 {
         world.step();
-        deepest = deepest.min(world.gap(ball, floor));
+        deepest = deepest.min(world.gap(&[ball], floor));
     }
     assert!(deepest > -0.003, "it sank by {} m", -deepest);
 }

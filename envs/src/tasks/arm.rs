@@ -123,8 +123,9 @@ fn add_fingers(scene: &mut SceneSpec, hand: &str) {
 pub struct Arm {
     joints: [JointIdx; N_JOINTS],
     fingers: [JointIdx; 2],
-    /// The hand and both fingers.
-    gripper: [BodyIdx; 3],
+    hand: BodyIdx,
+    /// The bodies of the fingers.
+    pads: [BodyIdx; 2],
     targets: [f32; N_JOINTS],
 }
 
@@ -139,13 +140,14 @@ impl Arm {
             *joint = world.joint(&format!("arm_joint{}", joint_idx + 1))?;
         }
         let fingers = [world.joint("finger_left_joint")?, world.joint("finger_right_joint")?];
-        let gripper = [world.body(HAND)?, world.body("finger_left")?, world.body("finger_right")?];
-        Ok(Self { joints, fingers, gripper, targets: HOME })
+        let pads = [world.body("finger_left")?, world.body("finger_right")?];
+        Ok(Self { joints, fingers, hand: world.body(HAND)?, pads, targets: HOME })
     }
 
-    /// The bodies of the gripper: the hand and both fingers.
+    /// The bodies of the gripper: both fingers and the hand.
     pub fn gripper(&self) -> [BodyIdx; 3] {
-        self.gripper
+        let [left, right] = self.pads;
+        [left, right, self.hand]
     }
 
     /// Sets the joint positions (rad) of the arm at rest, with each finger `opening` metres from the middle.
@@ -162,7 +164,7 @@ impl Arm {
 
     /// The point between the fingertips, world frame.
     pub fn tip(&self, world: &SimWorld) -> Vec3 {
-        world.body_pose(self.gripper[0]).transform_point(Vec3::new(0.0, 0.0, TIP_OFFSET))
+        world.body_pose(self.hand).transform_point(Vec3::new(0.0, 0.0, TIP_OFFSET))
     }
 
     /// Positions of the joints, rad.
@@ -183,11 +185,11 @@ impl Arm {
     /// Moves the joint targets for one control step so that the tip moves with a velocity (m/s, world frame) while the
     /// hand turns back to pointing straight down.
     pub fn move_tip(&mut self, world: &mut SimWorld, velocity: Vec3) {
-        let hand_down = world.body_pose(self.gripper[0]).rotation * Vec3::Z;
+        let hand_down = world.body_pose(self.hand).rotation * Vec3::Z;
         let righting = hand_down.cross(Vec3::NEG_Z) * RIGHTING_RATE;
         let mut rates = [0.0; N_JOINTS];
         world.solve_twist(
-            self.gripper[0],
+            self.hand,
             self.tip(world),
             (velocity, righting),
             &self.joints,
@@ -220,11 +222,11 @@ impl Arm {
             if error.length() < IK_TOLERANCE {
                 break;
             }
-            let hand_down = world.body_pose(self.gripper[0]).rotation * Vec3::Z;
+            let hand_down = world.body_pose(self.hand).rotation * Vec3::Z;
             let righting = hand_down.cross(Vec3::NEG_Z);
             let mut steps = [0.0; N_JOINTS];
             world.solve_twist(
-                self.gripper[0],
+                self.hand,
                 self.tip(world),
                 (error, righting),
                 &self.joints,

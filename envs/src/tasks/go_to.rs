@@ -16,7 +16,7 @@ use sayso_sim::{BodyIdx, CameraIdx, JointIdx, MaterialIdx, SimWorld};
 use serde::Deserialize;
 
 use super::looks::{self, NAMED_COLOURS};
-use super::relations::{self, ROBOT_GAP, is_touching};
+use super::relations::{ROBOT_GAP, is_touching};
 use crate::Result;
 use crate::language::{Caption, Goal};
 use crate::space::Space;
@@ -347,7 +347,7 @@ impl GoToInstance {
 
     /// Gap between the robot, its wheels included, and an object, metres; negative where they overlap.
     fn gap(&self, world: &SimWorld, object_idx: usize) -> f32 {
-        relations::gap(world, &self.robot, self.objects[object_idx])
+        world.gap(&self.robot, self.objects[object_idx])
     }
 
     /// Places the robot at an object, of the cases 0.35 in contact with it, with a random heading.

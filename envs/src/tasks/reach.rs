@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::arm::{self, Arm, N_JOINTS};
 use super::looks::{self, NAMED_COLOURS};
-use super::relations::{self, GRIPPER_GAP, is_touching};
+use super::relations::{GRIPPER_GAP, is_touching};
 use crate::Result;
 use crate::language::{Caption, Goal};
 use crate::space::Space;
@@ -289,7 +289,7 @@ impl ReachInstance {
 
     /// Gap between the gripper and a ball, metres; negative where they overlap.
     fn gap(&self, world: &SimWorld, ball: usize) -> f32 {
-        relations::gap(world, &self.arm.gripper(), self.balls[ball])
+        world.gap(&self.arm.gripper(), self.balls[ball])
     }
 
     /// Gives each ball a colour: a random order of the first `n_colours` of [`NAMED_COLOURS`].

@@ -1,6 +1,6 @@
 //! Words for distances and angles, with degrees of truth that change smoothly with the quantity; and what "touch" means.
 
-use sayso_sim::{BodyIdx, SimWorld, TOUCH_GAP};
+use sayso_sim::TOUCH_GAP;
 
 /// Words along one axis. Between two neighbouring levels the truth of one word falls from 1 to 0 while that of the next
 /// rises, so the degrees of truth of all words sum to 1 and preserve the order of the quantity.
@@ -70,11 +70,6 @@ pub const ROBOT_GAP: GapScale = GapScale {
 /// Whether two objects with this gap touch; success, captions and predicates all ask this function.
 pub fn is_touching(gap: f32) -> bool {
     gap <= TOUCH_GAP
-}
-
-/// Least gap between any of `bodies` and an object, metres; see [`SimWorld::gap`].
-pub fn gap(world: &SimWorld, bodies: &[BodyIdx], object: BodyIdx) -> f32 {
-    bodies.iter().map(|&body| world.gap(body, object)).fold(f32::INFINITY, f32::min)
 }
 
 /// The logarithm of a gap in metres plus 1 cm, so that it is finite at contact.
