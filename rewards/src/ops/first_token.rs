@@ -8,25 +8,28 @@ use rayon::prelude::*;
 
 use super::activation::{add_bias, add_bias_residual};
 use super::f32_values;
-use super::layer::{LayerSpec, Params, Part, encoder_layer};
+use super::layer::{LayerSpec, encoder_layer};
 use super::linear::GemmMatrix;
 use super::math::{dot, exp, max_of, sum_of};
+use super::packed::{PackedLayer, Params, Part, WeightLayout};
 
 /// The first token of [`encoder_layer`]'s result, `[n_sequences, width]`.
 ///
 /// # Errors
 /// If the shapes do not fit.
-pub fn encoder_layer_first_token(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Tensor> {
+pub fn encoder_layer_first_token(x: &Tensor, params: &PackedLayer, spec: &LayerSpec) -> Result<Tensor> {
     spec.check(x, params)?;
     let is_plain = x.device().is_cpu() && x.dtype() == DType::F32 && !x.track_op() && !params.track_op();
     if is_plain && !spec.causal {
-        return x.contiguous()?.apply_op2_no_bwd(params, &FirstToken { spec: *spec });
+        let (values, weights) = params.values_and_layout();
+        return x.contiguous()?.apply_op2_no_bwd(values, &FirstToken { spec: *spec, weights });
     }
     encoder_layer(x, params, spec)?.narrow(1, 0, 1)?.squeeze(1)
 }
 
 struct FirstToken {
     spec: LayerSpec,
+    weights: WeightLayout,
 }
 
 impl CustomOp2 for FirstToken {
@@ -41,7 +44,7 @@ impl CustomOp2 for FirstToken {
         p: &CpuStorage,
         lp: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let params = Params::new(p, lp, &self.spec)?;
+        let params = Params::new(p, lp, self.weights, &self.spec)?;
         let &[n_sequences, n_tokens, width] = lx.dims() else {
             candle_core::bail!("tokens of shape {:?}", lx.dims())
         };
@@ -51,28 +54,28 @@ impl CustomOp2 for FirstToken {
 }
 
 fn forward(params: &Params<'_>, n_tokens: usize, x: &[f32]) -> Result<GemmMatrix> {
-    let LayerSpec { width, mlp_width, activation, .. } = *params.spec;
+    let LayerSpec { width, activation, .. } = *params.spec;
     let first_rows = |all: &[f32]| -> Vec<f32> {
         all.chunks_exact(n_tokens * width).flat_map(|sequence| &sequence[..width]).copied().collect()
     };
     let normed = params.norm(x, Part::Norm1Weight, Part::Norm1Bias);
-    let weights = params.offset(Part::QkvWeight);
+    let weights = params.weight(Part::QkvWeight);
     let (query_bias, key_value_bias) = params.get(Part::QkvBias).split_at(width);
     let first = GemmMatrix::from_values(width, first_rows(normed.values()));
-    let mut queries = first.times_transposed(params.storage, weights, width)?;
+    let mut queries = first.times(params.storage, &weights.narrow(1, 0, width)?)?;
     add_bias(queries.values_mut(), query_bias);
-    let mut keys_values = normed.times_transposed(params.storage, weights + width * width, 2 * width)?;
+    let mut keys_values = normed.times(params.storage, &weights.narrow(1, width, 2 * width)?)?;
     add_bias(keys_values.values_mut(), key_value_bias);
 
     let mut mixed = GemmMatrix::zeros(x.len() / (n_tokens * width), width);
     attend(params.spec, n_tokens, queries.values(), keys_values.values(), mixed.values_mut());
-    let mut mid = mixed.times_transposed(params.storage, params.offset(Part::OutWeight), width)?;
+    let mut mid = params.apply(Part::OutWeight, &mixed)?;
     add_bias_residual(mid.values_mut(), params.get(Part::OutBias), &first_rows(x));
 
     let normed = params.norm(mid.values(), Part::Norm2Weight, Part::Norm2Bias);
-    let mut inner = normed.times_transposed(params.storage, params.offset(Part::Fc1Weight), mlp_width)?;
+    let mut inner = params.apply(Part::Fc1Weight, &normed)?;
     activation.bias_act(inner.values_mut(), params.get(Part::Fc1Bias));
-    let mut out = inner.times_transposed(params.storage, params.offset(Part::Fc2Weight), width)?;
+    let mut out = params.apply(Part::Fc2Weight, &inner)?;
     add_bias_residual(out.values_mut(), params.get(Part::Fc2Bias), mid.values());
     Ok(out)
 }
@@ -125,9 +128,12 @@ mod tests {
         };
         for (n, n_tokens) in [(1, 1), (5, 17)] {
             let x = Tensor::randn(0f32, 1.0, (n, n_tokens, spec.width), &device)?;
-            let params = Tensor::randn(0f32, 0.2, spec.n_params(), &device)?;
-            let whole = encoder_layer(&x, &params, &spec)?.narrow(1, 0, 1)?.squeeze(1)?;
-            assert_close(&encoder_layer_first_token(&x, &params, &spec)?, &whole, 1e-5)?;
+            let values = Tensor::randn(0f32, 0.2, spec.n_params(), &device)?;
+            for weights in [WeightLayout::OutIn, WeightLayout::InOut] {
+                let params = PackedLayer::new(values.clone(), weights);
+                let whole = encoder_layer(&x, &params, &spec)?.narrow(1, 0, 1)?.squeeze(1)?;
+                assert_close(&encoder_layer_first_token(&x, &params, &spec)?, &whole, 1e-5)?;
+            }
         }
         Ok(())
     }

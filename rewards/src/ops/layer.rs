@@ -1,11 +1,9 @@
 //! One pre-norm transformer layer as a single node of the graph.
 //!
 //! candle's backward pass allocates, zeroes and adds a gradient for every node, which for a narrow tower costs as much
-//! as its arithmetic. Here a layer is one node with its own backward pass. Its sixteen parameters are packed into one
-//! vector, because a node of candle takes at most three arguments. The packing is part of the graph, so that each parameter
-//! gets its gradient.
+//! as its arithmetic. Here a layer is one node with its own backward pass. The packing of its parameters is part of the
+//! graph, so that each parameter gets its gradient.
 
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Storage, Tensor};
@@ -14,6 +12,7 @@ use candle_nn::ops::softmax_last_dim;
 use super::activation::{Activation, add_bias, add_bias_residual};
 use super::attention::{self, Heads};
 use super::linear::{GemmMatrix, linear};
+use super::packed::{PackedLayer, Params, Part, WeightLayout};
 use super::{f32_values, layer_norm, norm, with_values};
 
 /// Shape of a pre-norm transformer layer:
@@ -34,46 +33,13 @@ pub struct LayerSpec {
     pub causal: bool,
 }
 
-/// The parameters in the order in which they are packed; weights are `[n_out, n_in]`, and query, key and value are one
-/// weight of `3 * width` rows.
-#[derive(Clone, Copy)]
-pub(super) enum Part {
-    Norm1Weight,
-    Norm1Bias,
-    QkvWeight,
-    QkvBias,
-    OutWeight,
-    OutBias,
-    Norm2Weight,
-    Norm2Bias,
-    Fc1Weight,
-    Fc1Bias,
-    Fc2Weight,
-    Fc2Bias,
-}
-
 impl LayerSpec {
-    fn lens(&self) -> [usize; 12] {
-        let (w, m) = (self.width, self.mlp_width);
-        [w, w, 3 * w * w, 3 * w, w * w, w, w, w, m * w, m, w * m, w]
-    }
-
-    /// Number of parameters.
-    pub fn n_params(&self) -> usize {
-        self.lens().iter().sum()
-    }
-
-    fn range(&self, part: Part) -> Range<usize> {
-        let lens = self.lens();
-        let start = lens[..part as usize].iter().sum();
-        start..start + lens[part as usize]
-    }
-
     /// Fails unless the tokens and the packed parameters have the shapes of this layer.
-    pub(super) fn check(&self, x: &Tensor, params: &Tensor) -> Result<()> {
+    pub(super) fn check(&self, x: &Tensor, params: &PackedLayer) -> Result<()> {
         let (_, _, width) = x.dims3()?;
-        if width != self.width || params.dims() != [self.n_params()] || !width.is_multiple_of(self.n_heads) {
-            candle_core::bail!("a layer of {self:?} got {:?} and {:?} parameters", x.dims(), params.dims());
+        let n_params = params.values_and_layout().0.dims();
+        if width != self.width || n_params != [self.n_params()] || !width.is_multiple_of(self.n_heads) {
+            candle_core::bail!("a layer of {self:?} got {:?} and {n_params:?} parameters", x.dims());
         }
         Ok(())
     }
@@ -83,39 +49,39 @@ impl LayerSpec {
     }
 }
 
-/// Packs the parameters of a layer: norm 1 (weight, bias), the weights of query, key and value, their biases, out (weight,
-/// bias), norm 2, fc 1, fc 2.
-///
-/// # Errors
-/// If the tensors are on different devices.
-pub fn pack_layer(parts: &[Tensor]) -> Result<Tensor> {
-    let flat = parts.iter().map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?;
-    Tensor::cat(&flat, 0)
-}
-
-/// Applies a layer to `x`, `[n_sequences, n_tokens, width]`, with the parameters of [`pack_layer`].
+/// Applies a layer to `x`, `[n_sequences, n_tokens, width]`, with the parameters of [`pack_layer`](super::pack_layer).
 ///
 /// # Errors
 /// If the shapes do not fit.
-pub fn encoder_layer(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Tensor> {
+pub fn encoder_layer(x: &Tensor, params: &PackedLayer, spec: &LayerSpec) -> Result<Tensor> {
     spec.check(x, params)?;
     if x.device().is_cpu() && x.dtype() == DType::F32 {
         let keeps = x.track_op() || params.track_op();
-        return x.contiguous()?.apply_op2(params, Layer { spec: *spec, keeps, saved: Mutex::new(None) });
+        let (values, weights) = params.values_and_layout();
+        return x
+            .contiguous()?
+            .apply_op2(values, Layer { spec: *spec, weights, keeps, saved: Mutex::new(None) });
     }
     composed(x, params, spec)
 }
 
 /// The same result from candle's operations, for any device and dtype.
-fn composed(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Tensor> {
+fn composed(x: &Tensor, params: &PackedLayer, spec: &LayerSpec) -> Result<Tensor> {
     let (n, t, w) = x.dims3()?;
+    let (values, weights) = params.values_and_layout();
     let get = |part: Part| {
         let range = spec.range(part);
-        params.narrow(0, range.start, range.len())
+        values.narrow(0, range.start, range.len())
     };
-    let weight = |part: Part, n_out: usize| get(part)?.reshape((n_out, ()));
+    let weight = |part: Part| {
+        let (n_in, n_out) = spec.weight(part, weights, 0).shape().dims2()?;
+        match weights {
+            WeightLayout::OutIn => get(part)?.reshape((n_out, n_in)),
+            WeightLayout::InOut => get(part)?.reshape((n_in, n_out))?.t(),
+        }
+    };
     let normed = layer_norm(x, &get(Part::Norm1Weight)?, &get(Part::Norm1Bias)?, spec.eps)?;
-    let qkv = linear(&normed, &weight(Part::QkvWeight, 3 * w)?)?.broadcast_add(&get(Part::QkvBias)?)?;
+    let qkv = linear(&normed, &weight(Part::QkvWeight)?)?.broadcast_add(&get(Part::QkvBias)?)?;
     let qkv = qkv.reshape((n, t, 3, spec.n_heads, w / spec.n_heads))?.permute((2, 0, 3, 1, 4))?;
     let part = |i: usize| qkv.narrow(0, i, 1)?.squeeze(0)?.contiguous();
     let scale = 1.0 / ((w / spec.n_heads) as f64).sqrt();
@@ -132,13 +98,12 @@ fn composed(x: &Tensor, params: &Tensor, spec: &LayerSpec) -> Result<Tensor> {
         false => softmax_last_dim(&scores)?,
     };
     let mixed = probs.matmul(&part(2)?)?.transpose(1, 2)?.reshape((n, t, w))?;
-    let out = linear(&mixed, &weight(Part::OutWeight, w)?)?.broadcast_add(&get(Part::OutBias)?)?;
+    let out = linear(&mixed, &weight(Part::OutWeight)?)?.broadcast_add(&get(Part::OutBias)?)?;
     let mid = (x + out)?;
     let normed = layer_norm(&mid, &get(Part::Norm2Weight)?, &get(Part::Norm2Bias)?, spec.eps)?;
-    let pre =
-        linear(&normed, &weight(Part::Fc1Weight, spec.mlp_width)?)?.broadcast_add(&get(Part::Fc1Bias)?)?;
+    let pre = linear(&normed, &weight(Part::Fc1Weight)?)?.broadcast_add(&get(Part::Fc1Bias)?)?;
     let act = spec.activation.apply(&pre)?;
-    mid + linear(&act, &weight(Part::Fc2Weight, w)?)?.broadcast_add(&get(Part::Fc2Bias)?)?
+    mid + linear(&act, &weight(Part::Fc2Weight)?)?.broadcast_add(&get(Part::Fc2Bias)?)?
 }
 
 /// Intermediate results that the backward pass needs; the others are cheaper to recompute.
@@ -151,36 +116,9 @@ struct Saved {
 
 struct Layer {
     spec: LayerSpec,
+    weights: WeightLayout,
     keeps: bool,
     saved: Mutex<Option<Saved>>,
-}
-
-/// The packed parameters.
-pub(super) struct Params<'a> {
-    pub storage: &'a CpuStorage,
-    start: usize,
-    values: &'a [f32],
-    pub spec: &'a LayerSpec,
-}
-
-impl<'a> Params<'a> {
-    pub fn new(storage: &'a CpuStorage, layout: &Layout, spec: &'a LayerSpec) -> Result<Self> {
-        Ok(Self { storage, start: layout.start_offset(), values: f32_values(storage, layout)?, spec })
-    }
-
-    pub fn get(&self, part: Part) -> &[f32] {
-        &self.values[self.spec.range(part)]
-    }
-
-    pub fn offset(&self, part: Part) -> usize {
-        self.start + self.spec.range(part).start
-    }
-
-    pub fn norm(&self, x: &[f32], weight: Part, bias: Part) -> GemmMatrix {
-        let mut out = GemmMatrix::zeros(x.len() / self.spec.width, self.spec.width);
-        norm::forward(x, self.get(weight), self.get(bias), self.spec.eps as f32, out.values_mut());
-        out
-    }
 }
 
 impl CustomOp2 for Layer {
@@ -195,7 +133,7 @@ impl CustomOp2 for Layer {
         p: &CpuStorage,
         lp: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let params = Params::new(p, lp, &self.spec)?;
+        let params = Params::new(p, lp, self.weights, &self.spec)?;
         let heads = self.spec.heads(lx.dims()[1]);
         let (out, saved) = forward(&params, &heads, f32_values(x, lx)?, self.keeps)?;
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = saved;
@@ -215,7 +153,7 @@ impl CustomOp2 for Layer {
         let grad = GemmMatrix::from_values(self.spec.width, grad.contiguous()?.flatten_all()?.to_vec1()?);
         let (storage, layout) = p.storage_and_layout();
         let Storage::Cpu(storage) = &*storage else { candle_core::bail!("a tensor on the CPU is needed") };
-        let params = Params::new(storage, layout, &self.spec)?;
+        let params = Params::new(storage, layout, self.weights, &self.spec)?;
         let heads = self.spec.heads(x.dim(1)?);
         let (grad_x, grad_params) =
             with_values(&x.contiguous()?, |x| backward(&params, &heads, x, saved, grad))?;
@@ -238,26 +176,25 @@ fn forward(
     let n_rows = x.len() / width;
 
     let normed = params.norm(x, Part::Norm1Weight, Part::Norm1Bias);
-    let mut qkv = normed.times_transposed(params.storage, params.offset(Part::QkvWeight), 3 * width)?;
+    let mut qkv = params.apply(Part::QkvWeight, &normed)?;
     drop(normed);
     add_bias(qkv.values_mut(), params.get(Part::QkvBias));
     let mut mixed = GemmMatrix::zeros(n_rows, width);
     attention::forward(heads, qkv.values(), mixed.values_mut());
-    let mut mid = mixed.times_transposed(params.storage, params.offset(Part::OutWeight), width)?;
+    let mut mid = params.apply(Part::OutWeight, &mixed)?;
     add_bias_residual(mid.values_mut(), params.get(Part::OutBias), x);
 
     let normed = params.norm(mid.values(), Part::Norm2Weight, Part::Norm2Bias);
-    let mut pre = normed.times_transposed(params.storage, params.offset(Part::Fc1Weight), mlp_width)?;
+    let mut pre = params.apply(Part::Fc1Weight, &normed)?;
     drop(normed);
-    let fc_2 = |act: &GemmMatrix| act.times_transposed(params.storage, params.offset(Part::Fc2Weight), width);
     let mut out = if keeps {
         add_bias(pre.values_mut(), params.get(Part::Fc1Bias));
         let mut act = GemmMatrix::zeros(n_rows, mlp_width);
         activation.forward(pre.values(), act.values_mut());
-        fc_2(&act)?
+        params.apply(Part::Fc2Weight, &act)?
     } else {
         activation.bias_act(pre.values_mut(), params.get(Part::Fc1Bias));
-        fc_2(&pre)?
+        params.apply(Part::Fc2Weight, &pre)?
     };
     add_bias_residual(out.values_mut(), params.get(Part::Fc2Bias), mid.values());
     Ok((out, keeps.then_some(Saved { qkv, mixed, mid, pre })))
@@ -271,21 +208,21 @@ fn backward(
     saved: Saved,
     grad: GemmMatrix,
 ) -> Result<(GemmMatrix, Vec<f32>)> {
-    let LayerSpec { width, mlp_width, activation, eps, .. } = *params.spec;
+    let LayerSpec { width, activation, eps, .. } = *params.spec;
     let Saved { qkv, mixed, mid, mut pre } = saved;
     let mut grad_params = vec![0.0; params.spec.n_params()];
     let mut put = |part: Part, values: &[f32]| grad_params[params.spec.range(part)].copy_from_slice(values);
 
     // The MLP; `pre` becomes its activation.
-    let mut grad_pre = grad.times(params.storage, params.offset(Part::Fc2Weight), mlp_width)?;
+    let mut grad_pre = params.apply_backward(Part::Fc2Weight, &grad)?;
     activation.backward(pre.values_mut(), grad_pre.values_mut());
-    put(Part::Fc2Weight, grad.transposed_times(&pre)?.values());
+    put(Part::Fc2Weight, params.weight_grad(&pre, &grad)?.values());
     put(Part::Fc2Bias, &grad.column_sums());
     drop(pre);
     let normed = params.norm(mid.values(), Part::Norm2Weight, Part::Norm2Bias);
-    put(Part::Fc1Weight, grad_pre.transposed_times(&normed)?.values());
+    put(Part::Fc1Weight, params.weight_grad(&normed, &grad_pre)?.values());
     put(Part::Fc1Bias, &grad_pre.column_sums());
-    let mut grad_mid = grad_pre.times(params.storage, params.offset(Part::Fc1Weight), width)?;
+    let mut grad_mid = params.apply_backward(Part::Fc1Weight, &grad_pre)?;
     drop((grad_pre, normed));
     let (weight, bias) =
         norm::backward(mid.values(), params.get(Part::Norm2Weight), eps as f32, grad_mid.values_mut());
@@ -294,15 +231,15 @@ fn backward(
     grad_mid.add(grad.values());
 
     // The attention.
-    put(Part::OutWeight, grad_mid.transposed_times(&mixed)?.values());
+    put(Part::OutWeight, params.weight_grad(&mixed, &grad_mid)?.values());
     put(Part::OutBias, &grad_mid.column_sums());
-    let grad_mixed = grad_mid.times(params.storage, params.offset(Part::OutWeight), width)?;
+    let grad_mixed = params.apply_backward(Part::OutWeight, &grad_mid)?;
     let mut grad_qkv = GemmMatrix::zeros(x.len() / width, 3 * width);
     attention::backward(heads, qkv.values(), grad_mixed.values(), grad_qkv.values_mut());
     let normed = params.norm(x, Part::Norm1Weight, Part::Norm1Bias);
-    put(Part::QkvWeight, grad_qkv.transposed_times(&normed)?.values());
+    put(Part::QkvWeight, params.weight_grad(&normed, &grad_qkv)?.values());
     put(Part::QkvBias, &grad_qkv.column_sums());
-    let mut grad_x = grad_qkv.times(params.storage, params.offset(Part::QkvWeight), width)?;
+    let mut grad_x = params.apply_backward(Part::QkvWeight, &grad_qkv)?;
     let (weight, bias) = norm::backward(x, params.get(Part::Norm1Weight), eps as f32, grad_x.values_mut());
     put(Part::Norm1Weight, &weight);
     put(Part::Norm1Bias, &bias);
@@ -315,23 +252,69 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::*;
+    use crate::ops::pack_layer;
     use crate::ops::testing::{assert_close, grad_of};
 
     fn check(spec: LayerSpec, n_tokens: usize) -> Result<()> {
         let device = Device::Cpu;
         let x = Var::randn(0f32, 1.0, (3, n_tokens, spec.width), &device)?;
-        let params = Var::randn(0f32, 0.2, spec.n_params(), &device)?;
+        let values = Var::randn(0f32, 0.2, spec.n_params(), &device)?;
         let mix = Tensor::randn(0f32, 1.0, x.shape(), &device)?;
-        let ours = encoder_layer(&x, &params, &spec)?;
-        let slow = composed(&x, &params, &spec)?;
-        assert_close(&ours, &slow, 1e-4)?;
-        let inferred = encoder_layer(&x.as_detached_tensor(), &params.as_detached_tensor(), &spec)?;
-        assert_close(&inferred, &ours, 1e-6)?;
-        let ours = (ours * &mix)?.sum_all()?.backward()?;
-        let slow = (slow * &mix)?.sum_all()?.backward()?;
-        for var in [&x, &params] {
-            assert_close(&grad_of(&ours, var)?, &grad_of(&slow, var)?, 2e-4)?;
+        for weights in [WeightLayout::OutIn, WeightLayout::InOut] {
+            let params = PackedLayer::new(values.as_tensor().clone(), weights);
+            let ours = encoder_layer(&x, &params, &spec)?;
+            let slow = composed(&x, &params, &spec)?;
+            assert_close(&ours, &slow, 1e-4)?;
+            let constant = PackedLayer::new(values.as_detached_tensor(), weights);
+            assert_close(&encoder_layer(&x.as_detached_tensor(), &constant, &spec)?, &ours, 1e-6)?;
+            let ours = (ours * &mix)?.sum_all()?.backward()?;
+            let slow = (slow * &mix)?.sum_all()?.backward()?;
+            for var in [&x, &values] {
+                assert_close(&grad_of(&ours, var)?, &grad_of(&slow, var)?, 2e-4)?;
+            }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn both_layouts_of_weights_give_the_same_values() -> Result<()> {
+        let spec = LayerSpec {
+            width: 48,
+            n_heads: 4,
+            mlp_width: 80,
+            activation: Activation::Gelu,
+            eps: 1e-5,
+            causal: false,
+        };
+        let (w, m) = (spec.width, spec.mlp_width);
+        let shapes: [&[usize]; 16] = [
+            &[w],
+            &[w],
+            &[w, w],
+            &[w, w],
+            &[w, w],
+            &[w],
+            &[w],
+            &[w],
+            &[w, w],
+            &[w],
+            &[w],
+            &[w],
+            &[m, w],
+            &[m],
+            &[w, m],
+            &[w],
+        ];
+        let randn = |shape: &&[usize]| Tensor::randn(0f32, 0.2, *shape, &Device::Cpu);
+        let parts = shapes.iter().map(randn).collect::<Result<Vec<_>>>()?;
+        let Ok(parts) = <[Tensor; 16]>::try_from(parts) else { candle_core::bail!("sixteen parts") };
+        let x = Tensor::randn(0f32, 1.0, (3, 17, w), &Device::Cpu)?;
+        let apply = |weights: WeightLayout| {
+            let params = pack_layer(&parts, weights)?;
+            assert_close(&composed(&x, &params, &spec)?, &encoder_layer(&x, &params, &spec)?, 1e-4)?;
+            encoder_layer(&x, &params, &spec)?.flatten_all()?.to_vec1::<f32>()
+        };
+        assert_eq!(apply(WeightLayout::OutIn)?, apply(WeightLayout::InOut)?);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Matrix products with weights in the layout of checkpoints, `[n_out, n_in]`.
+//! Matrix products of layers.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
@@ -115,23 +115,15 @@ impl GemmMatrix {
         Layout::contiguous((self.n_rows, self.n_cols))
     }
 
-    /// `self · weightᵀ`, with the weight `[n_out, n_cols]` at `offset` in `storage`.
-    pub fn times_transposed(&self, storage: &CpuStorage, offset: usize, n_out: usize) -> Result<Self> {
-        let weight = Layout::contiguous_with_offset((n_out, self.n_cols), offset).transpose(0, 1)?;
+    /// `self · other`, for the matrix in `storage` with this layout.
+    pub fn times(&self, storage: &CpuStorage, other: &Layout) -> Result<Self> {
+        let (_, n_out) = other.shape().dims2()?;
         let shape = (1, self.n_rows, n_out, self.n_cols);
-        let out = self.storage.matmul(storage, shape, &self.layout(), &weight)?;
+        let out = self.storage.matmul(storage, shape, &self.layout(), other)?;
         Ok(Self { storage: out, n_rows: self.n_rows, n_cols: n_out })
     }
 
-    /// `self · weight`, with the weight `[n_cols, n_in]` at `offset` in `storage`.
-    pub fn times(&self, storage: &CpuStorage, offset: usize, n_in: usize) -> Result<Self> {
-        let weight = Layout::contiguous_with_offset((self.n_cols, n_in), offset);
-        let shape = (1, self.n_rows, n_in, self.n_cols);
-        let out = self.storage.matmul(storage, shape, &self.layout(), &weight)?;
-        Ok(Self { storage: out, n_rows: self.n_rows, n_cols: n_in })
-    }
-
-    /// `selfᵀ · other`: the gradient of a weight, from the gradient of the layer's output and the layer's input.
+    /// `selfᵀ · other`: the gradient of a weight, from the layer's input and the gradient of its output, in either order.
     pub fn transposed_times(&self, other: &Self) -> Result<Self> {
         let shape = (1, self.n_cols, other.n_cols, self.n_rows);
         let out =

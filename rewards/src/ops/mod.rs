@@ -12,16 +12,18 @@ mod linear;
 pub mod math;
 mod matmul;
 mod norm;
+mod packed;
 mod patches;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
 
 pub use activation::Activation;
 pub use first_token::encoder_layer_first_token;
-pub use layer::{LayerSpec, encoder_layer, pack_layer};
+pub use layer::{LayerSpec, encoder_layer};
 pub use linear::linear;
 pub use matmul::{Matrix, matmul};
 pub use norm::layer_norm;
+pub use packed::{PackedLayer, WeightLayout, pack_layer};
 pub use patches::patchify;
 
 /// Number of rows of the given width per parallel task. It depends only on the width, so that sums over rows do not change

@@ -3,7 +3,9 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-use crate::ops::{LayerSpec, encoder_layer, encoder_layer_first_token, layer_norm, pack_layer};
+use crate::ops::{
+    LayerSpec, PackedLayer, WeightLayout, encoder_layer, encoder_layer_first_token, layer_norm, pack_layer,
+};
 
 /// Layers `{prefix}.0`, `{prefix}.1`, … under Hugging Face's keys.
 #[derive(Clone, Debug)]
@@ -15,15 +17,15 @@ pub struct Encoder {
 /// The parameters of a layer: packed once if they are constant, or in every forward pass if they are variables.
 #[derive(Clone, Debug)]
 enum LayerParams {
-    Packed(Tensor),
-    Variables(Vec<Tensor>),
+    Packed(PackedLayer),
+    Variables(Box<[Tensor; 16]>),
 }
 
 impl LayerParams {
-    fn packed(&self) -> Result<Tensor> {
+    fn packed(&self) -> Result<PackedLayer> {
         match self {
             Self::Packed(params) => Ok(params.clone()),
-            Self::Variables(parts) => pack_layer(parts),
+            Self::Variables(parts) => pack_layer(parts, WeightLayout::OutIn),
         }
     }
 }
@@ -65,24 +67,33 @@ fn layer_params(spec: &LayerSpec, n_layers: usize, vb: VarBuilder) -> Result<Lay
     let attention = vb.pp("self_attn");
     let [q, k, v, out] = ["q_proj", "k_proj", "v_proj", "out_proj"].map(|name| attention.pp(name));
     let (fc1, fc2) = (vb.pp("mlp.fc1"), vb.pp("mlp.fc2"));
-    let mut parts = norm_params(width, vb.pp("layer_norm1"))?.to_vec();
-    for part in [&q, &k, &v] {
-        parts.push(part.get_with_hints((width, width), "weight", normal(depth_std))?);
-    }
-    for part in [&q, &k, &v] {
-        parts.push(part.get_with_hints(width, "bias", Init::Const(0.0))?);
-    }
-    parts.push(out.get_with_hints((width, width), "weight", normal(width_std))?);
-    parts.push(out.get_with_hints(width, "bias", Init::Const(0.0))?);
-    parts.extend(norm_params(width, vb.pp("layer_norm2"))?);
-    parts.push(fc1.get_with_hints((mlp_width, width), "weight", normal((2.0 * width as f64).powf(-0.5)))?);
-    parts.push(fc1.get_with_hints(mlp_width, "bias", Init::Const(0.0))?);
-    parts.push(fc2.get_with_hints((width, mlp_width), "weight", normal(depth_std))?);
-    parts.push(fc2.get_with_hints(width, "bias", Init::Const(0.0))?);
+    let weight =
+        |vb: &VarBuilder, shape: (usize, usize), std: f64| vb.get_with_hints(shape, "weight", normal(std));
+    let bias = |vb: &VarBuilder, n_out: usize| vb.get_with_hints(n_out, "bias", Init::Const(0.0));
+    let [norm_1_weight, norm_1_bias] = norm_params(width, vb.pp("layer_norm1"))?;
+    let [norm_2_weight, norm_2_bias] = norm_params(width, vb.pp("layer_norm2"))?;
+    let parts = [
+        norm_1_weight,
+        norm_1_bias,
+        weight(&q, (width, width), depth_std)?,
+        weight(&k, (width, width), depth_std)?,
+        weight(&v, (width, width), depth_std)?,
+        bias(&q, width)?,
+        bias(&k, width)?,
+        bias(&v, width)?,
+        weight(&out, (width, width), width_std)?,
+        bias(&out, width)?,
+        norm_2_weight,
+        norm_2_bias,
+        weight(&fc1, (mlp_width, width), (2.0 * width as f64).powf(-0.5))?,
+        bias(&fc1, mlp_width)?,
+        weight(&fc2, (width, mlp_width), depth_std)?,
+        bias(&fc2, width)?,
+    ];
     if parts.iter().any(Tensor::is_variable) {
-        Ok(LayerParams::Variables(parts))
+        Ok(LayerParams::Variables(Box::new(parts)))
     } else {
-        Ok(LayerParams::Packed(pack_layer(&parts)?))
+        Ok(LayerParams::Packed(pack_layer(&parts, WeightLayout::InOut)?))
     }
 }
 
