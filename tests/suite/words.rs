@@ -57,6 +57,8 @@ const ALLOWED: [(&str, &str, &str); 29] = [
     ("src/progress.rs", "draw", "a name of indicatif's"),
     ("src/report/charts.rs", "draw", "names of plotters'"),
     ("src/report/charts.rs", "drawing", "a name of plotters'"),
+    ("rewards/src/checkpoint/pickle.rs", "mark", "the opcode MARK of pickle"),
+    ("rewards/src/checkpoint/pickle.rs", "marks", "the opcode MARK of pickle"),
     ("rewards/src/nn/adam.rs", "moments", "Adam's moments of the gradient"),
     ("rewards/src/nn/init.rs", "moments", "moments of a distribution"),
     ("rewards/src/ops/norm.rs", "moments", "moments of a distribution"),

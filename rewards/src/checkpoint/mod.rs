@@ -2,8 +2,10 @@
 
 mod model;
 mod open_clip;
+mod pickle;
 mod save;
 mod source;
+mod torch_file;
 mod weights;
 
 pub use model::CheckpointModel;

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
+use super::torch_file;
 use crate::Result;
 use crate::error::tensor_message;
 use crate::files::ModelFiles;
@@ -69,22 +70,15 @@ fn parse(files: &ModelFiles, name: &str, bytes: &[u8]) -> Result<Tensors> {
 
 fn pickle(files: &ModelFiles, name: &str) -> Result<Option<Tensors>> {
     let Some(path) = files.local_path(name)? else { return Ok(None) };
-    let read = |key: Option<&str>| candle_core::pickle::read_all_with_key(&path, key);
-    let tensors = match read(None) {
-        Ok(tensors) if !tensors.is_empty() => tensors,
-        first => match read(Some("state_dict")) {
-            Ok(tensors) if !tensors.is_empty() => tensors,
-            _ => {
-                let why =
-                    first.err().map_or("it holds no tensors".to_owned(), |error| tensor_message(&error));
-                return Err(files.error(name, format!("damaged, or not a pickle of tensors: {why}")));
-            }
-        },
-    };
-    Ok(Some(
-        tensors
-            .into_iter()
-            .map(|(key, tensor)| (key.trim_start_matches("module.").to_owned(), tensor))
-            .collect(),
-    ))
+    let mut tensors = Tensors::new();
+    for (key, tensor) in torch_file::read(&path).map_err(|reason| files.error(name, reason))? {
+        // `DataParallel` puts this before every name.
+        let key = key.strip_prefix("module.").unwrap_or(&key).to_owned();
+        if tensors.insert(key.clone(), tensor).is_some() {
+            return Err(
+                files.error(name, format!("tensor '{key}' is there twice, with and without 'module.'"))
+            );
+        }
+    }
+    Ok(Some(tensors))
 }
