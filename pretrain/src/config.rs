@@ -5,6 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, check};
 
+/// Width of an attention head.
+pub(crate) const HEAD_WIDTH: usize = 32;
+/// Maximum width of a tower, and maximum dimension of the embedding space.
+const MAX_WIDTH: usize = 4096;
+/// Maximum number of layers of a tower.
+const MAX_LAYERS: usize = 48;
+/// Maximum number of patches of an image.
+const MAX_PATCHES: usize = 4096;
+/// Maximum height and width of an image, pixels.
+const MAX_IMAGE_SIZE: usize = 1024;
+
 /// Images and tasks, sizes of the towers, and settings of the optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -97,15 +108,33 @@ impl PretrainConfig {
             self.learning_rate,
             "0 to 1",
         )?;
-        check(self.auxiliary_weight >= 0.0, "auxiliary_weight", self.auxiliary_weight, "0 or more")?;
+        let is_weight = (0.0..f64::INFINITY).contains(&self.auxiliary_weight);
+        check(is_weight, "auxiliary_weight", self.auxiliary_weight, "0 or more, finite")?;
+        check(self.patch_size > 0, "patch_size", self.patch_size, "1 or more")?;
+        let is_tiled = self.image_size.is_multiple_of(self.patch_size);
+        let is_image = is_tiled && (self.patch_size..=MAX_IMAGE_SIZE).contains(&self.image_size);
+        let expected = format!("a multiple of patch_size = {}, at most {MAX_IMAGE_SIZE}", self.patch_size);
+        check(is_image, "image_size", self.image_size, expected)?;
+        let n_patches = (self.image_size / self.patch_size).pow(2);
         check(
-            self.patch_size > 0
-                && self.image_size >= self.patch_size
-                && self.image_size.is_multiple_of(self.patch_size),
-            "image_size",
-            self.image_size,
-            "a multiple of patch_size",
+            n_patches <= MAX_PATCHES,
+            "patch_size",
+            self.patch_size,
+            format!("at most {MAX_PATCHES} patches"),
         )?;
+        for (field, width) in [("width", self.width), ("text_width", self.text_width)] {
+            let is_width = width.is_multiple_of(HEAD_WIDTH) && (HEAD_WIDTH..=MAX_WIDTH).contains(&width);
+            check(is_width, field, width, format!("a multiple of {HEAD_WIDTH}, at most {MAX_WIDTH}"))?;
+        }
+        check(
+            (1..=MAX_WIDTH).contains(&self.embed_dim),
+            "embed_dim",
+            self.embed_dim,
+            format!("1 to {MAX_WIDTH}"),
+        )?;
+        for (field, n) in [("n_layers", self.n_layers), ("n_text_layers", self.n_text_layers)] {
+            check((1..=MAX_LAYERS).contains(&n), field, n, format!("1 to {MAX_LAYERS}"))?;
+        }
         check(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "1 or more")?;
         let has_share =
             !self.tasks.is_empty() && self.tasks.iter().all(|t| t.share > 0.0 && t.share.is_finite());
@@ -121,5 +150,29 @@ impl PretrainConfig {
         }
         let progress = (step - n_warmup) / (n_steps - n_warmup).max(1.0);
         self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_no_tower_can_have_are_refused() {
+        assert!(PretrainConfig::default().validate().is_ok());
+        let refused = |change: fn(&mut PretrainConfig)| {
+            let mut config = PretrainConfig::default();
+            change(&mut config);
+            config.validate().expect_err("out of range").to_string()
+        };
+        assert!(refused(|c| c.width = 0).contains("width = 0"));
+        assert!(refused(|c| c.width = 100).contains("a multiple of 32"));
+        assert!(refused(|c| c.text_width = 1 << 40).contains("text_width"));
+        assert!(refused(|c| c.embed_dim = 0).contains("embed_dim"));
+        assert!(refused(|c| c.n_layers = usize::MAX).contains("n_layers"));
+        assert!(refused(|c| c.image_size = 8 << 40).contains("image_size"));
+        assert!(refused(|c| c.patch_size = 0).contains("patch_size = 0"));
+        assert!(refused(|c| (c.patch_size, c.image_size) = (1, 1024)).contains("4096 patches"));
+        assert!(refused(|c| c.auxiliary_weight = f64::NAN).contains("auxiliary_weight"));
     }
 }

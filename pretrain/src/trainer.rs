@@ -17,7 +17,7 @@ use sayso_sim::ImageSpec;
 use serde::Serialize;
 
 use crate::catalogue::{CONTEXT, Catalogue};
-use crate::config::PretrainConfig;
+use crate::config::{HEAD_WIDTH, PretrainConfig};
 use crate::images::{ImageBatch, ImageSource, phrase, tasks};
 use crate::objective::losses;
 use crate::saved::{CHECKPOINT, Saved};
@@ -329,7 +329,6 @@ fn image_spec(config: &PretrainConfig) -> ImageSpec {
 }
 
 fn clip_config(config: &PretrainConfig, catalogue: &Catalogue) -> ClipConfig {
-    const HEAD_WIDTH: usize = 32;
     ClipConfig {
         projection_dim: config.embed_dim,
         vision_config: VisionConfig {
