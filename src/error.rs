@@ -100,14 +100,6 @@ pub enum Error {
         /// The allowed values.
         expected: String,
     },
-    /// An image cannot be decoded.
-    #[error("cannot decode {}: {reason}", path.display())]
-    Image {
-        /// The file.
-        path: PathBuf,
-        /// The error of the decoder.
-        reason: String,
-    },
     /// A video cannot be encoded.
     #[error("cannot encode the video: {0}")]
     Video(String),
@@ -156,7 +148,6 @@ impl Error {
                 "describe the scene without the goal with --baseline-prompt; none is needed if alpha is 0"
                     .into(),
             ),
-            Self::Image { .. } => Some("use a PNG or JPEG file".into()),
             _ => self
                 .reward_error()
                 .and_then(hint_of_reward)

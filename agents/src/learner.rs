@@ -103,22 +103,25 @@ impl Learner {
         adam.set_state(moments, checkpoint.header().adam_steps);
         let reward_normalizer = if rewards {
             let moments = checkpoint.f64_values("rewards.moments")?;
-            Some(RewardNormalizer {
-                moments: RunningMoments::from_values(1, &moments)?,
-                returns: checkpoint.f64_values("rewards.returns")?,
-            })
+            let returns = checkpoint.f64_values("rewards.returns")?;
+            checkpoint.expect_equal("number of returns", &n_envs, &returns.len())?;
+            Some(RewardNormalizer { moments: RunningMoments::from_values(1, &moments)?, returns })
         } else {
             None
         };
         let last_scores = checkpoint.f32_values("last_scores")?;
         checkpoint.expect_equal("number of last scores", &n_envs, &last_scores.len())?;
-        env.restore(checkpoint.bytes("env.snapshot")?)?;
+        let observation_normalizer = checkpoint.observation_normalizer()?;
         let mut batch = StepBatch::default();
         batch.observations.state = checkpoint.f32_values("observations.state")?;
+        let n_values = n_envs * policy.spec().state_dim;
+        checkpoint.expect_equal("number of state values", &n_values, &batch.observations.state.len())?;
+        // Nothing is changed before everything is checked.
+        env.restore(checkpoint.bytes("env.snapshot")?)?;
         env.render_observations(&mut batch.observations.pixels)?;
         Ok(Self {
             adam,
-            observation_normalizer: checkpoint.observation_normalizer()?,
+            observation_normalizer,
             reward_normalizer,
             action_rng: checkpoint.header().action_rng.clone(),
             shuffle_rng: checkpoint.header().shuffle_rng.clone(),

@@ -1,6 +1,7 @@
 //! Snapshots of a batch, independent of the number of its groups.
 
 use sayso_sim::app::Slot;
+use sayso_sim::sealed::{seal, unseal};
 use sayso_sim::{SimWorld, WorldState};
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,7 @@ pub(crate) fn save(groups: &[Group]) -> Result<Vec<u8>> {
         save_envs(group, &mut snapshot.envs)?;
     }
     snapshot.envs.sort_by_key(|env| env.slot);
-    postcard::to_stdvec(&snapshot).map_err(|e| damaged(&e.to_string()))
+    Ok(seal(&snapshot)?)
 }
 
 fn save_envs(group: &Group, out: &mut Vec<EnvSnapshot>) -> Result<()> {
@@ -77,7 +78,7 @@ fn save_envs(group: &Group, out: &mut Vec<EnvSnapshot>) -> Result<()> {
 
 /// Restores all envs, or none: everything is read and checked before anything is changed.
 pub(crate) fn restore(groups: &mut [Group], bytes: &[u8]) -> Result<()> {
-    let snapshot: Snapshot = postcard::from_bytes(bytes).map_err(|e| damaged(&e.to_string()))?;
+    let snapshot: Snapshot = unseal(bytes)?;
     check(groups, &snapshot)?;
     let states = groups.iter_mut().map(|group| read_states(group, &snapshot)).collect::<Result<Vec<_>>>()?;
     for (group, states) in groups.iter_mut().zip(states) {
@@ -161,12 +162,12 @@ mod tests {
     #[test]
     fn a_snapshot_that_is_damaged_in_the_middle_changes_no_env() {
         let mut env = reach("");
-        let mut snapshot: Snapshot = postcard::from_bytes(&env.snapshot().unwrap()).unwrap();
+        let mut snapshot: Snapshot = unseal(&env.snapshot().unwrap()).unwrap();
         let other = ResetOptions { seed: Some(2.into()), mask: None };
         env.reset(&other, &mut StepBatch::default()).unwrap();
         let before = env.state_hashes();
         snapshot.envs[2].world.truncate(40);
-        assert!(env.restore(&postcard::to_stdvec(&snapshot).unwrap()).is_err());
+        assert!(env.restore(&seal(&snapshot).unwrap()).is_err());
         assert_eq!(env.state_hashes(), before, "the first envs were not restored either");
     }
 

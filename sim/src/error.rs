@@ -55,6 +55,14 @@ pub enum SimError {
         /// Error message of the reader.
         reason: String,
     },
+    /// An image file could not be decoded.
+    #[error("cannot decode {}: {reason}", path.display())]
+    Image {
+        /// Path of the file.
+        path: PathBuf,
+        /// Error message of the reader.
+        reason: String,
+    },
     /// The memory of this machine is too small.
     #[error("{what} would need about {need} of memory, and {available} are available")]
     Memory {

@@ -112,6 +112,7 @@ fn class_of_sim(err: &SimError) -> Class {
         SimError::GpuLimit { .. } => {
             ("use fewer envs or episodes, or render on the CPU with --device cpu", BAD_INPUT)
         }
+        SimError::Image { .. } => ("use a PNG or JPEG file", BAD_INPUT),
         SimError::Gpu(_) => return Class { hint: None, code: INTERNAL },
         _ => return Class { hint: None, code: BAD_INPUT },
     };

@@ -1,19 +1,21 @@
 //! `sayso score`: scores of a reward model for image files.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
-use image::RgbImage;
 use sayso::rewards::{
     Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _, LanguageReward, ModelDevice,
 };
+use sayso::sim::read_image;
 use sayso::{Error, models};
 
 use super::Outcome;
 use super::failure::BadInput;
 use super::tables::table;
 
+/// Maximum height and width of an image, pixels.
+const MAX_SIDE: usize = 32_768;
 /// Number of images in memory at once.
 const BATCH: usize = 64;
 
@@ -63,7 +65,8 @@ pub fn run(args: &Args) -> Result<Outcome> {
     let reward = LanguageReward::new(model.clone(), &prompts).map_err(Error::from)?;
     let (mut scores, mut of_batch) = (Vec::with_capacity(args.images.len()), Vec::new());
     for paths in args.images.chunks(BATCH) {
-        let images = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+        let images = paths.iter().map(|path| read_image(path, MAX_SIDE)).collect::<Result<Vec<_>, _>>();
+        let images = images.map_err(Error::from)?;
         let frames = model.prepare(&images, Fit::Checkpoint);
         reward.score(&frames.into(), 1, &mut of_batch).map_err(Error::from)?;
         scores.extend_from_slice(&of_batch);
@@ -84,18 +87,6 @@ fn check(prompts: &GoalBaselineConfig) -> Result<()> {
         ));
     }
     Ok(prompts.validate().map_err(Error::from)?)
-}
-
-fn read(path: &Path) -> Result<RgbImage> {
-    let bytes = std::fs::read(path).map_err(|source| Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
-    let decoded = image::load_from_memory(&bytes);
-    let undecodable =
-        |err: image::ImageError| Error::Image { path: path.to_owned(), reason: err.to_string() };
-    Ok(decoded.map_err(undecodable)?.to_rgb8())
 }
 
 fn print(args: &Args, scores: &[f32]) -> io::Result<()> {

@@ -27,8 +27,10 @@ use crate::policy::{ActorCritic, PolicySpec, TrainedPolicy};
 use crate::{AgentError, Result};
 
 /// Version of the file layout; other versions are refused. Layout 2 no longer has `train.score_use`; layout 3 has no pixel
-/// observations, which are rendered again from the envs' state.
-const VERSION: u32 = 3;
+/// observations, which are rendered again from the envs' state; in layout 4 the envs' snapshot has a checksum.
+const VERSION: u32 = 4;
+/// Maximum number of steps and updates: a larger one is damage, and further steps could not be counted.
+const MAX_COUNT: u64 = 1 << 53;
 /// Key of Sayso's JSON in the file's metadata.
 const METADATA_KEY: &str = "sayso-checkpoint";
 /// Name of the header among the checksums.
@@ -185,6 +187,18 @@ impl Checkpoint {
     }
 
     pub(crate) fn network(&self) -> Result<ActorCritic> {
+        // A damaged specification may ask for more memory than there is; the tensors in the file bound it.
+        self.header.policy.validate()?;
+        let saved = self.tensors.iter().filter(|(name, _)| name.starts_with("policy."));
+        let n_saved: usize = saved.map(|(_, data)| data.shape().iter().product::<usize>()).sum();
+        match self.header.policy.n_parameters() {
+            Some(n_parameters) if n_parameters <= n_saved => {}
+            _ => {
+                return Err(
+                    self.error(format!("the policy has more parameters than the {n_saved} in the file"))
+                );
+            }
+        }
         // The initial parameters are overwritten, so the seed does not matter.
         let network =
             ActorCritic::new(self.header.policy.clone(), &mut Pcg64::seed_from_u64(0), &Device::Cpu)?;
@@ -277,6 +291,10 @@ impl Checkpoint {
         }
         let header: Header = serde_json::from_str(&ours.header)
             .map_err(|error| format!("its header cannot be parsed: {error}"))?;
+        let counters = [header.n_updates, header.n_steps, header.adam_steps];
+        if let Some(count) = counters.into_iter().find(|&count| count > MAX_COUNT) {
+            return Err(format!("its header has the count {count}, expected at most {MAX_COUNT}"));
+        }
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             let data = TensorData::from_view(&view);
@@ -319,6 +337,7 @@ fn wrong_version(version: u32) -> String {
     match version {
         1 => format!("{reason}: 'train.score_use' is now 'reward.schedule'; train again with this program"),
         2 => format!("{reason}: checkpoints now name the best one; train again with this program"),
+        3 => format!("{reason}: snapshots of envs now have a checksum; train again with this program"),
         _ => reason,
     }
 }

@@ -78,12 +78,9 @@ impl ActorCritic {
             }
             None => None,
         };
-        let n_features = spec.state_dim + if encoder.is_some() { network.pixel_features } else { 0 };
         let input_is_data = encoder.is_none();
         let mut perceptron = |name: &str, n_out: usize, out_gain: f64| -> Result<Vec<Linear>> {
-            let mut widths = vec![n_features];
-            widths.extend(&network.hidden_sizes);
-            widths.push(n_out);
+            let widths = spec.perceptron_widths(n_out);
             let mut layers = Vec::with_capacity(widths.len() - 1);
             for (layer_idx, sizes) in widths.windows(2).enumerate() {
                 let is_last = layer_idx + 2 == widths.len();

@@ -46,6 +46,19 @@ impl PixelEncoder {
         Ok(Self { convolutions, linear })
     }
 
+    /// Number of parameters of [`Self::new`]; `None` if it does not fit a `usize`.
+    pub fn n_parameters([mut height, mut width]: [usize; 2], n_features: usize) -> Option<usize> {
+        let (mut n_in, mut n_parameters) = (3, 0);
+        for (n_out, size, stride) in LAYERS {
+            let n_positions = |side: usize| (side.saturating_sub(size)) / stride + 1;
+            (height, width) = (n_positions(height), n_positions(width));
+            n_parameters += (n_in * size * size + 1) * n_out;
+            n_in = n_out;
+        }
+        let n_inputs = height.checked_mul(width)?.checked_mul(n_in)?;
+        n_inputs.checked_add(1)?.checked_mul(n_features)?.checked_add(n_parameters)
+    }
+
     /// `[n, height, width, 3]` f32 in [0, 1] to `[n, n_features]`.
     ///
     /// # Errors

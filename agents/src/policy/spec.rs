@@ -4,7 +4,7 @@ use sayso_envs::{Actions, Space};
 use sayso_rewards::nn::Activation;
 use serde::{Deserialize, Serialize};
 
-use super::encoder;
+use super::encoder::{self, PixelEncoder};
 use crate::Result;
 use crate::error::{AgentError, check};
 
@@ -140,6 +140,32 @@ impl PolicySpec {
         };
         spec.validate()?;
         Ok(spec)
+    }
+
+    /// Widths of the layers of a perceptron with `n_out` outputs, the inputs first.
+    pub(super) fn perceptron_widths(&self, n_out: usize) -> Vec<usize> {
+        let n_pixel_features = self.image.map_or(0, |_| self.network.pixel_features);
+        let n_features = self.state_dim.saturating_add(n_pixel_features);
+        std::iter::once(n_features).chain(self.network.hidden_sizes.iter().copied()).chain([n_out]).collect()
+    }
+
+    /// Number of parameters of the policy and its value function; `None` if it does not fit a `usize`.
+    pub fn n_parameters(&self) -> Option<usize> {
+        let perceptron = |n_out: usize| {
+            self.perceptron_widths(n_out).windows(2).try_fold(0, |sum: usize, sizes| {
+                sum.checked_add(sizes[0].checked_add(1)?.checked_mul(sizes[1])?)
+            })
+        };
+        let encoder = match self.image {
+            Some(image) => PixelEncoder::n_parameters(image, self.network.pixel_features)?,
+            None => 0,
+        };
+        let n_log_stds = match &self.actions {
+            ActionSpec::Continuous { low, .. } => low.len(),
+            ActionSpec::Discrete { .. } => 0,
+        };
+        let perceptrons = perceptron(self.actions.head_dim())?.checked_add(perceptron(1)?)?;
+        perceptrons.checked_add(encoder)?.checked_add(n_log_stds)
     }
 
     /// Checks every field; for specs that were read from a file.

@@ -3,10 +3,12 @@ use std::path::{Path, PathBuf};
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
+use safetensors::SafeTensors;
 use sayso_agents::{
     Checkpoint, Policy, RewardSchedule, TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train,
 };
 use sayso_envs::{AutoresetMode, EnvConfig, ObservationMode, Observations, RewardSource, VecEnv};
+use serde_json::Value;
 
 use crate::learning::{parameters, small_config};
 use crate::point_env::{PointEnv, brightness};
@@ -203,6 +205,37 @@ fn errors_of_damaged_files_name_the_file_and_the_tensor() {
     assert!(empty.contains("not an intact safetensors file"), "{empty}");
     let missing = Checkpoint::load(&folder.path().join("none.safetensors")).unwrap_err().to_string();
     assert!(missing.contains("none.safetensors: cannot be read"), "{missing}");
+}
+
+/// The checkpoint's bytes with a changed header whose checksum is right.
+fn with_header(bytes: &[u8], change: impl FnOnce(String) -> String) -> Vec<u8> {
+    const KEY: &str = "sayso-checkpoint";
+    let tensors = SafeTensors::deserialize(bytes).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(bytes).unwrap();
+    let mut metadata = metadata.metadata().clone().unwrap();
+    let mut ours: Value = serde_json::from_str(&metadata[KEY]).unwrap();
+    let header = change(ours["header"].as_str().unwrap().to_owned());
+    ours["checksums"]["(header)"] = crc32c::crc32c(header.as_bytes()).into();
+    ours["header"] = header.into();
+    metadata.insert(KEY.to_owned(), ours.to_string());
+    safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap()
+}
+
+#[test]
+fn a_header_that_asks_for_more_memory_than_its_tensors_have_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = trained(folder.path()).0.checkpoint_path.unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    for state_dim in ["1000000000000", "18446744073709551615"] {
+        let changed = with_header(&bytes, |header| {
+            let start = header.find("\"state_dim\":").unwrap() + "\"state_dim\":".len();
+            let len = header[start..].find(|c: char| !c.is_ascii_digit()).unwrap();
+            [&header[..start], state_dim, &header[start + len..]].concat()
+        });
+        std::fs::write(&path, changed).unwrap();
+        let error = Checkpoint::load(&path).unwrap().policy().unwrap_err().to_string();
+        assert!(error.contains("the policy has more parameters than the"), "{error}");
+    }
 }
 
 #[test]

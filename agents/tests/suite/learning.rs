@@ -9,7 +9,7 @@ use sayso_agents::{
     EvalConfig, EvalReport, Policy, PpoConfig, RandomPolicy, RewardSchedule, TrainConfig, TrainOutcome,
     evaluate, train,
 };
-use sayso_envs::{AutoresetMode, ResetOptions, StepBatch, VectorEnv};
+use sayso_envs::{AutoresetMode, ResetOptions, Space, StepBatch, VectorEnv};
 use sayso_rewards::nn::Activation;
 
 use crate::point_env::{PointEnv, brightness};
@@ -116,6 +116,23 @@ fn training_with_scores_equals_training_with_the_same_rewards() {
     let (rewards, scores) = (with_rewards.last_report.unwrap(), with_scores.last_report.unwrap());
     assert_eq!(rewards.mean_reward, scores.mean_reward);
     assert_eq!(rewards.mean_return, scores.mean_return);
+}
+
+#[test]
+fn the_number_of_parameters_is_known_before_a_policy_is_made() {
+    let state = || Space::uniform_box(5, -1.0, 1.0);
+    let image = || Space::Image { height: 41, width: 52 };
+    let both = Space::Dict(vec![("state".into(), state()), ("pixels".into(), image())]);
+    let network = NetworkConfig { hidden_sizes: vec![8, 7], pixel_features: 6, ..NetworkConfig::sb3() };
+    for observations in [state(), image(), both] {
+        for actions in [Space::Discrete { n: 3 }, Space::uniform_box(2, -1.0, 1.0)] {
+            let spec = PolicySpec::new(network.clone(), &observations, &actions).unwrap();
+            let expected = spec.n_parameters();
+            let policy = ActorCritic::new(spec, &mut Pcg64::seed_from_u64(0), &Device::Cpu).unwrap();
+            let n_parameters: usize = policy.parameters().iter().map(|(_, var)| var.elem_count()).sum();
+            assert_eq!(expected, Some(n_parameters), "{observations:?}, {actions:?}");
+        }
+    }
 }
 
 /// One rollout with a new policy, whose values are not zero.

@@ -5,6 +5,7 @@ use rapier3d::pipeline::PhysicsWorld;
 use super::SimWorld;
 use crate::render::{Light, Material, RenderScene};
 use crate::scene::CameraSpec;
+use crate::sealed::{seal, unseal};
 use crate::{Result, SimError};
 
 /// The dynamic state of a world, read from a snapshot and checked.
@@ -24,8 +25,7 @@ impl SimWorld {
     pub fn snapshot(&self) -> Result<Vec<u8>> {
         let cameras: Vec<_> = self.cameras.iter().map(|c| &c.spec).collect();
         let RenderScene { materials, light, .. } = &self.render_scene;
-        postcard::to_stdvec(&(self.scene.fingerprint(), &self.physics, materials, light, cameras))
-            .map_err(|e| SimError::Snapshot(e.to_string()))
+        seal(&(self.scene.fingerprint(), &self.physics, materials, light, cameras))
     }
 
     /// Reads a state that [`Self::snapshot`] of a world of the same scene returned.
@@ -33,13 +33,11 @@ impl SimWorld {
     /// # Errors
     /// If the bytes are damaged or of another scene.
     pub fn read_snapshot(&self, snapshot: &[u8]) -> Result<WorldState> {
-        let damaged = |e: postcard::Error| SimError::Snapshot(e.to_string());
-        let (fingerprint, rest): (u64, _) = postcard::take_from_bytes(snapshot).map_err(damaged)?;
+        let (fingerprint, physics, materials, light, cameras): (u64, PhysicsWorld, Vec<_>, _, Vec<_>) =
+            unseal(snapshot)?;
         if fingerprint != self.scene.fingerprint() {
             return Err(SimError::Snapshot("it was taken of another scene".to_owned()));
         }
-        let (physics, materials, light, cameras): (PhysicsWorld, Vec<_>, _, Vec<_>) =
-            postcard::from_bytes(rest).map_err(damaged)?;
         let is_whole = self.bodies.iter().all(|&handle| physics.bodies.contains(handle))
             && physics.bodies.len() == self.bodies.len()
             && materials.len() == self.render_scene.materials.len()

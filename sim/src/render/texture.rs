@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Result, SimError};
+use crate::{Result, SimError, read_image};
 
 /// An image, linear RGB, with its mip chain: copies at half the size each, down to one texel.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,17 +52,10 @@ impl Texture {
     /// A texture from a PNG or JPEG file.
     ///
     /// # Errors
-    /// If the file cannot be read or decoded, or those of [`Texture::new`].
+    /// Those of [`read_image`], an image over [`Texture::MAX_SIZE`] among them.
     pub fn load(path: &Path) -> Result<Self> {
-        let failed = |reason: String| SimError::File { path: path.into(), reason };
-        let image = image::ImageReader::open(path)
-            .and_then(|reader| reader.with_guessed_format())
-            .map_err(|error| failed(error.to_string()))?
-            .decode()
-            .map_err(|error| failed(error.to_string()))?
-            .into_rgb8();
+        let image = read_image(path, Self::MAX_SIZE)?;
         Self::new(image.width() as usize, image.height() as usize, image.as_raw())
-            .map_err(|error| failed(error.to_string()))
     }
 
     /// Columns of the full image.

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use super::{JointKind, PoseSpec, SceneSpec, ShapeSpec, TextureSpec};
 use crate::{Result, SimError};
 
+/// Maximum coordinate and size, metres. There, neighbouring values of f32 are 6 cm apart.
+const MAX_LENGTH: f32 = 1e6;
+
 impl SceneSpec {
     /// Checks ranges and names.
     ///
@@ -19,6 +22,7 @@ impl SceneSpec {
         self.check_materials()?;
         self.check_bodies(&materials)?;
         self.check_joints(&bodies, &joints)?;
+        self.check_light()?;
         for camera in &self.cameras {
             let path = format!("cameras.{}", camera.name);
             check_pose(&path, &camera.pose)?;
@@ -47,6 +51,22 @@ impl SceneSpec {
         expect(hz >= 1.0 && hz.fract() == 0.0, field, p.control_dt_secs(), expected)?;
         expect((1..=100).contains(&iterations), "physics.n_solver_iterations", iterations, "1 to 100")?;
         finite("physics.gravity", &p.gravity)
+    }
+
+    fn check_light(&self) -> Result<()> {
+        let light = &self.light;
+        let colours = [
+            ("light.sun_colour", &light.sun_colour),
+            ("light.ambient_colour", &light.ambient_colour),
+            ("light.sky_zenith", &light.sky_zenith),
+            ("light.sky_horizon", &light.sky_horizon),
+        ];
+        for (field, colour) in colours {
+            let is_light = colour.iter().all(|&c| c >= 0.0 && c.is_finite());
+            expect(is_light, field, format!("{colour:?}"), "three values of 0 or more")?;
+        }
+        let length = length(&light.sun_direction);
+        expect((length - 1.0).abs() < 0.01, "light.sun_direction", length, "a vector of length 1")
     }
 
     fn check_materials(&self) -> Result<()> {
@@ -82,19 +102,17 @@ impl SceneSpec {
             let path = format!("bodies.{}", body.name);
             check_pose(&path, &body.pose)?;
             for (name, damping) in [("linear", body.linear_damping), ("angular", body.angular_damping)] {
-                let field = format!("{path}.{name}_damping");
-                expect(damping >= 0.0 && damping.is_finite(), field, damping, "0 or more")?;
+                not_negative(format!("{path}.{name}_damping"), damping)?;
             }
             for (part_idx, part) in body.parts.iter().enumerate() {
                 let path = format!("{path}.parts[{part_idx}]");
                 check_pose(&path, &part.pose)?;
                 check_shape(&format!("{path}.shape"), &part.shape)?;
-                expect(
-                    part.mass >= 0.0 && part.mass.is_finite(),
-                    format!("{path}.mass"),
-                    part.mass,
-                    "0 or more",
-                )?;
+                not_negative(format!("{path}.mass"), part.mass)?;
+                not_negative(format!("{path}.friction"), part.friction)?;
+                let restitution = part.restitution;
+                let is_valid = (0.0..=1.0).contains(&restitution);
+                expect(is_valid, format!("{path}.restitution"), restitution, "0 to 1")?;
                 if let Some(material) = &part.material {
                     known("material", material, materials)?;
                 }
@@ -128,9 +146,11 @@ impl SceneSpec {
             )?;
             let has_coordinate = matches!(joint.kind, JointKind::Hinge { .. } | JointKind::Slide { .. });
             if let JointKind::Hinge { axis } | JointKind::Slide { axis } = joint.kind {
-                let length = axis.iter().map(|a| a * a).sum::<f32>().sqrt();
+                let length = length(&axis);
                 expect((length - 1.0).abs() < 1e-3, format!("{path}.axis"), length, "a vector of length 1")?;
             }
+            not_negative(format!("{path}.armature"), joint.armature)?;
+            not_negative(format!("{path}.damping"), joint.damping)?;
             if let Some([low, high]) = joint.limits {
                 let is_valid = has_coordinate && low <= high;
                 expect(
@@ -141,8 +161,9 @@ impl SceneSpec {
                 )?;
             }
             if let Some(motor) = joint.motor {
-                let is_valid =
-                    has_coordinate && motor.stiffness >= 0.0 && motor.damping >= 0.0 && motor.max_force > 0.0;
+                let are_gains =
+                    [motor.stiffness, motor.damping].iter().all(|g| (0.0..f32::INFINITY).contains(g));
+                let is_valid = has_coordinate && are_gains && motor.max_force > 0.0;
                 expect(
                     is_valid,
                     format!("{path}.motor"),
@@ -154,6 +175,9 @@ impl SceneSpec {
         for coupling in &self.couplings {
             known("joint", &coupling.leader, joints)?;
             known("joint", &coupling.follower, joints)?;
+            let path = format!("couplings.{}", coupling.follower);
+            finite(&format!("{path}.ratio"), &[coupling.ratio])?;
+            check_coordinates(&format!("{path}.offset"), &[coupling.offset])?;
         }
         Ok(())
     }
@@ -171,7 +195,7 @@ fn check_shape(path: &str, shape: &ShapeSpec) -> Result<()> {
             positive(path, *half_length)
         }
         ShapeSpec::Mesh { vertices, triangles } => {
-            vertices.iter().try_for_each(|v| finite(path, v))?;
+            vertices.iter().try_for_each(|v| check_coordinates(path, v))?;
             let is_indexed = triangles.iter().flatten().all(|&i| (i as usize) < vertices.len());
             let what = format!("{} vertices, {} triangles", vertices.len(), triangles.len());
             expect(
@@ -185,8 +209,8 @@ fn check_shape(path: &str, shape: &ShapeSpec) -> Result<()> {
 }
 
 fn check_pose(path: &str, pose: &PoseSpec) -> Result<()> {
-    finite(path, &pose.position)?;
-    let length = pose.rotation.iter().map(|a| a * a).sum::<f32>().sqrt();
+    check_coordinates(&format!("{path}.position"), &pose.position)?;
+    let length = length(&pose.rotation);
     expect((length - 1.0).abs() < 1e-3, format!("{path}.rotation"), length, "a quaternion of length 1")
 }
 
@@ -195,8 +219,21 @@ fn check_colour(path: &str, colour: &[f32; 3]) -> Result<()> {
     expect(is_colour, path, format!("{colour:?}"), "three values from 0 to 1")
 }
 
+fn length(vector: &[f32]) -> f32 {
+    vector.iter().map(|a| a * a).sum::<f32>().sqrt()
+}
+
 fn positive(path: impl Into<String>, value: f32) -> Result<()> {
-    expect(value > 0.0 && value.is_finite(), path, value, "more than 0")
+    expect(value > 0.0 && value <= MAX_LENGTH, path, value, &format!("more than 0, at most {MAX_LENGTH} m"))
+}
+
+fn not_negative(path: impl Into<String>, value: f32) -> Result<()> {
+    expect((0.0..f32::INFINITY).contains(&value), path, value, "0 or more, finite")
+}
+
+fn check_coordinates(path: &str, values: &[f32]) -> Result<()> {
+    let expected = format!("values of at most {MAX_LENGTH} m");
+    expect(values.iter().all(|v| v.abs() <= MAX_LENGTH), path, format!("{values:?}"), &expected)
 }
 
 fn finite(path: &str, values: &[f32]) -> Result<()> {

@@ -11,10 +11,17 @@ impl SceneSpec {
     /// # Errors
     /// If the file cannot be read, is not TOML with the fields of a scene, or the scene is invalid ([`SceneSpec::check`]).
     pub fn load(path: &Path) -> Result<Self> {
-        let file_error =
-            |e: &dyn std::fmt::Display| SimError::File { path: path.to_owned(), reason: e.to_string() };
-        let text = std::fs::read_to_string(path).map_err(|e| file_error(&e))?;
-        let mut spec: Self = toml::from_str(&text).map_err(|e| file_error(&e))?;
+        let unreadable = |e: std::io::Error| SimError::File { path: path.to_owned(), reason: e.to_string() };
+        Self::parse(&std::fs::read_to_string(path).map_err(unreadable)?, path)
+    }
+
+    /// As [`Self::load`], from the text of the file `path`.
+    ///
+    /// # Errors
+    /// As those of [`Self::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        let file_error = |e: toml::de::Error| SimError::File { path: path.to_owned(), reason: e.to_string() };
+        let mut spec: Self = toml::from_str(text).map_err(file_error)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         for material in &mut spec.materials {
             if let TextureSpec::Image { path, .. } = &mut material.texture {

@@ -38,6 +38,15 @@ fn a_texture_rejects_a_wrong_length_and_a_file_that_is_not_an_image() {
 }
 
 #[test]
+fn a_texture_file_that_is_too_large_is_refused_before_it_is_decoded() {
+    let path = std::env::temp_dir().join(format!("sayso-too-wide-{}.png", std::process::id()));
+    image::save_buffer(&path, &[0; 8193 * 3], 8193, 1, image::ColorType::Rgb8).unwrap();
+    let error = Texture::load(&path).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    assert!(error.contains("sayso-too-wide") && error.contains("exceeds limit"), "{error}");
+}
+
+#[test]
 fn a_texture_file_is_read_as_it_was_written() {
     let path = std::env::temp_dir().join(format!("sayso-image-{}.png", std::process::id()));
     image::save_buffer(&path, &[200; 5 * 3 * 3], 5, 3, image::ColorType::Rgb8).unwrap();
