@@ -3,7 +3,7 @@
 #
 # Runs each target (all of fuzz/fuzz_targets by default) for SECONDS on one core, starting from fuzz/corpus/TARGET and from files of
 # the repository. A target fails on a panic, on an input that takes more than 10 s, and on more than 2 GB of memory; the input is
-# then in fuzz/artifacts/TARGET. Afterwards the corpus is reduced to the inputs that reach different code.
+# then in fuzz/artifacts/TARGET. Afterwards the corpus is reduced to inputs that together reach the same code.
 #
 # Needs cargo-fuzz (`cargo install cargo-fuzz`), a C++ compiler and python3. The coverage flags are unstable options of rustc, which
 # RUSTC_BOOTSTRAP allows on a stable toolchain.
@@ -45,11 +45,11 @@ for target in "${targets[@]}"; do
   corpus=fuzz/corpus/$target program=fuzz/target/$host/release/$target seeds=$work/$target reduced=$work/reduced
   mkdir -p "$corpus" "fuzz/artifacts/$target" "$seeds" "$reduced"
   seed "$target" "$seeds"
-  limits=(-rss_limit_mb=2048 -timeout=10 -max_len=200000 "-artifact_prefix=fuzz/artifacts/$target/")
+  limits=(-rss_limit_mb=2048 -timeout=10 -max_len=20000 "-artifact_prefix=fuzz/artifacts/$target/")
   echo "== $target, $seconds s"
   "$program" "${limits[@]}" -max_total_time="$seconds" -print_final_stats=1 -verbosity=0 "$corpus" "$seeds" || status=1
   # The corpus is replaced only if the reduction came to its end.
-  if "$program" "${limits[@]}" -merge=1 -verbosity=0 "$reduced" "$corpus" "$seeds"; then
+  if "$program" "${limits[@]}" -set_cover_merge=1 -verbosity=0 "$reduced" "$corpus" "$seeds"; then
     rm -f "$corpus"/*
     cp "$reduced"/* "$corpus"
   else

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::episodes::MAX_WINDOW;
 use crate::error::check;
 use crate::ppo::PpoConfig;
 
@@ -54,7 +55,7 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<()> {
         check(1 <= self.total_steps, "train.total_steps", self.total_steps, "at least 1")?;
         let n = self.n_report_episodes;
-        check((1..=1_000_000).contains(&n), "train.n_report_episodes", n, "a number in [1, 1000000]")?;
+        check((1..=MAX_WINDOW).contains(&n), "train.n_report_episodes", n, "a number in [1, 1000000]")?;
         self.ppo.validate()
     }
 }

@@ -4,6 +4,13 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+/// Maximum number of episodes, steps and updates in a file: a larger one is damage, and further ones could not be counted.
+pub(crate) const MAX_COUNT: u64 = 1 << 53;
+/// Maximum number of control steps of an unfinished episode in a file.
+const MAX_EPISODE_STEPS: u64 = 1 << 31;
+/// Maximum number of episodes that reports average over.
+pub(crate) const MAX_WINDOW: usize = 1_000_000;
+
 /// A finished episode.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +79,18 @@ impl EpisodeTracker {
         Self { n_goals, running: vec![Running::new(n_goals); n_envs] }
     }
 
+    /// Checks values that were read from a file.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let is_valid = |running: &Running| {
+            running.success_ever.len() == self.n_goals && u64::from(running.n_steps) <= MAX_EPISODE_STEPS
+        };
+        if self.running.iter().all(is_valid) {
+            Ok(())
+        } else {
+            Err("an unfinished episode is damaged".to_owned())
+        }
+    }
+
     /// Number of envs.
     pub fn n_envs(&self) -> usize {
         self.running.len()
@@ -116,6 +135,18 @@ impl RecentEpisodes {
     /// An empty window over the last `capacity` episodes.
     pub fn new(capacity: usize) -> Self {
         Self { capacity, episodes: VecDeque::with_capacity(capacity), n_finished: 0 }
+    }
+
+    /// Checks values that were read from a file, for a task with `n_goals` goals.
+    pub(crate) fn check(&self, n_goals: usize) -> Result<(), String> {
+        let has_goals = |episode: &Episode| {
+            episode.success_at_end.len() == n_goals && episode.success_ever.len() == n_goals
+        };
+        let is_valid = (1..=MAX_WINDOW).contains(&self.capacity)
+            && self.episodes.len() <= self.capacity
+            && self.n_finished <= MAX_COUNT
+            && self.episodes.iter().all(has_goals);
+        if is_valid { Ok(()) } else { Err("the latest episodes are damaged".to_owned()) }
     }
 
     /// Adds an episode, and removes the oldest one if the window is full.

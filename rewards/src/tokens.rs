@@ -49,6 +49,9 @@ impl PromptTokenizer {
         ending: Ending,
     ) -> Result<Self> {
         let (file, mut tokenizer) = if let Some(bytes) = files.get("tokenizer.json")? {
+            // tokenizers 0.23 panics on JSON that ends or is damaged inside its decoder.
+            serde_json::from_slice::<serde_json::Value>(&bytes)
+                .map_err(|error| files.error("tokenizer.json", error))?;
             let tokenizer =
                 Tokenizer::from_bytes(bytes).map_err(|error| files.error("tokenizer.json", error))?;
             ("tokenizer.json", tokenizer)

@@ -183,6 +183,18 @@ fn a_damaged_pickle_is_named() {
 }
 
 #[test]
+fn a_tokenizer_that_is_cut_short_is_an_error_and_not_a_panic() {
+    let folder = copy_of("siglip");
+    let path = folder.path().join("tokenizer.json");
+    let text = std::fs::read(&path).unwrap();
+    assert!(String::from_utf8_lossy(&text).contains("\"decoder\""));
+    for len in (0..text.len() - 2).rev().step_by(97) {
+        std::fs::write(&path, &text[..len]).unwrap();
+        assert!(load(&folder).unwrap_err().contains("tokenizer.json: "), "{len} bytes");
+    }
+}
+
+#[test]
 fn a_missing_shard_is_named() {
     let folder = copy_of("clip_gelu");
     std::fs::remove_file(folder.path().join("model-00002-of-00002.safetensors")).unwrap();

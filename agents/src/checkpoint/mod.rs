@@ -21,7 +21,7 @@ use sayso_sim::atomic_write;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
-use crate::episodes::{EpisodeTracker, RecentEpisodes};
+use crate::episodes::{EpisodeTracker, MAX_COUNT, RecentEpisodes};
 use crate::normalize::{ObservationNormalizer, RunningMoments};
 use crate::policy::{ActorCritic, PolicySpec, TrainedPolicy};
 use crate::{AgentError, Result};
@@ -29,8 +29,6 @@ use crate::{AgentError, Result};
 /// Version of the file layout; other versions are refused. Layout 2 no longer has `train.score_use`; layout 3 has no pixel
 /// observations, which are rendered again from the envs' state; in layout 4 the envs' snapshot has a checksum.
 const VERSION: u32 = 4;
-/// Maximum number of steps and updates: a larger one is damage, and further steps could not be counted.
-const MAX_COUNT: u64 = 1 << 53;
 /// Key of Sayso's JSON in the file's metadata.
 const METADATA_KEY: &str = "sayso-checkpoint";
 /// Name of the header among the checksums.
@@ -60,6 +58,17 @@ pub(crate) struct Header {
     pub recent: RecentEpisodes,
     /// The best checkpoint so far, this one included; `None` before the first finished episode.
     pub best: Option<BestCheckpoint>,
+}
+
+impl Header {
+    fn check(&self) -> Result<(), String> {
+        let counts = [self.n_updates, self.n_steps, self.adam_steps];
+        if let Some(count) = counts.into_iter().find(|&count| count > MAX_COUNT) {
+            return Err(format!("it counts {count} steps or updates, expected at most {MAX_COUNT}"));
+        }
+        self.tracker.check()?;
+        self.recent.check(self.tracker.n_goals())
+    }
 }
 
 /// The checkpoint with the highest mean training reward so far.
@@ -291,10 +300,7 @@ impl Checkpoint {
         }
         let header: Header = serde_json::from_str(&ours.header)
             .map_err(|error| format!("its header cannot be parsed: {error}"))?;
-        let counters = [header.n_updates, header.n_steps, header.adam_steps];
-        if let Some(count) = counters.into_iter().find(|&count| count > MAX_COUNT) {
-            return Err(format!("its header has the count {count}, expected at most {MAX_COUNT}"));
-        }
+        header.check().map_err(|reason| format!("its header is damaged: {reason}"))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             let data = TensorData::from_view(&view);
