@@ -365,6 +365,21 @@ fn a_small_ball_that_creeps_does_not_sink_into_the_floor() {
 }
 
 #[test]
+fn a_joint_that_becomes_nan_is_a_fault_and_not_a_panic() {
+    let mut scene = arm_scene();
+    scene.joints[0].limits = Some([-1.0, 1.0]);
+    let mut world = world(scene);
+    let joint = world.joint(&world.spec().joints[0].name).expect("a joint");
+    world.set_joint_velocity(joint, f32::NAN);
+    world.step();
+    assert!(world.is_faulty());
+    world.sync_render_scene();
+    world.reset();
+    world.step();
+    assert!(!world.is_faulty(), "a reset mends it");
+}
+
+#[test]
 fn a_free_robot_without_damping_keeps_turning() {
     let mut scene = arm_scene();
     scene.bodies[0].kind = BodyKind::Dynamic;

@@ -1,5 +1,6 @@
 //! The world of one env.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bevy::ecs::component::Component;
@@ -73,8 +74,9 @@ impl SimWorld {
             if self.is_faulty {
                 return;
             }
-            self.physics.step();
-            self.is_faulty = !self.physics.quarantine().is_empty() || !self.is_finite();
+            // rapier panics where the coordinate of a joint becomes NaN within a step; the world is not used after that.
+            let has_panicked = catch_unwind(AssertUnwindSafe(|| self.physics.step())).is_err();
+            self.is_faulty = has_panicked || !self.physics.quarantine().is_empty() || !self.is_finite();
         }
         for &handle in &self.bodies {
             self.physics.bodies[handle].reset_forces(false);
