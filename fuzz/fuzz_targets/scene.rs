@@ -14,7 +14,8 @@ use sayso::sim::{CameraIdx, SimWorld};
 const SPEC: RenderSpec =
     RenderSpec { height: 12, width: 12, samples: Samples::One, shadows: true, outputs: Outputs::ALL };
 
-fuzz_target!(|text: &str| {
+// The simulator catches a panic of rapier, which the fuzzer's hook would turn into an abort; panics that are not caught still abort.
+fuzz_target!(init: drop(std::panic::take_hook()), |text: &str| {
     let Ok(mut scene) = SceneSpec::parse(text, Path::new("fuzz.toml")) else { return };
     // Image files have a target of their own, and the time of a step grows with its substeps and bodies.
     let has_images = scene.materials.iter().any(|m| matches!(m.texture, TextureSpec::Image { .. }));

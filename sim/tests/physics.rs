@@ -198,6 +198,10 @@ fn a_snapshot_of_another_scene_or_a_damaged_one_is_rejected_and_changes_nothing(
     assert!(matches!(arm.restore(&foreign), Err(SimError::Snapshot(_))));
     let own = arm.snapshot().expect("snapshot");
     assert!(matches!(arm.restore(&own[..own.len() / 2]), Err(SimError::Snapshot(_))));
+    let mut flipped = own.clone();
+    flipped[own.len() / 2] ^= 1;
+    let error = arm.restore(&flipped).expect_err("a flipped bit").to_string();
+    assert!(error.contains("checksum"), "{error}");
     assert_eq!(arm.state_hash(), before);
 }
 

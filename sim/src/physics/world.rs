@@ -74,7 +74,8 @@ impl SimWorld {
             if self.is_faulty {
                 return;
             }
-            // rapier panics where the coordinate of a joint becomes NaN within a step; the world is not used after that.
+            // rapier panics where the coordinate of a joint becomes NaN within a step. The world does not advance any more
+            // until it is reset or restored, which replaces rapier's state.
             let has_panicked = catch_unwind(AssertUnwindSafe(|| self.physics.step())).is_err();
             self.is_faulty = has_panicked || !self.physics.quarantine().is_empty() || !self.is_finite();
         }
