@@ -39,7 +39,7 @@ fn compare_layouts((n_in, n_out): (usize, usize)) -> anyhow::Result<()> {
     let x = Tensor::randn(0f32, 1.0, (N_TOKENS, n_in), &Device::Cpu)?;
     let weight = Tensor::randn(0f32, 1.0, (n_out, n_in), &Device::Cpu)?.t()?;
     let reordered = weight.contiguous()?;
-    let product = |weight: &Tensor| {
+    let product = |weight: &Tensor| -> anyhow::Result<()> {
         std::hint::black_box(x.matmul(weight)?);
         Ok(())
     };
