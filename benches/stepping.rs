@@ -3,31 +3,25 @@
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use sayso::config::{RewardConfig, RewardKind};
 use sayso::models;
-use sayso_agents::RewardSchedule;
 use sayso_envs::{
-    AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv,
+    AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, ScoringConfig, StepBatch, VecEnv,
+    VectorEnv,
 };
-use sayso_rewards::{FrameReward, ImageTextModel as _, ModelDevice};
+use sayso_rewards::{ImageTextModel as _, ModelDevice, RewardText, VlmRmModel};
 use sayso_sim::{Frames, seed};
 
 const N_ENVS: usize = 64;
 
 fn stepping(criterion: &mut Criterion) {
-    let config = RewardConfig {
-        kind: RewardKind::VlmRm,
-        model: "bundled".to_owned(),
+    let model = models::load("bundled", &ModelDevice::cpu()).expect("the bundled model");
+    let text = RewardText {
+        instruction: "touch the red ball".to_owned(),
         goal_prompts: vec!["the gripper touching the red ball".to_owned()],
         baseline_prompts: vec!["the gripper far from the red ball".to_owned()],
-        alpha: 0.5,
-        cameras: Vec::new(),
-        every_n_steps: 1,
-        schedule: RewardSchedule::HoldLast,
     };
-    let model: Arc<dyn FrameReward> =
-        Arc::new(models::language_reward(&config, &ModelDevice::cpu()).expect("the bundled model"));
-    let language = RewardSource::Model(model, config.scoring());
+    let scoring = ScoringConfig { text, ..ScoringConfig::default() };
+    let language = RewardSource::Model(Arc::new(VlmRmModel::new(model, 0.5)), scoring);
     let cases = [
         ("Reach-v1", "state", ObservationMode::State, RewardSource::GroundTruth),
         ("Reach-v1", "pixels", ObservationMode::Pixels, RewardSource::GroundTruth),

@@ -162,9 +162,12 @@ impl Error {
             Self::Video(_)
                 | Self::Chart(_)
                 | Self::ReadBack { .. }
-                | Self::Agent(AgentError::Tensor(_) | AgentError::ScorerStopped(_))
+                | Self::Agent(AgentError::Tensor(_))
                 | Self::Pretrain(PretrainError::Tensor(_))
-        ) || matches!(self.reward_error(), Some(RewardError::Tensor(_)))
+        ) || matches!(
+            self.reward_error(),
+            Some(RewardError::Tensor(_) | RewardError::MissingFrame { .. } | RewardError::WorkerStopped(_))
+        )
     }
 
     /// Whether a device is absent, lost or out of memory.
@@ -239,6 +242,9 @@ fn hint_of_reward(err: &RewardError) -> Option<String> {
             Some("`sayso doctor` lists the models that are on this machine".into())
         }
         RewardError::PromptTooLong { .. } => Some("use fewer words".into()),
+        RewardError::UnknownKind { nearest, .. } => {
+            nearest.as_ref().map(|name| format!("did you mean '{name}'?"))
+        }
         RewardError::OutOfMemory { .. } => Some(
             "use fewer envs or episodes; train continues with smaller batches if env.shrink_on_oom is true"
                 .into(),

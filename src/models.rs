@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sayso_rewards::{
-    CheckpointModel, GoalBaselineConfig, ImageTextModel, LanguageReward, ModelDevice, ModelFiles, load_model,
+    CheckpointModel, ImageTextModel, ModelDevice, ModelFiles, Resources, RewardModel, load_model,
 };
 use sayso_sim::Frames;
 
@@ -57,23 +57,11 @@ pub fn load(name: &str, device: &ModelDevice) -> Result<Arc<CheckpointModel>> {
     Ok(Arc::new(load_model(name, &bundled(), device)?))
 }
 
-/// The reward model of a configuration.
+/// The reward model of a configuration; `None` for the task's ground truth.
 ///
 /// # Errors
-/// As [`load`] and [`language_reward_with`].
-pub fn language_reward(config: &RewardConfig, device: &ModelDevice) -> Result<LanguageReward> {
-    language_reward_with(load(&config.model, device)?, config)
-}
-
-/// The reward model of a configuration, with a loaded encoder.
-///
-/// # Errors
-/// If the model's tokenizer does not accept a prompt.
-pub fn language_reward_with(model: Arc<CheckpointModel>, config: &RewardConfig) -> Result<LanguageReward> {
-    let prompts = GoalBaselineConfig {
-        goal_prompts: config.goal_prompts.clone(),
-        baseline_prompts: config.baseline_prompts.clone(),
-        alpha: config.alpha,
-    };
-    Ok(LanguageReward::new(model, &prompts)?)
+/// If the kind or an option is unknown, or as [`load`].
+pub fn reward_model(config: &RewardConfig, device: &ModelDevice) -> Result<Option<Arc<dyn RewardModel>>> {
+    let Some(options) = config.model_options()? else { return Ok(None) };
+    Ok(Some(options.load(&Resources { device, bundled: &bundled() })?))
 }

@@ -8,7 +8,8 @@ use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use sayso_agents::Policy;
 use sayso_envs::{ResetOptions, StepBatch, VecEnv, VectorEnv as _};
-use sayso_sim::{FrameBatch, Frames};
+use sayso_rewards::{FrameRow, RewardFrames};
+use sayso_sim::Frames;
 
 use crate::error::Result;
 use crate::report::ScoredFrame;
@@ -66,8 +67,9 @@ pub fn record(
     let n_envs = env.n_envs();
     let goal_names = env.goal_names().to_vec();
     let camera = env.task_spec().video_camera;
+    let plan = env.scoring_plan();
     let mut rng = Pcg64::seed_from_u64(seed);
-    let (mut batch, mut scored) = (StepBatch::default(), FrameBatch::default());
+    let (mut batch, mut scored) = (StepBatch::default(), RewardFrames::default());
     let mut episodes: Vec<Vec<RecordedStep>> = vec![Vec::new(); n_envs];
     let mut is_over = vec![false; n_envs];
 
@@ -78,13 +80,22 @@ pub fn record(
         env.step(&actions, &mut batch)?;
         let views = env.render(camera, VIEW_SIDE, VIEW_SIDE)?;
         env.swap_reward_frames(&mut scored);
-        let reward_frames = scored.on_host();
-        let n_reward_views = reward_frames.map_or(0, Frames::n_views) / n_envs;
+        let reward_frames = scored.frames.on_host();
+        let n_reward_views = reward_frames.map_or(0, Frames::n_views) / scored.rows.len().max(1);
         for env_idx in (0..n_envs).filter(|&env_idx| !is_over[env_idx]) {
-            let seen = env_idx * n_reward_views..(env_idx + 1) * n_reward_views;
+            let of_env = |row: &FrameRow| row.env_idx as usize == env_idx;
+            let scored_row = scored.rows.iter().position(of_env);
+            // A frame may be there for a later score only.
+            let is_scored = |row: usize| {
+                let FrameRow { n_steps, is_last, .. } = scored.rows[row];
+                plan.is_some_and(|plan| plan.is_scored(n_steps, is_last))
+            };
             let last = episodes[env_idx].last();
-            let reward_views = match reward_frames {
-                Some(frames) if !seen.is_empty() => seen.map(|idx| view_image(frames, idx)).collect(),
+            let reward_views = match (reward_frames, scored_row) {
+                (Some(frames), Some(row)) => {
+                    let seen = row * n_reward_views..(row + 1) * n_reward_views;
+                    seen.map(|idx| view_image(frames, idx)).collect()
+                }
                 _ => last.map(|step| step.reward_views.clone()).unwrap_or_default(),
             };
             episodes[env_idx].push(RecordedStep {
@@ -92,7 +103,7 @@ pub fn record(
                 step: batch.info.episode_steps[env_idx],
                 view: view_image(&views, env_idx),
                 reward_views,
-                is_scored: n_reward_views > 0,
+                is_scored: scored_row.is_some_and(is_scored),
                 score: batch.rewards[env_idx],
                 success: batch.info.success[env_idx * goal_names.len()..][..goal_names.len()].to_vec(),
             });

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sayso_agents::scoring::RewardScorer;
-use sayso_agents::{Checkpoint, ScoredReward, TrainedPolicy};
-use sayso_envs::{AutoresetMode, EnvConfig, RewardSource, VecEnv};
-use sayso_rewards::{FrameReward, ModelDevice};
+use sayso_agents::{Checkpoint, TrainedPolicy};
+use sayso_envs::{AutoresetMode, EnvConfig, RewardSource, VecEnv, registry};
+use sayso_rewards::{
+    Embeddings, Feature, FrameSelection, ModelDevice, RewardModel, RewardText, Scorer, Windows,
+};
 use sayso_sim::render::{Gpu, RenderDevice};
-use sayso_sim::{FrameBatch, ImageSpec};
+use sayso_sim::{FrameBatch, FrameRequest};
 
-use crate::config::{RewardKind, RunConfig};
+use crate::config::RunConfig;
 use crate::error::{Error, Result};
 use crate::models;
 
@@ -27,40 +28,52 @@ pub fn model_device(env: &EnvConfig) -> Result<ModelDevice> {
 }
 
 /// The reward model of a run, and its device.
-pub struct RewardModel {
+pub struct LoadedReward {
     /// `None` if the task's ground-truth reward is used.
-    pub model: Option<Arc<dyn FrameReward>>,
+    pub model: Option<Arc<dyn RewardModel>>,
     /// Device of the model; the CPU without a reward model.
     pub device: ModelDevice,
 }
 
-/// Loads the reward model of a configuration on the fastest device.
+/// Loads the reward model of a configuration on the fastest device, and checks that it can read the text and that its windows
+/// are no longer than an episode.
 ///
 /// # Errors
-/// If the model is missing or damaged, if its tokenizer does not accept a prompt, or as [`model_device`].
-pub fn reward_model(config: &RunConfig) -> Result<RewardModel> {
-    if config.reward.kind == RewardKind::GroundTruth {
-        return Ok(RewardModel { model: None, device: ModelDevice::cpu() });
+/// If the model is missing or damaged, if its tokenizer does not accept a prompt, if a window is too long, or as
+/// [`model_device`].
+pub fn reward_model(config: &RunConfig) -> Result<LoadedReward> {
+    if config.reward.is_ground_truth() {
+        return Ok(LoadedReward { model: None, device: ModelDevice::cpu() });
     }
     let device = model_device(&config.env)?;
-    Ok(RewardModel { model: Some(Arc::new(models::language_reward(&config.reward, &device)?)), device })
+    let model = models::reward_model(&config.reward, &device)?;
+    if let Some(model) = &model {
+        let scoring = config.scoring()?;
+        let task = registry::task(&config.env.id, &config.env.options)?;
+        for env in [&config.env, &config.evaluation_env(1)] {
+            let max_episode_steps = env.max_episode_steps.unwrap_or(task.spec().max_episode_steps);
+            scoring.plan(model.frames(), max_episode_steps)?;
+        }
+        model.embed_text(&scoring.text)?;
+    }
+    Ok(LoadedReward { model, device })
 }
 
-/// The envs for training, and the reward of their frames; `None` for the ground-truth reward.
+/// The envs for training, and the scorer of their frames; `None` for the ground-truth reward.
 ///
 /// # Errors
 /// If the configuration does not fit the task.
 pub fn training_env(
     config: &RunConfig,
-    model: Option<&Arc<dyn FrameReward>>,
-) -> Result<(VecEnv, Option<ScoredReward>)> {
+    model: Option<&Arc<dyn RewardModel>>,
+) -> Result<(VecEnv, Option<Scorer>)> {
     let Some(model) = model else {
         return Ok((VecEnv::new(&config.env, RewardSource::GroundTruth)?, None));
     };
-    let source = RewardSource::Deferred(model.frame_request(), config.reward.scoring());
-    let env = VecEnv::new(&config.env, source)?;
-    let scorer = RewardScorer { reward: Arc::clone(model), n_views_per_env: n_reward_views(config, &env) };
-    Ok((env, Some(ScoredReward { scorer: Box::new(scorer), schedule: config.reward.schedule })))
+    let scoring = config.scoring()?;
+    let env = VecEnv::new(&config.env, RewardSource::Deferred(Arc::clone(model), scoring.clone()))?;
+    let scorer = scoring.scorer(Arc::clone(model), &env)?;
+    Ok((env, Some(scorer)))
 }
 
 /// Envs for evaluation with ground truth; they render only the observations of the policy.
@@ -79,31 +92,46 @@ pub fn evaluation_env(config: &RunConfig, n_envs: usize) -> Result<VecEnv> {
 pub fn recording_env(
     config: &RunConfig,
     n_envs: usize,
-    model: Option<&Arc<dyn FrameReward>>,
+    model: Option<&Arc<dyn RewardModel>>,
 ) -> Result<VecEnv> {
     let env = EnvConfig { autoreset: AutoresetMode::NextStep, n_groups: 1, ..config.evaluation_env(n_envs) };
     let source = match model {
-        Some(model) => RewardSource::Model(Arc::new(OnHost(Arc::clone(model))), config.reward.scoring()),
+        Some(model) => RewardSource::Model(Arc::new(OnHost(Arc::clone(model))), config.scoring()?),
         None => RewardSource::GroundTruth,
     };
     Ok(VecEnv::new(&env, source)?)
 }
 
 /// A reward model that reads its frames from host memory, so that they can be recorded.
-struct OnHost(Arc<dyn FrameReward>);
+struct OnHost(Arc<dyn RewardModel>);
 
-impl FrameReward for OnHost {
-    fn image_spec(&self) -> &ImageSpec {
-        self.0.image_spec()
+impl RewardModel for OnHost {
+    fn frame_request(&self) -> FrameRequest {
+        FrameRequest::on_host(self.0.frame_request().image)
     }
 
-    fn score(
-        &self,
-        frames: &FrameBatch,
-        n_views_per_env: usize,
-        out: &mut Vec<f32>,
-    ) -> sayso_rewards::Result<()> {
-        self.0.score(frames, n_views_per_env, out)
+    fn feature(&self) -> Feature {
+        self.0.feature()
+    }
+
+    fn frames(&self) -> FrameSelection {
+        self.0.frames()
+    }
+
+    fn n_parallel_calls(&self) -> usize {
+        self.0.n_parallel_calls()
+    }
+
+    fn embed_frames(&self, frames: &FrameBatch) -> sayso_rewards::Result<Embeddings> {
+        self.0.embed_frames(frames)
+    }
+
+    fn embed_text(&self, text: &RewardText) -> sayso_rewards::Result<Vec<f32>> {
+        self.0.embed_text(text)
+    }
+
+    fn score(&self, windows: &Windows<'_>, out: &mut [f32]) -> sayso_rewards::Result<()> {
+        self.0.score(windows, out)
     }
 }
 
@@ -149,12 +177,4 @@ pub fn policy_of(checkpoint: &Checkpoint, env: &VecEnv) -> Result<TrainedPolicy>
     let policy = checkpoint.policy()?;
     policy.check_fits(env)?;
     Ok(policy)
-}
-
-/// Number of reward cameras of one env.
-pub fn n_reward_views(config: &RunConfig, env: &VecEnv) -> usize {
-    match config.reward.cameras.len() {
-        0 => env.task_spec().reward_cameras.len(),
-        n => n,
-    }
 }

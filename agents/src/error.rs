@@ -45,9 +45,6 @@ pub enum AgentError {
         /// Updates done before it.
         update: u64,
     },
-    /// The thread of the frame scorer ended without a result.
-    #[error("the frame scorer stopped: {0}")]
-    ScorerStopped(String),
     /// An environment failed.
     #[error(transparent)]
     Env(#[from] sayso_envs::EnvError),

@@ -5,6 +5,9 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use sayso_envs::{ResetOptions, StepBatch, VectorEnv};
 use sayso_rewards::nn::Adam;
+use sayso_rewards::{EnvHistory, RewardFrames, RewardWorker, Scorer};
+use sayso_sim::sealed::{seal, unseal};
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::checkpoint::{BestCheckpoint, Checkpoint, Header, TensorData};
@@ -24,14 +27,22 @@ pub(crate) struct Learner {
     pub shuffle_rng: Pcg64,
     /// The current observations.
     pub batch: StepBatch,
-    /// `[n_envs]`: the last score of each env in its episode.
-    pub last_scores: Vec<f32>,
+    /// `[n_envs]`: the latest score of each env's episode.
+    pub latest_scores: Vec<Option<f32>>,
     pub tracker: EpisodeTracker,
     pub recent: RecentEpisodes,
     pub n_updates: u64,
     pub n_steps: u64,
     /// The best checkpoint so far.
     pub best: Option<BestCheckpoint>,
+}
+
+/// What the rewards of further steps depend on.
+#[derive(Serialize, Deserialize)]
+struct RewardState {
+    latest_scores: Vec<Option<f32>>,
+    /// `[n_envs]`; see [`RewardWorker::save_histories`].
+    histories: Vec<Option<EnvHistory>>,
 }
 
 /// The initial network of a training run.
@@ -46,13 +57,22 @@ pub(crate) fn fresh_network(
 }
 
 impl Learner {
-    /// Initialises a policy and resets the envs.
-    pub fn start(env: &mut dyn VectorEnv, config: &TrainConfig) -> Result<Self> {
+    /// Initialises a policy, resets the envs, and scores the first frames of their episodes if rewards depend on them.
+    pub fn start(env: &mut dyn VectorEnv, config: &TrainConfig, scorer: Option<&mut Scorer>) -> Result<Self> {
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let policy = fresh_network(env, config, &mut rng)?;
         let (n_envs, state_dim) = (env.n_envs(), policy.spec().state_dim);
         let mut batch = StepBatch::default();
         env.reset(&ResetOptions { seed: Some(config.seed.into()), mask: None }, &mut batch)?;
+        let mut latest_scores = vec![None; n_envs];
+        if let Some(scorer) = scorer {
+            let (mut frames, mut scores) = (RewardFrames::default(), Vec::new());
+            env.swap_reward_frames(&mut frames);
+            scorer.score(&frames, &mut scores)?;
+            for score in scores {
+                latest_scores[score.row.env_idx as usize] = Some(score.score);
+            }
+        }
         Ok(Self {
             adam: Adam::new(policy.parameters())?,
             policy,
@@ -64,7 +84,7 @@ impl Learner {
             action_rng: Pcg64::from_rng(&mut rng),
             shuffle_rng: Pcg64::from_rng(&mut rng),
             batch,
-            last_scores: vec![0.0; n_envs],
+            latest_scores,
             tracker: EpisodeTracker::new(n_envs, env.goal_names().len()),
             recent: RecentEpisodes::new(config.n_report_episodes),
             n_updates: 0,
@@ -74,7 +94,12 @@ impl Learner {
     }
 
     /// Restores the state of a checkpoint, envs included.
-    pub fn resume(env: &mut dyn VectorEnv, config: &TrainConfig, checkpoint: &Checkpoint) -> Result<Self> {
+    pub fn resume(
+        env: &mut dyn VectorEnv,
+        config: &TrainConfig,
+        checkpoint: &Checkpoint,
+        scorer: Option<&mut Scorer>,
+    ) -> Result<Self> {
         let Header { tracker, recent, .. } = checkpoint.header();
         let policy = checkpoint.network()?;
         policy.check_fits(env.single_observation_space(), env.single_action_space())?;
@@ -109,8 +134,14 @@ impl Learner {
         } else {
             None
         };
-        let last_scores = checkpoint.f32_values("last_scores")?;
-        checkpoint.expect_equal("number of last scores", &n_envs, &last_scores.len())?;
+        let state: RewardState = unseal(checkpoint.bytes("reward.state")?)
+            .map_err(|error| checkpoint.error(format!("the state of the reward: {error}")))?;
+        let RewardState { latest_scores, histories } = state;
+        checkpoint.expect_equal("number of scores", &n_envs, &latest_scores.len())?;
+        if let Some(scorer) = scorer.as_deref() {
+            checkpoint.expect_equal("number of reward histories", &scorer.n_envs(), &histories.len())?;
+            histories.iter().try_for_each(|history| scorer.check_history(history.as_ref()))?;
+        }
         let observation_normalizer = checkpoint.observation_normalizer()?;
         let mut batch = StepBatch::default();
         batch.observations.state = checkpoint.f32_values("observations.state")?;
@@ -119,6 +150,11 @@ impl Learner {
         // Nothing is changed before everything is checked.
         env.restore(checkpoint.bytes("env.snapshot")?)?;
         env.render_observations(&mut batch.observations.pixels)?;
+        if let Some(scorer) = scorer {
+            for (env_idx, history) in histories.iter().enumerate() {
+                scorer.load_history(env_idx, history.as_ref());
+            }
+        }
         Ok(Self {
             adam,
             observation_normalizer,
@@ -126,7 +162,7 @@ impl Learner {
             action_rng: checkpoint.header().action_rng.clone(),
             shuffle_rng: checkpoint.header().shuffle_rng.clone(),
             batch,
-            last_scores,
+            latest_scores,
             tracker: tracker.clone(),
             recent: recent.clone(),
             n_updates: checkpoint.n_updates(),
@@ -137,7 +173,12 @@ impl Learner {
     }
 
     /// The complete state, envs included.
-    pub fn checkpoint(&self, env: &dyn VectorEnv, config: &TrainConfig) -> Result<Checkpoint> {
+    pub fn checkpoint(
+        &self,
+        env: &dyn VectorEnv,
+        worker: Option<&mut RewardWorker>,
+        config: &TrainConfig,
+    ) -> Result<Checkpoint> {
         let (moments, adam_steps) = self.adam.state();
         let mut tensors = Vec::new();
         for ((name, var), moments) in self.policy.parameters().iter().zip(moments) {
@@ -152,7 +193,12 @@ impl Learner {
             add("rewards.moments", TensorData::from_f64(&normalizer.moments.to_values()));
             add("rewards.returns", TensorData::from_f64(&normalizer.returns));
         }
-        add("last_scores", TensorData::from_f32(&self.last_scores));
+        let histories = match worker {
+            Some(worker) => worker.save_histories()?,
+            None => vec![None; self.latest_scores.len()],
+        };
+        let state = RewardState { latest_scores: self.latest_scores.clone(), histories };
+        add("reward.state", TensorData::from_bytes(seal(&state).map_err(sayso_envs::EnvError::from)?));
         add("observations.state", TensorData::from_f32(&self.batch.observations.state));
         add("env.snapshot", TensorData::from_bytes(env.snapshot()?));
         let header = Header {

@@ -1,6 +1,7 @@
 //! Learning algorithms of Sayso: PPO, rollouts, policies and checkpoints.
 //!
-//! [`train()`] trains a policy in any [`sayso_envs::VectorEnv`], with the env's own rewards or with a [`ScoredReward`];
+//! [`train()`] trains a policy in any [`sayso_envs::VectorEnv`], with the env's own rewards or with the scores of a
+//! [`sayso_rewards::Scorer`];
 //! [`evaluate()`] measures any [`Policy`] over fresh episodes.
 
 pub mod config;
@@ -10,7 +11,6 @@ pub mod gae;
 mod learner;
 pub mod ppo;
 pub mod rollout;
-pub mod scoring;
 pub mod train;
 
 pub mod normalize;
@@ -26,5 +26,4 @@ pub use error::{AgentError, Result};
 pub use evaluate::{EvalConfig, EvalReport, evaluate};
 pub use policy::{ActorCritic, NetworkConfig, Policy, RandomPolicy, ScriptedPolicy, TrainedPolicy};
 pub use ppo::PpoConfig;
-pub use scoring::{FrameScorer, RewardSchedule, RewardScorer, ScoredReward};
 pub use train::{TrainObserver, TrainOutcome, UpdateReport, train, untrained_policy};

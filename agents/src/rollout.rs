@@ -2,16 +2,14 @@
 //!
 //! Scores are written into their rows by step number before the update, so that results do not depend on timing.
 
-use std::collections::VecDeque;
-
 use rand_pcg::Pcg64;
 use sayso_envs::{Actions, AutoresetMode, Observations, StepBatch, VectorEnv};
+use sayso_rewards::{RewardSchedule, RewardWorker, Score, ScoredStep};
 
+use crate::Result;
 use crate::gae::Trajectories;
 use crate::normalize::ObservationNormalizer;
 use crate::policy::ActorCritic;
-use crate::scoring::{RewardSchedule, RewardWorker};
-use crate::{AgentError, Result};
 
 /// The columns of a rollout; a row is one step of one env, and rows are `[n_steps, n_envs]`, row-major.
 #[derive(Clone, Debug)]
@@ -46,8 +44,14 @@ pub struct Rollout {
     pub success: Vec<bool>,
     /// `[n_envs]`: values of the observations after the last step.
     pub next_values: Vec<f32>,
-    /// `[n_steps]`: whether the step's frames were scored.
-    has_score: Vec<bool>,
+    /// Number of scores that were skipped because the reward model failed, in this session of training.
+    pub n_skipped_scores: u64,
+    /// Factor of the scores' part of the reward, and what is added to it, see [`StepBatch::score_weights`].
+    terms: Vec<(f32, f32)>,
+    /// Scores of the frames after the action; `None` where they were not scored.
+    scores: Vec<Option<f32>>,
+    /// Scores of the first frame of the episode that starts in this row.
+    first_scores: Vec<Option<f32>>,
 }
 
 impl Rollout {
@@ -69,7 +73,10 @@ impl Rollout {
             is_reset: vec![],
             success: vec![],
             next_values: vec![],
-            has_score: vec![],
+            n_skipped_scores: 0,
+            terms: vec![],
+            scores: vec![],
+            first_scores: vec![],
         }
     }
 
@@ -116,61 +123,32 @@ impl Rollout {
         self.pixels.clear();
     }
 
-    fn write_score(&mut self, step: usize, scores: &[f32]) -> Result<()> {
-        if scores.len() != self.n_envs {
-            return Err(AgentError::Mismatch {
-                what: "scores of a step",
-                expected: format!("{} values, one per env", self.n_envs),
-                got: format!("{}", scores.len()),
-            });
+    fn write_scores(&mut self, step: usize, scores: &[Score]) {
+        for &Score { row, score } in scores {
+            let is_first = row.n_steps == 0;
+            let column = if is_first { &mut self.first_scores } else { &mut self.scores };
+            column[step * self.n_envs + row.env_idx as usize] = Some(score);
         }
-        if let Some(score) = scores.iter().find(|score| !score.is_finite()) {
-            return Err(AgentError::Mismatch {
-                what: "scores of a step",
-                expected: "finite values".to_owned(),
-                got: format!("{score}"),
-            });
-        }
-        self.rewards[step * self.n_envs..][..self.n_envs].copy_from_slice(scores);
-        self.has_score[step] = true;
-        Ok(())
     }
 
-    /// Turns scores into the rewards of every row. `last` is `[n_envs]`: the latest score of each env's episode at the
-    /// start of the rollout (0 without one); it is updated to the latest score at the end of the rollout.
-    ///
-    /// # Errors
-    /// If an episode ended without a score that its reward needs.
-    pub fn resolve_scores(&mut self, schedule: RewardSchedule, last: &mut [f32]) -> Result<()> {
+    /// Turns scores into the rewards of every row. `latest` is `[n_envs]`: the latest score of each env's episode at the start
+    /// of the rollout; it is updated to that at the end. `discount` is the factor of [`RewardSchedule::Potential`].
+    pub fn resolve_scores(&mut self, schedule: RewardSchedule, discount: f32, latest: &mut [Option<f32>]) {
         for row in 0..self.n_rows() {
-            let (step, env_idx) = (row / self.n_envs, row % self.n_envs);
-            let done = self.done(row);
-            match schedule {
-                _ if self.is_reset[row] => (self.rewards[row], last[env_idx]) = (0.0, 0.0),
-                RewardSchedule::HoldLast => {
-                    if self.has_score[step] {
-                        last[env_idx] = self.rewards[row];
-                    }
-                    self.rewards[row] = last[env_idx];
-                    if done {
-                        last[env_idx] = 0.0;
-                    }
-                }
-                RewardSchedule::EpisodeEnd if done && !self.has_score[step] && self.valid[row] => {
-                    return Err(AgentError::Mismatch {
-                        what: "frames for the reward model",
-                        expected: "frames at the end of every episode".to_owned(),
-                        got: "none".to_owned(),
-                    });
-                }
-                RewardSchedule::EpisodeEnd => {
-                    if !done || !self.has_score[step] {
-                        self.rewards[row] = 0.0;
-                    }
-                }
+            let latest = &mut latest[row % self.n_envs];
+            if self.is_reset[row] {
+                (self.rewards[row], *latest) = (0.0, self.first_scores[row]);
+                continue;
+            }
+            let is_last = self.done(row);
+            let step = ScoredStep { score: self.scores[row], is_terminated: self.terminated[row], is_last };
+            let reward = schedule.reward(latest, step, discount);
+            let (weight, offset) = self.terms[row];
+            self.rewards[row] = if self.valid[row] { weight * reward + offset } else { 0.0 };
+            if is_last {
+                *latest = self.first_scores[row];
             }
         }
-        Ok(())
     }
 }
 
@@ -184,9 +162,8 @@ fn gather<T: Copy>(values: &[T], rows: &[usize], n_rows: usize) -> Vec<T> {
 }
 
 /// Fills `rollout` with `n_steps` steps of every env. `batch` holds the current observations before and after. With a
-/// reward worker, the rewards of steps with frames are their scores, and [`Rollout::resolve_scores`] must be called next;
-/// without one, rewards are the env's own. With [`RewardSchedule::EpisodeEnd`], only steps in which an episode ended are
-/// scored.
+/// reward worker, frames are scored, and [`Rollout::resolve_scores`] must be called next; without one, rewards are the env's
+/// own.
 ///
 /// # Errors
 /// If the env, the policy or the scorer fails.
@@ -201,7 +178,6 @@ pub fn collect(
 ) -> Result<()> {
     let n_envs = rollout.n_envs;
     let same_step = env.autoreset_mode() == AutoresetMode::SameStep;
-    let mut waiting_steps = VecDeque::new();
     let mut states = Vec::new();
     rollout.clear();
     for step in 0..rollout.n_steps {
@@ -223,28 +199,18 @@ pub fn collect(
         bootstrap(rollout, step, policy, normalizer.as_deref(), last)?;
 
         if let Some(worker) = worker.as_deref_mut() {
-            // Scores arrive in the order of the steps, so each belongs to the oldest step that waits for one.
-            let mut write = |scores: Vec<f32>| match waiting_steps.pop_front() {
-                Some(waiting) => rollout.write_score(waiting, &scores),
-                None => Ok(()),
-            };
-            let mut frames = worker.buffer(&mut write)?;
+            let mut frames = worker.buffer()?;
             env.swap_reward_frames(&mut frames);
-            let is_scored = worker.schedule() == RewardSchedule::HoldLast
-                || (0..n_envs).any(|env_idx| batch.done(env_idx));
-            if frames.n_views() == 0 || !is_scored {
+            if frames.rows.is_empty() {
                 worker.return_buffer(frames);
             } else {
-                worker.send(frames)?;
-                waiting_steps.push_back(step);
+                worker.send(step as u64, frames)?;
             }
         }
     }
     if let Some(worker) = worker {
-        worker.drain(&mut |scores| match waiting_steps.pop_front() {
-            Some(waiting) => rollout.write_score(waiting, &scores),
-            None => Ok(()),
-        })?;
+        rollout.n_skipped_scores =
+            worker.drain(&mut |step, scores| rollout.write_scores(step as usize, scores))?;
     }
     states.clone_from(&batch.observations.state);
     if let Some(normalizer) = normalizer {
@@ -269,6 +235,9 @@ fn push_outcome(rollout: &mut Rollout, batch: &StepBatch, same_step: bool) {
         let quarantined = info.quarantined.get(env_idx).copied().unwrap_or(false);
         let reward = if quarantined || is_reset { 0.0 } else { batch.rewards[env_idx] };
         rollout.rewards.push(reward);
+        // Without terms, the env's own reward has no part in that of the scores.
+        let terms = batch.score_weights.get(env_idx).map_or((1.0, 0.0), |&weight| (weight, reward));
+        rollout.terms.push(terms);
         rollout.terminated.push(batch.terminated[env_idx]);
         rollout.truncated.push(batch.truncated[env_idx]);
         rollout.valid.push(!is_reset && !quarantined);
@@ -276,7 +245,8 @@ fn push_outcome(rollout: &mut Rollout, batch: &StepBatch, same_step: bool) {
         rollout.final_values.push(0.0);
     }
     rollout.success.extend_from_slice(&info.success);
-    rollout.has_score.push(false);
+    rollout.scores.resize(rollout.rewards.len(), None);
+    rollout.first_scores.resize(rollout.rewards.len(), None);
 }
 
 /// Computes the values of the last observations of the episodes that were truncated in this step.
@@ -314,51 +284,42 @@ fn bootstrap(
 mod tests {
     use super::*;
 
-    /// Two envs, three steps; steps 0 and 2 have scores; env 1's episode ended in step 1.
+    /// Two envs, three steps; steps 0 and 2 have scores; env 1's episode ended in step 1, and its next one started with a score.
     fn scored() -> Rollout {
+        let scores = [Some(1.0), Some(2.0), None, None, Some(5.0), Some(6.0)];
         Rollout {
-            rewards: vec![1.0, 2.0, 0.0, 0.0, 5.0, 6.0],
+            rewards: vec![0.0; 6],
             terminated: vec![false; 6],
             truncated: vec![false, false, false, true, false, false],
             valid: vec![true; 6],
             is_reset: vec![false; 6],
-            has_score: vec![true, false, true],
+            terms: vec![(1.0, 0.0); 6],
+            scores: scores.to_vec(),
+            first_scores: vec![None, None, None, Some(4.0), None, None],
             ..Rollout::new(3, 2)
         }
     }
 
     #[test]
-    fn hold_last_repeats_a_score_until_the_next_one_or_the_end_of_the_episode() {
-        let (mut rollout, mut last) = (scored(), vec![9.0, 9.0]);
-        rollout.resolve_scores(RewardSchedule::HoldLast, &mut last).expect("resolve");
+    fn scores_of_an_earlier_rollout_are_kept_until_their_episode_ends() {
+        let (mut rollout, mut latest) = (scored(), vec![Some(9.0), Some(9.0)]);
+        rollout.resolve_scores(RewardSchedule::HoldLast, 1.0, &mut latest);
         assert_eq!(rollout.rewards, [1.0, 2.0, 1.0, 2.0, 5.0, 6.0]);
-        assert_eq!(last, [5.0, 6.0]);
+        assert_eq!(latest, [Some(5.0), Some(6.0)]);
 
-        let (mut rollout, mut last) = (scored(), vec![7.0, 8.0]);
-        rollout.has_score = vec![false; 3];
-        rollout.rewards.fill(0.0);
-        rollout.resolve_scores(RewardSchedule::HoldLast, &mut last).expect("resolve");
+        let (mut rollout, mut latest) = (scored(), vec![Some(7.0), Some(8.0)]);
+        rollout.scores.fill(None);
+        rollout.first_scores.fill(None);
+        rollout.resolve_scores(RewardSchedule::HoldLast, 1.0, &mut latest);
         assert_eq!(rollout.rewards, [7.0, 8.0, 7.0, 8.0, 7.0, 0.0], "the new episode of env 1 starts with 0");
-        assert_eq!(last, [7.0, 0.0]);
+        assert_eq!(latest, [Some(7.0), None]);
     }
 
     #[test]
-    fn episode_end_rewards_only_the_last_step_of_an_episode() {
-        let (mut rollout, mut last) = (scored(), vec![0.0, 0.0]);
-        rollout.truncated = vec![false, true, false, false, true, false];
-        rollout.resolve_scores(RewardSchedule::EpisodeEnd, &mut last).expect("resolve");
-        assert_eq!(rollout.rewards, [0.0, 2.0, 0.0, 0.0, 5.0, 0.0]);
-        let error =
-            scored().resolve_scores(RewardSchedule::EpisodeEnd, &mut last).expect_err("no frames in step 1");
-        assert!(error.to_string().contains("at the end of every episode"), "{error}");
-    }
-
-    #[test]
-    fn scores_must_be_one_finite_number_per_env() {
-        let mut rollout = scored();
-        assert!(rollout.write_score(1, &[1.0]).is_err());
-        assert!(rollout.write_score(1, &[1.0, f32::NAN]).is_err());
-        rollout.write_score(1, &[3.0, 4.0]).expect("a score");
-        assert_eq!(rollout.rewards[2..4], [3.0, 4.0]);
+    fn differences_begin_with_the_score_of_an_episodes_first_frame() {
+        let (mut rollout, mut latest) = (scored(), vec![Some(0.5), Some(0.25)]);
+        rollout.resolve_scores(RewardSchedule::Difference, 1.0, &mut latest);
+        assert_eq!(rollout.rewards, [0.5, 1.75, 0.0, 0.0, 4.0, 2.0]);
+        assert_eq!(latest, [Some(5.0), Some(6.0)]);
     }
 }

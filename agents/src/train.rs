@@ -7,6 +7,7 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use sayso_envs::{AutoresetMode, VectorEnv};
+use sayso_rewards::{RewardWorker, Scorer};
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
@@ -18,7 +19,6 @@ use crate::normalize::ObservationNormalizer;
 use crate::policy::TrainedPolicy;
 use crate::ppo::{self, UpdateStats};
 use crate::rollout::{self, Rollout};
-use crate::scoring::{RewardWorker, ScoredReward};
 use crate::{AgentError, Result};
 
 /// Statistics of an update, passed to [`TrainObserver::on_update`].
@@ -38,6 +38,9 @@ pub struct UpdateReport {
     pub update_secs: f64,
     /// Mean reward per step of this rollout, before normalisation: from the scores, or from the env.
     pub mean_reward: f64,
+    /// Number of scores that were skipped in this session because the reward model failed, see
+    /// [`sayso_rewards::OnFailure::Skip`].
+    pub n_skipped_scores: u64,
     /// Number of episodes finished since the start.
     pub n_episodes: u64,
     /// Mean undiscounted return of the last finished episodes; `None` before the first.
@@ -99,8 +102,8 @@ pub fn untrained_policy(env: &dyn VectorEnv, config: &TrainConfig) -> Result<Tra
 
 /// Trains a policy with PPO.
 ///
-/// With a `reward`, rewards are its scores of the frames that `env` renders, and of nothing else; without one, they are
-/// the env's own. With `resume`, training continues from the checkpoint (bit-exactly on the CPU) up to
+/// With a `scorer`, rewards are made of its scores of the frames that `env` renders, and of the metrics that the terms of its
+/// reward name; without one, they are the env's own. With `resume`, training continues from the checkpoint (bit-exactly on the CPU) up to
 /// `config.total_steps`; the env must have the configuration that it was saved with.
 ///
 /// # Errors
@@ -108,7 +111,7 @@ pub fn untrained_policy(env: &dyn VectorEnv, config: &TrainConfig) -> Result<Tra
 /// fails; if a loss or gradient is NaN or infinite. Checkpoints written before stay intact.
 pub fn train(
     env: &mut dyn VectorEnv,
-    reward: Option<ScoredReward>,
+    mut scorer: Option<Scorer>,
     config: &TrainConfig,
     resume: Option<&Checkpoint>,
     observer: &mut dyn TrainObserver,
@@ -123,10 +126,10 @@ pub fn train(
     }
     let goal_names = env.goal_names().to_vec();
     let mut learner = match resume {
-        Some(checkpoint) => Learner::resume(env, config, checkpoint)?,
-        None => Learner::start(env, config)?,
+        Some(checkpoint) => Learner::resume(env, config, checkpoint, scorer.as_mut())?,
+        None => Learner::start(env, config, scorer.as_mut())?,
     };
-    let mut reward_worker = reward.map(RewardWorker::spawn).transpose()?;
+    let mut reward_worker = scorer.map(RewardWorker::spawn).transpose()?;
     let mut rollout = Rollout::new(config.ppo.n_steps, env.n_envs());
     let (mut advantages, mut returns) = (Vec::new(), Vec::new());
     let (mut last_report, mut last_path, mut interrupted) = (None, None, false);
@@ -143,7 +146,8 @@ pub fn train(
             &mut rollout,
         )?;
         if let Some(worker) = &reward_worker {
-            rollout.resolve_scores(worker.schedule(), &mut learner.last_scores)?;
+            let schedule = worker.plan().schedule();
+            rollout.resolve_scores(schedule, config.ppo.discount as f32, &mut learner.latest_scores);
         }
         learner.record_episodes(&rollout);
         let rewards = learner.normalized_rewards(&rollout, config.ppo.discount);
@@ -174,6 +178,7 @@ pub fn train(
             rollout_secs,
             update_secs: secs - rollout_secs,
             mean_reward: mean_reward(&rollout),
+            n_skipped_scores: rollout.n_skipped_scores,
             n_episodes: learner.recent.n_finished(),
             mean_return: learner.recent.mean_return(),
             mean_episode_steps: learner.recent.mean_steps(),
@@ -184,13 +189,13 @@ pub fn train(
         last_report = Some(report);
         last_path = None;
         if is_checkpoint_due(config, &learner) {
-            last_path = save(&mut learner, env, config, observer)?.1;
+            last_path = save(&mut learner, env, reward_worker.as_mut(), config, observer)?.1;
         }
     }
 
     let (checkpoint, checkpoint_path) = match last_path {
-        Some(path) => (learner.checkpoint(env, config)?, Some(path)),
-        None => save(&mut learner, env, config, observer)?,
+        Some(path) => (learner.checkpoint(env, reward_worker.as_mut(), config)?, Some(path)),
+        None => save(&mut learner, env, reward_worker.as_mut(), config, observer)?,
     };
     Ok(TrainOutcome { policy: learner.into_policy(), checkpoint, checkpoint_path, last_report, interrupted })
 }
@@ -226,6 +231,7 @@ fn is_checkpoint_due(config: &TrainConfig, learner: &Learner) -> bool {
 fn save(
     learner: &mut Learner,
     env: &dyn VectorEnv,
+    worker: Option<&mut RewardWorker>,
     config: &TrainConfig,
     observer: &mut dyn TrainObserver,
 ) -> Result<(Checkpoint, Option<PathBuf>)> {
@@ -233,7 +239,7 @@ fn save(
     if is_checkpoint_due(config, learner) || learner.n_steps >= config.total_steps {
         learner.note_best();
     }
-    let checkpoint = learner.checkpoint(env, config)?;
+    let checkpoint = learner.checkpoint(env, worker, config)?;
     let Some(folder) = &config.checkpoint_folder else { return Ok((checkpoint, None)) };
     let path = folder.join(checkpoint.file_name());
     checkpoint.save(&path)?;

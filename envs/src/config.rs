@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use sayso_rewards::FrameReward;
-use sayso_sim::FrameRequest;
+use sayso_rewards::{
+    FailureConfig, FrameSelection, RewardModel, RewardSchedule, RewardText, Scorer, ScoringPlan,
+};
 use sayso_sim::render::RenderDevice;
 use serde::{Deserialize, Serialize};
 
+use crate::composition::{Composition, RewardTerm};
 use crate::task::TaskSpec;
-use crate::vector::AutoresetMode;
-use crate::{EnvError, Result};
+use crate::vector::{AutoresetMode, VectorEnv as _};
+use crate::{EnvError, Result, VecEnv};
 
 /// Largest number of envs in a batch.
 pub const MAX_ENVS: usize = 65_536;
@@ -184,25 +186,102 @@ pub enum RewardSource {
     None,
     /// The task's dense ground truth for its goal.
     GroundTruth,
-    /// A reward model, which scores frames within the step. A score stays the reward of the following steps until the next
-    /// one, or until the episode ends.
-    Model(Arc<dyn FrameReward>, ScoringConfig),
+    /// A reward model, which scores frames within the step.
+    Model(Arc<dyn RewardModel>, ScoringConfig),
     /// The same, but the caller takes the frames ([`crate::VectorEnv::swap_reward_frames`]) and scores them later; the
-    /// rewards of the step are 0.
-    Deferred(FrameRequest, ScoringConfig),
+    /// rewards of the step are what the terms add, 0 without terms.
+    Deferred(Arc<dyn RewardModel>, ScoringConfig),
 }
 
-/// Which frames a reward model scores, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Which frames a reward model scores, against which text, and how scores become rewards.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ScoringConfig {
-    /// Names of the reward cameras; scores are averaged over them. The task's own if empty.
+    /// Names of the reward cameras, the views of a frame. The task's own if empty.
     pub cameras: Vec<String>,
-    /// Frames are rendered and scored in every n-th step of the batch; at least 1.
+    /// Frames are scored every n control steps of an episode; at least 1.
     pub every_n_steps: u32,
+    /// How scores become rewards.
+    pub schedule: RewardSchedule,
+    /// Discount factor of [`RewardSchedule::Potential`], that of the learner.
+    pub discount: f32,
+    /// What happens when a call of the model fails.
+    pub failures: FailureConfig,
+    /// Terms that combine the reward with ground-truth metrics.
+    pub terms: Vec<RewardTerm>,
+    /// The text of every episode.
+    pub text: RewardText,
 }
 
 impl Default for ScoringConfig {
     fn default() -> Self {
-        Self { cameras: Vec::new(), every_n_steps: 1 }
+        Self {
+            cameras: Vec::new(),
+            every_n_steps: 1,
+            schedule: RewardSchedule::HoldLast,
+            discount: 1.0,
+            failures: FailureConfig::default(),
+            terms: Vec::new(),
+            text: RewardText::default(),
+        }
+    }
+}
+
+impl ScoringConfig {
+    /// The scorer of the frames of `env`, whose rewards are [`RewardSource::Deferred`].
+    ///
+    /// # Errors
+    /// As [`Scorer::new`].
+    pub fn scorer(&self, model: Arc<dyn RewardModel>, env: &VecEnv) -> Result<Scorer> {
+        let plan = self.plan(model.frames(), env.max_episode_steps())?;
+        let n_views = self.cameras(env.task_spec()).len();
+        let texts = std::slice::from_ref(&self.text);
+        Ok(Scorer::new(model, plan, self.failures, env.n_envs(), n_views, texts)?)
+    }
+
+    /// Checks everything that does not depend on the model.
+    ///
+    /// # Errors
+    /// If a number is out of range, or a term names an unknown metric. `goal_idx` is the goal of the episodes.
+    pub fn validate(&self, spec: &TaskSpec, goal_idx: Option<usize>) -> Result<()> {
+        self.failures.validate()?;
+        ScoringPlan::new(FrameSelection::Last, self.schedule, self.every_n_steps)?;
+        Composition::new(&self.terms, spec, goal_idx).map(|_| ())
+    }
+
+    /// Names of the reward cameras.
+    pub(crate) fn cameras<'a>(&'a self, spec: &'a TaskSpec) -> &'a [String] {
+        if self.cameras.is_empty() { &spec.reward_cameras } else { &self.cameras }
+    }
+
+    /// Which steps of an episode are rendered and scored for a model that looks at `frames`.
+    ///
+    /// # Errors
+    /// If a number is out of range, or the interval of scores or a window is longer than an episode of `max_episode_steps`.
+    pub fn plan(&self, frames: FrameSelection, max_episode_steps: u32) -> Result<ScoringPlan> {
+        let plan = ScoringPlan::new(frames, self.schedule, self.every_n_steps)?;
+        if max_episode_steps < self.every_n_steps {
+            return Err(EnvError::OutOfRange {
+                field: "reward.every_n_steps".to_owned(),
+                got: self.every_n_steps.to_string(),
+                expected: format!(
+                    "at most {max_episode_steps}, the control steps of an episode in training or evaluation"
+                ),
+            });
+        }
+        let (field, span) = match frames {
+            FrameSelection::Last | FrameSelection::Episode { .. } => return Ok(plan),
+            FrameSelection::Pair { lag } => ("reward.lag", lag),
+            FrameSelection::Window { n_frames, stride } => ("reward.n_frames", (n_frames - 1) * stride),
+        };
+        if span <= max_episode_steps {
+            return Ok(plan);
+        }
+        Err(EnvError::OutOfRange {
+            field: field.to_owned(),
+            got: format!("a window that spans {span} control steps"),
+            expected: format!(
+                "at most {max_episode_steps}, the control steps of an episode in training or evaluation"
+            ),
+        })
     }
 }

@@ -6,11 +6,13 @@ use bevy::ecs::resource::Resource;
 use bevy::ecs::schedule::IntoScheduleConfigs;
 use bevy::ecs::system::{Query, Res, ResMut};
 use bevy::ecs::world::World;
+use sayso_rewards::ScoredStep;
 use sayso_sim::app::{IsStepping, Renderer, Sensors, Slot, Step, StepSet, frames_are_rendered, par_each};
-use sayso_sim::{FrameBatch, SimWorld, seed};
+use sayso_sim::{SimWorld, seed};
 
 use crate::EnvError;
-use crate::config::{ObservationMode, RewardSource};
+use crate::config::ObservationMode;
+use crate::scoring::{Scoring, score_first_frames, score_frames, score_resets, select_frames};
 use crate::space::{Actions, Space};
 use crate::task::{ActionRow, Measurement, TaskInstance, TaskSpec};
 use crate::vector::{AutoresetMode, StepBatch, StepInfo};
@@ -30,27 +32,21 @@ pub(crate) struct BatchConfig {
     pub autoreset: AutoresetMode,
     pub max_episode_steps: u32,
     pub pixel_sensor: Option<usize>,
-    pub reward_sensor: Option<usize>,
-    pub reward: RewardSource,
+    /// Rewards are the task's ground truth.
+    pub is_ground_truth: bool,
 }
 
 /// The columns of the current step.
 #[derive(Resource, Default)]
 pub(crate) struct Batch {
     pub columns: StepBatch,
-    /// `[n_envs]`: scores of the last scored step, kept until the next one.
-    pub scores: Vec<f32>,
-    /// Steps of the batch so far; every n-th is scored.
-    pub n_steps: u64,
-    /// Frames for the reward model.
-    frames: FrameBatch,
     /// Error of this step.
     pub error: Option<EnvError>,
 }
 
 impl Batch {
     pub fn new(config: &BatchConfig) -> Self {
-        let mut batch = Self { scores: vec![0.0; config.n_envs], ..Self::default() };
+        let mut batch = Self::default();
         shape_columns(&mut batch.columns, config);
         batch
     }
@@ -106,6 +102,11 @@ impl Row {
         };
         Self { state: vec![0.0; bounds.len()], bounds, measurement: Measurement::new(spec) }
     }
+
+    /// Whether the state ends the episode, by the rules of the task.
+    pub fn is_terminal(&self) -> bool {
+        self.measurement.is_terminal
+    }
 }
 
 /// Adds the systems of a step.
@@ -116,25 +117,14 @@ impl Plugin for StepPlugin {
         app.add_systems(
             Step,
             (
-                (choose_sensors, act).chain().in_set(StepSet::Act),
+                act.in_set(StepSet::Act),
                 after_physics.in_set(StepSet::Simulate).after(sayso_sim::app::simulate),
-                observe.in_set(StepSet::Observe),
-                reward.in_set(StepSet::Reward).run_if(frames_are_rendered),
+                (observe, select_frames).chain().in_set(StepSet::Observe),
+                score_frames.in_set(StepSet::Reward).run_if(frames_are_rendered),
                 write_output.in_set(StepSet::Output).run_if(frames_are_rendered),
-                restart.in_set(StepSet::Reset).run_if(frames_are_rendered),
+                (restart, score_first_frames).chain().in_set(StepSet::Reset).run_if(frames_are_rendered),
             ),
         );
-    }
-}
-
-/// Act: enables the reward cameras in steps whose frames are scored, and disables them in the others.
-fn choose_sensors(config: Res<BatchConfig>, batch: Res<Batch>, mut sensors: ResMut<Sensors>) {
-    let (RewardSource::Model(_, scoring) | RewardSource::Deferred(_, scoring)) = &config.reward else {
-        return;
-    };
-    if let Some(sensor_idx) = config.reward_sensor {
-        sensors.0[sensor_idx].is_enabled =
-            (batch.n_steps + 1).is_multiple_of(u64::from(scoring.every_n_steps));
     }
 }
 
@@ -193,43 +183,10 @@ fn read_row(world: &SimWorld, task: &dyn TaskInstance, row: &mut Row) {
     task.measure(world, measurement);
 }
 
-/// Reward: the reward of the state after the action, from frames or from ground truth, as configured.
-fn reward(
-    config: Res<BatchConfig>,
-    mut sensors: ResMut<Sensors>,
-    envs: Query<(&Slot, &Row, &Episode)>,
-    mut batch: ResMut<Batch>,
-) {
-    let batch = &mut *batch;
-    batch.n_steps += 1;
-    match &config.reward {
-        RewardSource::None | RewardSource::Deferred(..) => batch.scores.fill(0.0),
-        RewardSource::GroundTruth => {
-            for (slot, row, _) in &envs {
-                batch.scores[slot.0.0] = row.measurement.reward[config.goal_idx];
-            }
-        }
-        RewardSource::Model(model, _) => {
-            // A score is kept until the next one, at most until its episode ends.
-            for (slot, ..) in envs.iter().filter(|(.., episode)| episode.n_steps <= 1) {
-                batch.scores[slot.0.0] = 0.0;
-            }
-            let sensor = config.reward_sensor.map(|i| &mut sensors.0[i]).filter(|s| s.is_enabled);
-            let Some(sensor) = sensor else { return };
-            batch.frames.parts.resize_with(1, Default::default);
-            sensor.swap_frames(&mut batch.frames.parts[0]);
-            if let Err(error) = model.score(&batch.frames, sensor.cameras.len(), &mut batch.scores) {
-                batch.error = Some(error.into());
-            }
-            // Back to the sensor, from which `swap_reward_frames` takes them.
-            sensor.swap_frames(&mut batch.frames.parts[0]);
-        }
-    }
-}
-
-/// Output: termination and truncation, and the columns.
+/// Output: termination and truncation, the reward of the state after the action, and the columns.
 fn write_output(
     config: Res<BatchConfig>,
+    mut scoring: Option<ResMut<Scoring>>,
     mut sensors: ResMut<Sensors>,
     mut envs: Query<(&Slot, &SimWorld, &Row, &mut Episode)>,
     mut batch: ResMut<Batch>,
@@ -237,6 +194,9 @@ fn write_output(
     let batch = &mut *batch;
     let columns = &mut batch.columns;
     shape_columns(columns, &config);
+    let has_terms = scoring.as_ref().is_some_and(|scoring| !scoring.composition.is_empty());
+    columns.score_weights.clear();
+    columns.score_weights.resize(if has_terms { config.n_envs } else { 0 }, 1.0);
     for (slot, world, row, mut episode) in &mut envs {
         let env_idx = slot.0.0;
         let is_reset = episode.is_fresh;
@@ -245,8 +205,29 @@ fn write_output(
         columns.info.quarantined[env_idx] = is_faulty;
         columns.terminated[env_idx] = !is_reset && !is_faulty && row.measurement.is_terminal;
         columns.truncated[env_idx] = !is_reset && (is_faulty || episode.n_steps >= config.max_episode_steps);
-        columns.rewards[env_idx] = if is_reset || is_faulty { 0.0 } else { batch.scores[env_idx] };
-        episode.has_ended |= columns.terminated[env_idx] || columns.truncated[env_idx];
+        let is_last = columns.terminated[env_idx] || columns.truncated[env_idx];
+        columns.rewards[env_idx] = match scoring.as_deref_mut() {
+            Some(scoring) if is_reset || is_faulty => {
+                scoring.latest[env_idx] = if is_reset { scoring.scores[env_idx] } else { None };
+                0.0
+            }
+            Some(scoring) => {
+                let (score, is_terminated) = (scoring.scores[env_idx], columns.terminated[env_idx]);
+                let step = ScoredStep { score, is_terminated, is_last };
+                let schedule = scoring.plan.schedule();
+                let reward = schedule.reward(&mut scoring.latest[env_idx], step, scoring.discount);
+                let (weight, offset) = scoring.composition.weights(&row.measurement);
+                if let Some(own) = columns.score_weights.get_mut(env_idx) {
+                    *own = weight;
+                }
+                weight * reward + offset
+            }
+            None if config.is_ground_truth && !is_reset && !is_faulty => {
+                row.measurement.reward[config.goal_idx]
+            }
+            None => 0.0,
+        };
+        episode.has_ended |= is_last;
         write_row(columns, &config, env_idx, row, &episode);
     }
     if let Some(sensor_idx) = config.pixel_sensor {
@@ -316,6 +297,7 @@ pub(crate) fn observe_resets(world: &mut World) {
         read_row(sim_world, &*task.0, &mut row);
     }
     render_pixels(world);
+    score_resets(world);
     world.resource_scope(|world, mut batch: bevy::ecs::change_detection::Mut<Batch>| {
         world.resource_scope(|world, config: bevy::ecs::change_detection::Mut<BatchConfig>| {
             let columns = &mut batch.columns;

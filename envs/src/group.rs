@@ -1,21 +1,25 @@
 //! A group: envs that step together, in one Bevy world and one run of its schedule.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bevy::app::App;
 use bevy::ecs::change_detection::Mut;
 use bevy::ecs::world::World;
+use sayso_rewards::{FrameRow, Scorer, ScoringPlan};
 use sayso_sim::app::{Renderer, Sensors, SimPlugin, Slot, Step, in_slot_order};
 use sayso_sim::render::{Backend, Outputs, RenderSpec, Samples};
 use sayso_sim::scene::SceneSpec;
-use sayso_sim::sensor::Sensor;
+use sayso_sim::sensor::{Selection, Sensor};
 use sayso_sim::{EnvIdx, FramePart, Frames, PreparedScene, SimWorld};
 
-use crate::config::{EnvConfig, RewardSource, ScoringConfig};
+use crate::composition::Composition;
+use crate::config::{EnvConfig, RewardSource};
 use crate::engine::{Batch, BatchConfig, Episode, PendingActions, Row, StepPlugin, TaskSlot, start_episode};
+use crate::scoring::Scoring;
 use crate::space::Actions;
 use crate::task::{Measurement, Task};
-use crate::vector::{ResetOptions, StepBatch};
+use crate::vector::{AutoresetMode, ResetOptions, StepBatch};
 use crate::{EnvError, Result};
 
 /// Envs `first_env..first_env + n_envs` of a batch.
@@ -30,7 +34,7 @@ impl Group {
         scene: &PreparedScene,
         config: &EnvConfig,
         reward: RewardSource,
-        goal_idx: usize,
+        instructed: Option<usize>,
         envs: Range<usize>,
         add_plugins: &dyn Fn(&mut App),
     ) -> Result<Self> {
@@ -59,32 +63,54 @@ impl Group {
             sensors.push(sensor(scene.spec(), &[camera.to_owned()], (height, width))?);
             Ok::<usize, EnvError>(sensors.len() - 1)
         });
-        let reward_sensor = match &reward {
+        let max_episode_steps = config.max_episode_steps.unwrap_or(spec.max_episode_steps);
+        let scoring = match &reward {
             RewardSource::None | RewardSource::GroundTruth => None,
-            RewardSource::Model(model, scoring) => Some((model.frame_request(), scoring)),
-            RewardSource::Deferred(request, scoring) => Some((request.clone(), scoring)),
-        }
-        .map(|(request, scoring)| {
-            check_scoring(scoring)?;
-            let cameras = if scoring.cameras.is_empty() { &spec.reward_cameras } else { &scoring.cameras };
-            let size = (request.image.height, request.image.width);
-            let device = backend.gpu().and_then(|gpu| gpu.adapter().uuid);
-            sensors.push(sensor(scene.spec(), cameras, size)?.for_model(request.model_input(device)));
-            Ok::<usize, EnvError>(sensors.len() - 1)
-        });
+            RewardSource::Model(model, scoring) | RewardSource::Deferred(model, scoring) => {
+                let plan = scoring.plan(model.frames(), max_episode_steps)?;
+                let cameras = scoring.cameras(spec);
+                let request = model.frame_request();
+                let size = (request.image.height, request.image.width);
+                let device = backend.gpu().and_then(|gpu| gpu.adapter().uuid);
+                let mut add_sensor = || {
+                    let mut sensor =
+                        sensor(scene.spec(), cameras, size)?.for_model(request.model_input(device));
+                    sensor.selection = Selection::Slots(Vec::new());
+                    sensors.push(sensor);
+                    Ok::<usize, EnvError>(sensors.len() - 1)
+                };
+                let of_steps = add_sensor()?;
+                let has_first = plan.embeds_first_frame() && config.autoreset == AutoresetMode::SameStep;
+                let of_starts = has_first.then(add_sensor).transpose()?;
+                let scorer = match &reward {
+                    RewardSource::Model(model, scoring) => {
+                        let texts = std::slice::from_ref(&scoring.text);
+                        let model = Arc::clone(model);
+                        Some(Scorer::new(model, plan, scoring.failures, envs.len(), cameras.len(), texts)?)
+                    }
+                    _ => None,
+                };
+                let composition = Composition::new(&scoring.terms, spec, instructed)?;
+                let discount = scoring.discount;
+                Some(Scoring::new(plan, discount, composition, of_steps, of_starts, scorer, envs.len()))
+            }
+        };
         let batch_config = BatchConfig {
             spec: spec.clone(),
             options: toml::to_string(&config.options).unwrap_or_default(),
             first_env: envs.start,
             n_envs: envs.len(),
-            goal_idx,
+            // Without an instruction, ground-truth rewards are those of the first goal.
+            goal_idx: instructed.unwrap_or(0),
             observation: config.observation,
             autoreset: config.autoreset,
-            max_episode_steps: config.max_episode_steps.unwrap_or(spec.max_episode_steps),
+            max_episode_steps,
             pixel_sensor: pixel_sensor.transpose()?,
-            reward_sensor: reward_sensor.transpose()?,
-            reward,
+            is_ground_truth: matches!(reward, RewardSource::GroundTruth),
         };
+        if let Some(scoring) = scoring {
+            app.insert_resource(scoring);
+        }
         app.insert_resource(Renderer { backend, failure: None });
         app.insert_resource(Sensors(sensors));
         app.insert_resource(Batch::new(&batch_config));
@@ -185,7 +211,7 @@ impl Group {
             start_episode(&mut sim_world, &mut *task.0, &mut episode);
         }
         crate::engine::observe_resets(world);
-        self.take_failure()
+        self.take_error()
     }
 
     /// Copies this group's rows of the batch's actions.
@@ -198,12 +224,7 @@ impl Group {
     /// Advances every env by one control step.
     pub fn step(&mut self) -> Result<()> {
         self.world.run_schedule(Step);
-        // A rendering error comes first: it ended the step early, so that other errors follow from it.
-        self.take_failure()?;
-        match self.world.resource_mut::<Batch>().error.take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        self.take_error()
     }
 
     /// The columns of the last reset or step.
@@ -211,18 +232,36 @@ impl Group {
         &mut self.world.resource_mut::<Batch>().into_inner().columns
     }
 
-    /// Exchanges the frames that the last step rendered for the reward model for a buffer; empty if it rendered none.
-    pub fn swap_reward_frames(&mut self, part: &mut FramePart) {
+    /// Which frames the reward model scores.
+    pub fn scoring_plan(&self) -> Option<ScoringPlan> {
+        self.world.get_resource::<Scoring>().map(|scoring| scoring.plan)
+    }
+
+    /// Number of parts of [`Self::swap_reward_frames`].
+    pub fn n_reward_parts(&self) -> usize {
+        self.world.get_resource::<Scoring>().map_or(0, Scoring::n_parts)
+    }
+
+    /// Exchanges the frames that the last reset or step rendered for the reward model for buffers, and appends their rows, with
+    /// the indices of envs in the batch.
+    pub fn swap_reward_frames(&mut self, parts: &mut [FramePart], rows: &mut Vec<FrameRow>) {
+        let first_env = self.envs().start;
         let world = &mut self.world;
-        let Some(sensor_idx) = world.resource::<BatchConfig>().reward_sensor else {
-            part.clear();
+        if !world.contains_resource::<Scoring>() {
             return;
-        };
-        let sensor = &mut world.resource_mut::<Sensors>().0[sensor_idx];
-        if sensor.is_enabled {
-            sensor.swap_frames(part);
-        } else {
-            part.clear();
+        }
+        world.resource_scope(|world, mut scoring: Mut<Scoring>| {
+            scoring.swap_frames(&mut world.resource_mut::<Sensors>(), parts, first_env, rows);
+        });
+    }
+
+    /// Returns the error of the last reset or step, if there was one.
+    fn take_error(&mut self) -> Result<()> {
+        // A rendering error comes first: it ended the step early, so that other errors follow from it.
+        self.take_failure()?;
+        match self.world.resource_mut::<Batch>().error.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
         }
     }
 
@@ -233,17 +272,6 @@ impl Group {
             None => Ok(()),
         }
     }
-}
-
-fn check_scoring(scoring: &ScoringConfig) -> Result<()> {
-    if scoring.every_n_steps > 0 {
-        return Ok(());
-    }
-    Err(EnvError::OutOfRange {
-        field: "every_n_steps".to_owned(),
-        got: "0".to_owned(),
-        expected: "1 or more".to_owned(),
-    })
 }
 
 /// A sensor with the named cameras.

@@ -16,11 +16,14 @@ pub mod tasks;
 pub mod vec_env;
 pub mod vector;
 
+mod composition;
 mod engine;
 mod group;
+mod scoring;
 mod snapshot;
 mod workers;
 
+pub use composition::RewardTerm;
 pub use config::{EnvConfig, ObservationMode, RewardSource, ScoringConfig};
 pub use error::{EnvError, Result};
 pub use space::{Actions, Space};

@@ -1,12 +1,14 @@
 //! Snapshots of a batch, independent of the number of its groups.
 
+use sayso_rewards::EnvHistory;
 use sayso_sim::app::Slot;
 use sayso_sim::sealed::{seal, unseal};
 use sayso_sim::{SimWorld, WorldState};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Batch, BatchConfig, Episode, TaskSlot};
+use crate::engine::{BatchConfig, Episode, TaskSlot};
 use crate::group::Group;
+use crate::scoring::Scoring;
 use crate::{EnvError, Result};
 
 /// Everything about a batch that a step may change.
@@ -15,8 +17,6 @@ struct Snapshot {
     task_id: String,
     /// Options of the task, TOML.
     options: String,
-    n_batch_steps: u64,
-    scores: Vec<f32>,
     envs: Vec<EnvSnapshot>,
 }
 
@@ -31,20 +31,17 @@ struct EnvSnapshot {
     n_episode_steps: u32,
     has_ended: bool,
     is_fresh: bool,
+    /// The latest score of the episode.
+    score: Option<f32>,
+    /// The frames that later scores depend on.
+    history: Option<EnvHistory>,
 }
 
 pub(crate) fn save(groups: &[Group]) -> Result<Vec<u8>> {
-    let (config, batch) =
-        (groups[0].world().resource::<BatchConfig>(), groups[0].world().resource::<Batch>());
-    let mut snapshot = Snapshot {
-        task_id: config.spec.id.to_owned(),
-        options: config.options.clone(),
-        n_batch_steps: batch.n_steps,
-        scores: Vec::new(),
-        envs: Vec::new(),
-    };
+    let config = groups[0].world().resource::<BatchConfig>();
+    let mut snapshot =
+        Snapshot { task_id: config.spec.id.to_owned(), options: config.options.clone(), envs: Vec::new() };
     for group in groups {
-        snapshot.scores.extend_from_slice(&group.world().resource::<Batch>().scores);
         save_envs(group, &mut snapshot.envs)?;
     }
     snapshot.envs.sort_by_key(|env| env.slot);
@@ -53,6 +50,7 @@ pub(crate) fn save(groups: &[Group]) -> Result<Vec<u8>> {
 
 fn save_envs(group: &Group, out: &mut Vec<EnvSnapshot>) -> Result<()> {
     let first_env = group.envs().start;
+    let scoring = group.world().get_resource::<Scoring>();
     for entity in group.world().iter_entities() {
         let (Some(slot), Some(sim_world), Some(task), Some(episode)) = (
             entity.get::<Slot>(),
@@ -62,6 +60,7 @@ fn save_envs(group: &Group, out: &mut Vec<EnvSnapshot>) -> Result<()> {
         ) else {
             continue;
         };
+        let scorer = scoring.and_then(|scoring| scoring.scorer.as_ref());
         out.push(EnvSnapshot {
             slot: first_env + slot.0.0,
             world: sim_world.snapshot()?,
@@ -71,6 +70,8 @@ fn save_envs(group: &Group, out: &mut Vec<EnvSnapshot>) -> Result<()> {
             n_episode_steps: episode.n_steps,
             has_ended: episode.has_ended,
             is_fresh: episode.is_fresh,
+            score: scoring.and_then(|scoring| scoring.latest[slot.0.0]),
+            history: scorer.and_then(|scorer| scorer.save_history(slot.0.0)),
         });
     }
     Ok(())
@@ -100,9 +101,17 @@ pub(crate) fn restore(groups: &mut [Group], bytes: &[u8]) -> Result<()> {
                 is_idle: false,
             };
         }
-        let mut batch = world.resource_mut::<Batch>();
-        batch.n_steps = snapshot.n_batch_steps;
-        batch.scores.copy_from_slice(&snapshot.scores[range]);
+        let Some(mut scoring) = world.get_resource_mut::<Scoring>() else { continue };
+        let scoring = &mut *scoring;
+        // The frames of the step before are not those of the restored state.
+        scoring.rows.clear();
+        scoring.first_rows.clear();
+        // Without a scorer, the caller keeps the scores.
+        let Some(scorer) = &mut scoring.scorer else { continue };
+        for (slot, env) in snapshot.envs[range].iter().enumerate() {
+            scoring.latest[slot] = env.score;
+            scorer.load_history(slot, env.history.as_ref());
+        }
     }
     Ok(())
 }
@@ -111,7 +120,7 @@ fn check(groups: &[Group], snapshot: &Snapshot) -> Result<()> {
     let n_envs: usize = groups.iter().map(|group| group.envs().len()).sum();
     let BatchConfig { spec, options, .. } = groups[0].world().resource::<BatchConfig>();
     let is_complete = snapshot.envs.iter().enumerate().all(|(env_idx, env)| env.slot == env_idx);
-    if snapshot.task_id != spec.id || snapshot.envs.len() != n_envs || snapshot.scores.len() != n_envs {
+    if snapshot.task_id != spec.id || snapshot.envs.len() != n_envs {
         let got = format!("{} envs of {}", snapshot.envs.len(), snapshot.task_id);
         return Err(damaged(&format!("it has {got}, this batch has {n_envs} envs of {}", spec.id)));
     }
@@ -120,6 +129,9 @@ fn check(groups: &[Group], snapshot: &Snapshot) -> Result<()> {
         let (got, own) = (quoted(&snapshot.options), quoted(options));
         return Err(damaged(&format!("it was taken with the options {got}, this batch has {own}")));
     }
+    if snapshot.envs.iter().filter_map(|env| env.score).any(|score| !score.is_finite()) {
+        return Err(damaged("a score is NaN or infinite"));
+    }
     if is_complete { Ok(()) } else { Err(damaged("an env is missing, or there twice")) }
 }
 
@@ -127,6 +139,11 @@ fn check(groups: &[Group], snapshot: &Snapshot) -> Result<()> {
 fn read_states(group: &mut Group, snapshot: &Snapshot) -> Result<Vec<WorldState>> {
     let range = group.envs();
     let world = group.world_mut();
+    if let Some(scorer) = world.get_resource::<Scoring>().and_then(|scoring| scoring.scorer.as_ref()) {
+        for env in &snapshot.envs[range.clone()] {
+            scorer.check_history(env.history.as_ref())?;
+        }
+    }
     let mut envs = world.query::<(&Slot, &SimWorld, &TaskSlot)>();
     let mut envs: Vec<_> = envs.iter(world).collect();
     envs.sort_by_key(|(slot, ..)| slot.0);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bevy::app::App;
 use bevy::ecs::world::World;
-use sayso_sim::{FrameBatch, Frames, PreparedScene};
+use sayso_rewards::{RewardFrames, ScoringPlan};
+use sayso_sim::{Frames, PreparedScene};
 
 use crate::config::{EnvConfig, RewardSource};
 use crate::group::Group;
@@ -26,6 +27,7 @@ pub struct VecEnv {
     goal_names: Vec<String>,
     goal_idx: Option<usize>,
     n_envs: usize,
+    max_episode_steps: u32,
     autoreset: AutoresetMode,
     was_reset: bool,
 }
@@ -60,8 +62,6 @@ impl VecEnv {
                 Some(goal_idx.ok_or_else(|| EnvError::unknown("instruction", instruction, &goal_names))?)
             }
         };
-        // Without one, ground-truth rewards are those of the first goal.
-        let goal_idx = instructed.unwrap_or(0);
         let config = &config.resolve();
         let n_groups = config.n_groups;
         let scene = PreparedScene::new(task.scene())?;
@@ -69,7 +69,7 @@ impl VecEnv {
         let groups = (0..n_groups)
             .map(|group| {
                 let envs = first_env(group)..first_env(group + 1);
-                Group::new(&*task, &scene, config, reward.clone(), goal_idx, envs, &add_plugins)
+                Group::new(&*task, &scene, config, reward.clone(), instructed, envs, &add_plugins)
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
@@ -79,6 +79,7 @@ impl VecEnv {
             goal_names,
             goal_idx: instructed,
             n_envs: config.n_envs,
+            max_episode_steps: config.max_episode_steps.unwrap_or(spec.max_episode_steps),
             autoreset: config.autoreset,
             task,
             was_reset: false,
@@ -99,6 +100,16 @@ impl VecEnv {
     /// has several goals: it is not known then which of them counts as success.
     pub fn goal_idx(&self) -> Option<usize> {
         self.goal_idx
+    }
+
+    /// Control steps after which an episode is truncated.
+    pub fn max_episode_steps(&self) -> u32 {
+        self.max_episode_steps
+    }
+
+    /// Which frames the reward model scores; `None` without one.
+    pub fn scoring_plan(&self) -> Option<ScoringPlan> {
+        self.groups.first().and_then(Group::scoring_plan)
     }
 
     /// The Bevy worlds of the groups, in the order of their envs, for plugins and tools.
@@ -245,10 +256,16 @@ impl VectorEnv for VecEnv {
         Ok(())
     }
 
-    fn swap_reward_frames(&mut self, frames: &mut FrameBatch) {
-        frames.parts.resize_with(self.groups.len(), Default::default);
-        for (group, part) in self.groups.iter_mut().zip(&mut frames.parts) {
-            group.swap_reward_frames(part);
+    fn swap_reward_frames(&mut self, frames: &mut RewardFrames) {
+        let RewardFrames { frames, rows } = frames;
+        rows.clear();
+        let n_parts = self.groups.iter().map(Group::n_reward_parts).sum();
+        frames.parts.resize_with(n_parts, Default::default);
+        let mut parts = frames.parts.as_mut_slice();
+        for group in &mut self.groups {
+            let (own, rest) = parts.split_at_mut(group.n_reward_parts());
+            group.swap_reward_frames(own, rows);
+            parts = rest;
         }
     }
 

@@ -1,6 +1,7 @@
 //! The interface between environments and learners: a batch of environments that step together.
 
-use sayso_sim::{FrameBatch, Frames};
+use sayso_rewards::RewardFrames;
+use sayso_sim::Frames;
 use serde::{Deserialize, Serialize};
 
 use crate::space::{Actions, Space};
@@ -42,9 +43,10 @@ pub trait VectorEnv: Send {
     /// [`AutoresetMode::Disabled`], if a finished env was not reset.
     fn step(&mut self, actions: &Actions, out: &mut StepBatch) -> Result<()>;
 
-    /// Exchanges the frames that the last step rendered for the reward model, `n_envs * n_reward_cameras` views env-major,
-    /// for buffers that the next step may render into. Empty if the step rendered none.
-    fn swap_reward_frames(&mut self, frames: &mut FrameBatch);
+    /// Exchanges the frames that the last reset or step rendered for the reward model for buffers that the next step may
+    /// render into. Empty if it rendered none. With [`AutoresetMode::SameStep`] they may include the first frames of the
+    /// episodes that started, after the last ones of those that ended.
+    fn swap_reward_frames(&mut self, frames: &mut RewardFrames);
 
     /// Renders the pixel observations of the current state, `[n_envs, height, width, 3]` u8: after [`Self::restore`] those
     /// that were observed before [`Self::snapshot`]. Empty without pixel observations.
@@ -142,8 +144,12 @@ impl Observations {
 pub struct StepBatch {
     /// Observations for the next action.
     pub observations: Observations,
-    /// `[n_envs]` f32. Zero with [`crate::RewardSource::Deferred`], whose frames are scored later.
+    /// `[n_envs]` f32. With [`crate::RewardSource::Deferred`], whose frames are scored later, only what the terms of the
+    /// reward add to the scores' part: 0 without terms.
     pub rewards: Vec<f32>,
+    /// `[n_envs]` f32: factor of the scores' part of the reward; empty, which means 1, without terms
+    /// ([`crate::ScoringConfig::terms`]).
+    pub score_weights: Vec<f32>,
     /// `[n_envs]`: the task ended the episode; the value of the state after it is zero.
     pub terminated: Vec<bool>,
     /// `[n_envs]`: the time limit or a fault of the physics ended the episode; the value of the state after it is
@@ -163,8 +169,17 @@ pub struct StepBatch {
 impl StepBatch {
     /// Removes all rows and keeps the buffers.
     pub(crate) fn clear(&mut self) {
-        let Self { observations, rewards, terminated, truncated, final_observations, info, restart_info } =
-            self;
+        let Self {
+            observations,
+            rewards,
+            score_weights,
+            terminated,
+            truncated,
+            final_observations,
+            info,
+            restart_info,
+        } = self;
+        score_weights.clear();
         observations.clear();
         final_observations.clear();
         rewards.clear();
@@ -185,6 +200,7 @@ impl StepBatch {
             self.restart_info.append(if has_ended { &more.restart_info } else { &more.info });
         }
         self.rewards.extend_from_slice(&more.rewards);
+        self.score_weights.extend_from_slice(&more.score_weights);
         self.terminated.extend_from_slice(&more.terminated);
         self.truncated.extend_from_slice(&more.truncated);
         self.info.append(&more.info);

@@ -1,17 +1,11 @@
 //! Conformance tests of the stepping engine, run for every registered environment.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use sayso_envs::{
-    Actions, AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, ScoringConfig, Seed,
-    Space, StepBatch, VecEnv, VectorEnv, registry,
+    Actions, AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, Seed, Space, StepBatch,
+    VecEnv, VectorEnv, registry,
 };
-use sayso_rewards::FrameReward;
-use sayso_sim::{FrameBatch, ImageSpec};
-
 /// A batch of an environment with short episodes.
 fn make(id: &str, n_envs: usize, autoreset: AutoresetMode, observation: ObservationMode) -> VecEnv {
     let config = EnvConfig {
@@ -438,58 +432,4 @@ fn without_an_instruction_the_first_of_several_goals_does_not_count_as_success()
     assert_eq!(goal_idx("Reach-v1", None), None);
     assert_eq!(goal_idx("Reach-v1", Some("blue")), Some(2));
     assert_eq!(goal_idx("CartPole-v1", None), Some(0), "the only goal");
-}
-
-/// A reward model whose n-th score is n, for every env.
-struct Counting {
-    spec: ImageSpec,
-    n_calls: AtomicU32,
-}
-
-impl FrameReward for Counting {
-    fn image_spec(&self) -> &ImageSpec {
-        &self.spec
-    }
-
-    fn score(
-        &self,
-        frames: &FrameBatch,
-        n_views_per_env: usize,
-        out: &mut Vec<f32>,
-    ) -> sayso_rewards::Result<()> {
-        let n_calls = self.n_calls.fetch_add(1, Ordering::Relaxed) + 1;
-        out.clear();
-        out.resize(frames.n_views() / n_views_per_env, n_calls as f32);
-        Ok(())
-    }
-}
-
-#[test]
-fn a_score_is_kept_until_the_next_one_or_the_end_of_its_episode() {
-    let model = Counting {
-        spec: ImageSpec { height: 16, width: 16, mean: [0.5; 3], std: [0.5; 3] },
-        n_calls: AtomicU32::new(0),
-    };
-    let config = EnvConfig {
-        n_envs: 2,
-        autoreset: AutoresetMode::SameStep,
-        max_episode_steps: Some(4),
-        ..EnvConfig::default()
-    };
-    let every_third = ScoringConfig { every_n_steps: 3, ..ScoringConfig::default() };
-    let mut env = VecEnv::new(&config, RewardSource::Model(Arc::new(model), every_third)).expect("an env");
-    let mut batch = reset(&mut env, 1);
-    let mut rewards = Vec::new();
-    for step in 0..9 {
-        env.step(&actions(&env, step), &mut batch).expect("step");
-        rewards.push(batch.rewards[1]);
-    }
-    // Frames in steps 3, 6 and 9; episodes end with steps 4 and 8.
-    assert_eq!(rewards, [0.0, 0.0, 1.0, 1.0, 0.0, 2.0, 2.0, 2.0, 3.0]);
-
-    // The first env is reset; the second one keeps its score.
-    let mask = Some(vec![true, false]);
-    env.reset(&ResetOptions { seed: None, mask }, &mut batch).expect("a partial reset");
-    env.step(&actions(&env, 9), &mut batch).expect("step");
-    assert_eq!(batch.rewards, [0.0, 3.0]);
 }

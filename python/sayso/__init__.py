@@ -18,6 +18,7 @@ from sayso.errors import (
     SaysoError,
 )
 from sayso.registration import register_envs
+from sayso.reward_function import RewardFunction
 from sayso.reward_model import RewardModel
 from sayso.vector import VectorEnv
 
@@ -27,6 +28,7 @@ __all__ = [
     "DeviceError",
     "Env",
     "ResetNeededError",
+    "RewardFunction",
     "RewardModel",
     "SaysoError",
     "VectorEnv",

@@ -33,8 +33,8 @@ class Batch:
         if self.is_closed:
             raise ClosedError("this environment is closed: make a new one")
         if self._native is None:
-            model = self.settings.reward_model
-            self._native = _core.VecEnv(self.settings.json, model and model.native)
+            model, function = self.settings.reward_model, self.settings.reward_function
+            self._native = _core.VecEnv(self.settings.json, model and model.native, function and function.native)
         return self._native
 
     def reset(self, seeds: list[int | None] | None, mask: np.ndarray | None) -> dict[str, Any]:

@@ -29,10 +29,11 @@ class Env(gymnasium.Env):
         alpha: strength of goal-baseline regularisation, in [0, 1]; the task's default if absent, 0 is plain cosine
             similarity.
         reward: ``"ground_truth"``, ``"vlm_rm"`` (a vision-language model scores the frames), a :class:`sayso.RewardModel`
-            (the same, with a model that environments share), or ``"none"``.
+            (the same, with a model that environments share), a :class:`sayso.RewardFunction` or a function of frames and
+            instructions, or ``"none"``.
         model: reward model of ``"vlm_rm"``: ``"bundled"``, a folder, or a name on the Hugging Face hub.
-        every_n_steps: frames are rendered and scored in every n-th step; the reward of other steps is the last score of the
-            episode, 0 before the first.
+        every_n_steps: frames are rendered and scored in every n-th step of an episode; the reward of other steps is the last
+            score of the episode, 0 before the first.
         obs: ``"state"`` (f32), ``"pixels"`` (u8 ``[height, width, 3]``) or ``"both"``.
         camera: camera of pixel observations; the task's default if absent.
         size: rows and columns of pixel observations, or one number for both.

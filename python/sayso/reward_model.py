@@ -55,7 +55,7 @@ class RewardModel:
 
     def embed(self, frames: np.ndarray) -> np.ndarray:
         """Unit embeddings of frames, f32 ``[n, embed_dim]``."""
-        return self.native.embed(_images(frames))
+        return self.native.embed(images(frames))
 
     def embed_prompts(self, prompts: str | Sequence[str]) -> np.ndarray:
         """Unit embeddings of texts, f32 ``[n, embed_dim]``."""
@@ -76,22 +76,30 @@ class RewardModel:
         embeddings of several goal prompts are averaged; each needs a baseline prompt if there are any.
         """
         refuse_unknown(unknown, RewardModel.score)
-        goals = _texts("goal_prompt", goal_prompt)
-        baselines = [] if baseline_prompt is None else _texts("baseline_prompt", baseline_prompt)
-        strength = (0.5 if baselines else 0.0) if alpha is None else fraction("alpha", alpha)
+        goals, baselines, strength = prompt_settings(goal_prompt, baseline_prompt, alpha)
         key = (tuple(goals), tuple(baselines), strength)
         if key not in self._prompted:
             if len(self._prompted) >= N_KEPT:
                 self._prompted.clear()
             self._prompted[key] = self.native.with_prompts(goals, baselines, strength)
-        return self._prompted[key].score(_images(frames))
+        return self._prompted[key].score(images(frames))
+
+
+def prompt_settings(
+    goal_prompt: str | Sequence[str], baseline_prompt: str | Sequence[str] | None, alpha: float | None
+) -> tuple[list[str], list[str], float]:
+    """Goal prompts, baseline prompts, and ``alpha``, checked and with defaults."""
+    goals = _texts("goal_prompt", goal_prompt)
+    baselines = [] if baseline_prompt is None else _texts("baseline_prompt", baseline_prompt)
+    return goals, baselines, (0.5 if baselines else 0.0) if alpha is None else fraction("alpha", alpha)
 
 
 def _texts(name: str, prompts: str | Sequence[str]) -> list[str]:
     return [text(name, prompt) for prompt in ([prompts] if isinstance(prompts, str) else prompts)]
 
 
-def _images(frames: np.ndarray) -> np.ndarray:
+def images(frames: np.ndarray) -> np.ndarray:
+    """Frames, checked."""
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4:
         raise ValueError(f"frames are {frames.dtype} {frames.shape}; expected uint8 [n, height, width, 3]")

@@ -1,6 +1,7 @@
 """Keyword arguments as the simulator's configuration."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -10,9 +11,10 @@ from gymnasium.vector import AutoresetMode
 from sayso import _core
 from sayso.checks import choice, fraction, image_size, integer, text
 from sayso.registration import UNLIMITED, describe
+from sayso.reward_function import RewardFunction
 from sayso.reward_model import RewardModel
 
-Reward = Literal["vlm_rm", "ground_truth", "none"] | RewardModel
+Reward = Literal["vlm_rm", "ground_truth", "none"] | RewardModel | RewardFunction | Callable[..., Any]
 Obs = Literal["state", "pixels", "both"]
 
 OBSERVATIONS = ("state", "pixels", "both")
@@ -51,9 +53,12 @@ class Settings:
         options: dict[str, Any] | None,
     ) -> None:
         self.reward_model = reward if isinstance(reward, RewardModel) else None
+        self.reward_function = None
+        if self.reward_model is None and callable(reward):
+            self.reward_function = reward if isinstance(reward, RewardFunction) else RewardFunction(reward)
         if reward == "clip":
             raise ValueError("reward = 'clip'; it was renamed to 'vlm_rm'")
-        if self.reward_model is None:
+        if self.reward_model is None and self.reward_function is None:
             choice("reward", reward, REWARDS)
         self.obs = choice("obs", obs, OBSERVATIONS)
         self.size = image_size(size)
@@ -75,15 +80,16 @@ class Settings:
             max_episode_steps = integer("max_episode_steps", max_episode_steps, 1, UNLIMITED)
         optional = {"instruction": instruction, "pixel_camera": camera, "max_episode_steps": max_episode_steps}
         env.update({key: value for key, value in optional.items() if value is not None})
-        if self.reward_model is None:
-            reward_config: dict[str, Any] = {"kind": reward, "model": model}
-        else:
-            reward_config = {"kind": "vlm_rm", "model": self.reward_model.name}
+        # A function takes the place of the reward that the settings name.
+        kind = "ground_truth" if self.reward_function else "vlm_rm" if self.reward_model else reward
+        reward_config: dict[str, Any] = {"kind": kind}
+        if kind == "vlm_rm":
+            reward_config["model"] = self.reward_model.name if self.reward_model else model
         if goal_prompt is not None:
             reward_config["goal_prompts"] = [text("goal_prompt", goal_prompt)]
         if baseline_prompt is not None:
             reward_config["baseline_prompts"] = [text("baseline_prompt", baseline_prompt)]
-        if alpha is not None:
+        if alpha is not None and kind == "vlm_rm":
             reward_config["alpha"] = fraction("alpha", alpha)
         reward_config["every_n_steps"] = integer("every_n_steps", every_n_steps, 1, UNLIMITED)
         self.json = json.dumps({"env": env, "reward": reward_config}, allow_nan=False)

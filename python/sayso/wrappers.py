@@ -1,51 +1,85 @@
 """Wrappers that give environments of any library the reward of a goal prompt."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
+from numpy.typing import ArrayLike
 
-from sayso.checks import choice, fraction, integer, refuse_unknown, text
-from sayso.reward_model import RewardModel
+from sayso import _core
+from sayso.checks import choice, fraction, integer, refuse_unknown
+from sayso.reward_model import RewardModel, images, prompt_settings
 
-Schedule = Literal["hold_last", "episode_end"]
-SCHEDULES = ("hold_last", "episode_end")
+Schedule = Literal["hold_last", "difference", "episode_end", "potential"]
 
 
-class _Scorer:
-    """A reward model, its prompts, and the steps in which it scores."""
+class _Rewards:
+    """The rewards of envs: a reward model, its prompts, and how scores become rewards."""
 
     def __init__(
         self,
+        num_envs: int,
         model: RewardModel | str,
         goal_prompt: str | Sequence[str],
         baseline_prompt: str | Sequence[str] | None,
         alpha: float | None,
         every_n_steps: int,
         schedule: Schedule,
+        discount: float | None,
     ) -> None:
-        for name, prompts in (("goal_prompt", goal_prompt), ("baseline_prompt", baseline_prompt)):
-            for prompt in [prompts] if isinstance(prompts, str) else prompts or []:
-                text(name, prompt)
         if alpha and not baseline_prompt:
             raise ValueError(f"alpha = {alpha!r} without baseline_prompt; give one for each goal prompt")
         if not isinstance(model, (str, RewardModel)):
             raise TypeError(f"model = {model!r}; expected a sayso.RewardModel, or its name")
-        self.model = RewardModel(model) if isinstance(model, str) else model
-        self.prompts = (goal_prompt, baseline_prompt, None if alpha is None else fraction("alpha", alpha))
-        self.every_n_steps = integer("every_n_steps", every_n_steps, 1, 2**31 - 1)
-        self.at_episode_end = choice("schedule", schedule, SCHEDULES) == "episode_end"
-        if self.at_episode_end and every_n_steps != 1:
-            raise ValueError(f"every_n_steps = {every_n_steps} with schedule = 'episode_end'; use one of them")
+        choice("schedule", schedule, tuple(_core.SCHEDULES))
+        if schedule == "potential" and discount is None:
+            raise ValueError("schedule = 'potential' needs a discount; give that of the learner")
+        if schedule == "episode_end" and every_n_steps != 1:
+            raise ValueError(f"every_n_steps = {every_n_steps!r} with schedule = 'episode_end'; use one of them")
+        self._model = RewardModel(model) if isinstance(model, str) else model
+        self._settings = (
+            *prompt_settings(goal_prompt, baseline_prompt, alpha),
+            schedule,
+            integer("every_n_steps", every_n_steps, 1, 2**31 - 1),
+            1.0 if discount is None else fraction("discount", discount),
+        )
+        self._num_envs = num_envs
+        self._native: _core.EpisodeRewards | None = None
 
-    def is_due(self, n_steps: Any, has_ended: Any) -> Any:
-        """Whether a step is scored; both arguments may be arrays."""
-        return has_ended if self.at_episode_end else n_steps % self.every_n_steps == 0
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_native": None}
 
-    def score(self, frames: Sequence[np.ndarray]) -> np.ndarray:
-        return self.model.score(np.stack(frames), *self.prompts)
+    @property
+    def native(self) -> _core.EpisodeRewards:
+        """Created at its first use. Pickling keeps the settings, not the state: an unpickled wrapper must be reset first."""
+        if self._native is None:
+            self._native = self._model.native.episodes(self._num_envs, *self._settings)
+        return self._native
+
+    def start(self, mask: np.ndarray, render: Callable[[], Sequence[np.ndarray]]) -> None:
+        """Starts episodes in the envs of ``mask``, bool ``[num_envs]``."""
+        self._score(self.native.start(mask), render)
+
+    def step(
+        self,
+        terminated: ArrayLike,
+        truncated: ArrayLike,
+        started: ArrayLike,
+        render: Callable[[], Sequence[np.ndarray]],
+    ) -> np.ndarray:
+        """The rewards of a step, f64 ``[num_envs]``; those of ``started`` started an episode in this step. The flags are bool
+        ``[num_envs]``.
+        """
+        flags = (np.asarray(flags, bool) for flags in (terminated, truncated, started))
+        return self._score(self.native.step(*flags), render).astype(np.float64)
+
+    def _score(self, needed: np.ndarray, render: Callable[[], Sequence[np.ndarray]]) -> np.ndarray:
+        if len(needed) == 0:
+            return self.native.score(np.zeros((0, 1, 1, 3), np.uint8))
+        frames = render()
+        return self.native.score(images(np.stack([frames[i] for i in needed])))
 
 
 class LanguageReward(gymnasium.Wrapper):
@@ -57,7 +91,10 @@ class LanguageReward(gymnasium.Wrapper):
         model: a :class:`sayso.RewardModel`, or its name.
         every_n_steps: frames are scored in every n-th step of an episode.
         schedule: ``"hold_last"``: the reward of a step is the latest score of its episode, 0 before the first.
-            ``"episode_end"``: only the last step of an episode is scored, and the reward of every other step is 0.
+            ``"difference"``: the score less the latest one, 0 in steps without a score. ``"episode_end"``: only the last step of
+            an episode is scored, and the reward of every other step is 0. ``"potential"``: potential-based shaping, ``discount``
+            times the score less the latest one. ``"difference"`` and ``"potential"`` also score the first frame of an episode.
+        discount: the learner's discount factor, for ``schedule="potential"``.
 
     ``info["env_reward"]`` is the environment's own reward.
     """
@@ -71,27 +108,31 @@ class LanguageReward(gymnasium.Wrapper):
         model: RewardModel | str = "bundled",
         every_n_steps: int = 1,
         schedule: Schedule = "hold_last",
+        discount: float | None = None,
         **unknown: Any,
     ) -> None:
         refuse_unknown(unknown, LanguageReward.__init__)
         super().__init__(env)
         if env.render_mode != "rgb_array":
             raise ValueError(f"render_mode = {env.render_mode!r}; make the environment with render_mode='rgb_array'")
-        self._scorer = _Scorer(model, goal_prompt, baseline_prompt, alpha, every_n_steps, schedule)
-        self._n_steps, self._score = 0, 0.0
+        self._rewards = _Rewards(
+            1, model, goal_prompt, baseline_prompt, alpha, every_n_steps, schedule, discount
+        )
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """Starts an episode."""
-        self._n_steps, self._score = 0, 0.0
-        return self.env.reset(**kwargs)
+        result = self.env.reset(**kwargs)
+        self._rewards.start(np.ones(1, bool), self._frames)
+        return result
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One step, with the reward of the goal prompt."""
         observation, env_reward, terminated, truncated, info = self.env.step(action)
-        self._n_steps += 1
-        if self._scorer.is_due(self._n_steps, terminated or truncated):
-            self._score = float(self._scorer.score([self.env.render()])[0])
-        return observation, self._score, terminated, truncated, {**info, "env_reward": env_reward}
+        reward = float(self._rewards.step([terminated], [truncated], [False], self._frames)[0])
+        return observation, reward, terminated, truncated, {**info, "env_reward": env_reward}
+
+    def _frames(self) -> list[np.ndarray]:
+        return [self.env.render()]
 
 
 class VectorLanguageReward(gymnasium.vector.VectorWrapper):
@@ -109,6 +150,7 @@ class VectorLanguageReward(gymnasium.vector.VectorWrapper):
         model: RewardModel | str = "bundled",
         every_n_steps: int = 1,
         schedule: Schedule = "hold_last",
+        discount: float | None = None,
         **unknown: Any,
     ) -> None:
         refuse_unknown(unknown, VectorLanguageReward.__init__)
@@ -117,9 +159,9 @@ class VectorLanguageReward(gymnasium.vector.VectorWrapper):
             raise ValueError(f"render_mode = {env.render_mode!r}; make the vector with render_mode='rgb_array'")
         if env.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP:
             raise ValueError("autoreset_mode = SAME_STEP hides the last frame of an episode; use NEXT_STEP or DISABLED")
-        self._scorer = _Scorer(model, goal_prompt, baseline_prompt, alpha, every_n_steps, schedule)
-        self._n_steps = np.zeros(env.num_envs, np.int64)
-        self._scores = np.zeros(env.num_envs)
+        self._rewards = _Rewards(
+            env.num_envs, model, goal_prompt, baseline_prompt, alpha, every_n_steps, schedule, discount
+        )
         self._has_ended = np.zeros(env.num_envs, bool)
 
     @property
@@ -132,21 +174,16 @@ class VectorLanguageReward(gymnasium.vector.VectorWrapper):
         # Gymnasium's own vectors remove the mask from the options.
         mask = (options or {}).get("reset_mask")
         result = self.env.reset(seed=seed, options=options)
-        started = np.ones(self.num_envs, bool) if mask is None else mask
-        self._n_steps[started], self._scores[started], self._has_ended[started] = 0, 0.0, False
+        started = np.ones(self.num_envs, bool) if mask is None else np.asarray(mask, bool)
+        self._rewards.start(started, self.env.render)
+        self._has_ended[started] = False
         return result
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every env, with the rewards of the goal prompt."""
         observation, env_rewards, terminated, truncated, infos = self.env.step(actions)
         # With NEXT_STEP, this step was the reset of the envs that had ended.
-        restarted = self._has_ended
-        self._n_steps = np.where(restarted, 0, self._n_steps + 1)
-        self._scores[restarted] = 0.0
+        rewards = self._rewards.step(terminated, truncated, self._has_ended, self.env.render)
         self._has_ended = terminated | truncated
-        due = self._scorer.is_due(self._n_steps, self._has_ended) & ~restarted
-        if due.any():
-            frames = self.env.render()
-            self._scores[due] = self._scorer.score([frames[i] for i in np.flatnonzero(due)])
         infos = {**infos, "env_reward": env_rewards, "_env_reward": np.ones(self.num_envs, bool)}
-        return observation, self._scores.copy(), terminated, truncated, infos
+        return observation, rewards, terminated, truncated, infos

@@ -4,6 +4,7 @@ use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use sayso::Error;
+use sayso::rewards::RewardError;
 
 create_exception!(sayso._core, SaysoError, PyException, "Base class of Sayso's exceptions.");
 create_exception!(sayso._core, DeviceError, SaysoError, "A device is absent, lost, or out of memory.");
@@ -30,7 +31,7 @@ pub fn raise(error: impl Into<Error>) -> PyErr {
     let text = format!("{error}{hint}");
     if error.is_device() {
         DeviceError::new_err(text)
-    } else if error.is_internal() {
+    } else if error.is_internal() || matches!(error.reward_error(), Some(RewardError::Failed { .. })) {
         SaysoError::new_err(text)
     } else {
         PyValueError::new_err(text)

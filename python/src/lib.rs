@@ -3,6 +3,7 @@
 
 mod errors;
 mod process;
+mod reward_function;
 mod reward_model;
 mod vec_env;
 
@@ -19,8 +20,10 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::add(module)?;
     module.add_class::<vec_env::VecEnv>()?;
+    module.add_class::<reward_function::RewardFunction>()?;
     module.add_class::<reward_model::RewardModel>()?;
     module.add_class::<reward_model::PromptedReward>()?;
+    module.add_class::<reward_model::EpisodeRewards>()?;
     module.add_function(wrap_pyfunction!(vec_env::env_ids, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::describe, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::goal_named_in, module)?)?;
@@ -28,5 +31,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(process::panic, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("MAX_ENVS", sayso::envs::config::MAX_ENVS)?;
+    module.add("SCHEDULES", sayso::rewards::RewardSchedule::NAMES.to_vec())?;
     Ok(())
 }

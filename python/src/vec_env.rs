@@ -4,23 +4,24 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use numpy::{PyArray1, PyArrayMethods as _, PyReadonlyArray1, PyReadonlyArray2};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use sayso::config::{Layers, RewardKind, RunConfig, presets};
+use sayso::config::{GROUND_TRUTH, Layers, RunConfig, presets};
 use sayso::envs::language::named_goal;
 use sayso::envs::{
     Actions, AutoresetMode, EnvConfig, EnvError, Observations, ResetOptions, RewardSource, Seed, Space,
     StepBatch, StepInfo, VectorEnv as _, registry,
 };
-use sayso::rewards::{CheckpointModel, FrameReward};
+use sayso::rewards::{CheckpointModel, RewardModel, VlmRmModel};
+use sayso::setup;
 use sayso::sim::Frames;
 use sayso::sim::render::RenderDevice;
-use sayso::{models, setup};
 
 use crate::errors::raise;
 use crate::process::{ProcessLocal, detached, use_device};
-use crate::reward_model::RewardModel;
+use crate::reward_function::{Function, RewardFunction};
+use crate::reward_model;
 
 /// Rows and columns that a frame may have.
 const PIXELS: RangeInclusive<usize> = 1..=4096;
@@ -78,7 +79,7 @@ fn resolve(settings: toml::Table) -> PyResult<(RunConfig, bool)> {
     above.add(settings);
     let has_reward = above.get_str("reward.kind") != Some("none");
     if !has_reward {
-        above.set("reward.kind", "ground_truth");
+        above.set("reward.kind", GROUND_TRUTH);
     }
     let id = above.get_str("env.id").unwrap_or(presets::DEFAULT_ENV).to_owned();
     registry::task(&id, &toml::Table::new()).map_err(raise)?;
@@ -87,21 +88,22 @@ fn resolve(settings: toml::Table) -> PyResult<(RunConfig, bool)> {
     layers.remove("env");
     let env = toml::Value::try_from(EnvConfig { id, ..EnvConfig::default() });
     layers.set("env", env.map_err(|error| PyRuntimeError::new_err(error.to_string()))?);
-    layers.add(above.into_table());
+    layers.append(above);
     let config = layers.finish::<RunConfig>().and_then(RunConfig::resolve).map_err(raise)?;
     Ok((config, has_reward))
 }
 
-/// The reward source: the task's ground truth, or a model that reads the frames.
+/// The reward source: the task's ground truth, or a model that reads the frames; `model` is the encoder if it is loaded already.
 fn reward_source(config: &RunConfig, model: Option<Arc<CheckpointModel>>) -> PyResult<RewardSource> {
-    let model: Option<Arc<dyn FrameReward>> = match (config.reward.kind, model) {
-        (RewardKind::GroundTruth, _) => None,
-        (RewardKind::VlmRm, None) => setup::reward_model(config).map_err(raise)?.model,
-        (RewardKind::VlmRm, Some(model)) => {
-            Some(Arc::new(models::language_reward_with(model, &config.reward).map_err(raise)?))
+    let model: Option<Arc<dyn RewardModel>> = match model {
+        None => setup::reward_model(config).map_err(raise)?.model,
+        Some(model) => {
+            let alpha = config.reward.options.get("alpha").and_then(toml::Value::as_float).unwrap_or(0.0);
+            Some(Arc::new(VlmRmModel::new(model, alpha as f32)))
         }
     };
-    Ok(model.map_or(RewardSource::GroundTruth, |model| RewardSource::Model(model, config.reward.scoring())))
+    let Some(model) = model else { return Ok(RewardSource::GroundTruth) };
+    Ok(RewardSource::Model(model, config.scoring().map_err(raise)?))
 }
 
 /// Index of the goal that a prompt names, if it names exactly one of the goals of an environment with some options (JSON).
@@ -124,13 +126,7 @@ pub fn instruction_of(settings: &str) -> PyResult<(String, Option<usize>)> {
     }
     let (config, _) = resolve(settings)?;
     let task = registry::task(&config.env.id, &config.env.options).map_err(raise)?;
-    let goals = &task.spec().goals;
-    let named = config.env.instruction.as_ref();
-    let goal_idx = goals.iter().position(|goal| Some(&goal.name) == named);
-    let described =
-        goal_idx.map(|goal_idx| &goals[goal_idx]).filter(|goal| goal.goal_prompt == config.goal_prompt());
-    let instruction = described.map_or(config.goal_prompt(), |goal| goal.instruction.as_str());
-    Ok((instruction.to_owned(), goal_idx))
+    Ok(config.instruction(task.spec()))
 }
 
 /// Envs that step together.
@@ -139,23 +135,46 @@ pub struct VecEnv {
     env: ProcessLocal<sayso::envs::VecEnv>,
     device: RenderDevice,
     video_camera: &'static str,
+    /// The reward, if it is a function of Python.
+    function: Option<Arc<Function>>,
 }
 
 #[pymethods]
 impl VecEnv {
     /// Creates a batch from settings in JSON: tables `env` and `reward`, as in a run's configuration; `reward.kind` may
-    /// also be "none". `model` replaces the reward model that the settings name.
+    /// also be "none". `model` replaces the encoder that the settings name, `function` the reward.
     #[new]
-    #[pyo3(signature = (settings, model=None))]
-    fn new(py: Python<'_>, settings: &str, model: Option<PyRef<'_, RewardModel>>) -> PyResult<Self> {
-        let model = model.map(|model| model.shared());
+    #[pyo3(signature = (settings, model=None, function=None))]
+    fn new(
+        py: Python<'_>,
+        settings: &str,
+        model: Option<PyRef<'_, reward_model::RewardModel>>,
+        function: Option<PyRef<'_, RewardFunction>>,
+    ) -> PyResult<Self> {
+        let (model, function) = (model.map(|it| it.shared()), function.map(|it| it.shared()));
+        let called = function.clone();
         detached(py, || {
-            let (config, has_reward) = resolve(table("settings", settings)?)?;
+            let (mut config, has_reward) = resolve(table("settings", settings)?)?;
+            if function.is_some() {
+                // A function is called once for the envs that are scored in a step.
+                config.env.n_groups = 1;
+            }
             use_device(&config.env.device)?;
-            let source = if has_reward { reward_source(&config, model)? } else { RewardSource::None };
+            let source = match function {
+                Some(function) => {
+                    RewardSource::Model(function as Arc<dyn RewardModel>, config.scoring().map_err(raise)?)
+                }
+                None if has_reward => reward_source(&config, model)?,
+                None => RewardSource::None,
+            };
             let env = sayso::envs::VecEnv::new(&config.env, source).map_err(raise)?;
             let video_camera = env.task_spec().video_camera;
-            Ok(Self { env: ProcessLocal::new(env), device: config.env.device, video_camera })
+            Ok(Self {
+                env: ProcessLocal::new(env),
+                device: config.env.device,
+                video_camera,
+                function: called,
+            })
         })
     }
 
@@ -172,7 +191,8 @@ impl VecEnv {
         let options = ResetOptions { seed: seeds.map(Seed::PerEnv), mask };
         let mut batch = StepBatch::default();
         use_device(&self.device)?;
-        detached(py, || self.env.reset(&options, &mut batch).map_err(raise))?;
+        let outcome = detached(py, || self.env.reset(&options, &mut batch).map_err(raise));
+        outcome.map_err(|error| self.with_cause(py, error))?;
         self.columns(py, batch)
     }
 
@@ -234,8 +254,22 @@ impl VecEnv {
     fn step<'py>(&mut self, py: Python<'py>, actions: &Actions) -> PyResult<Bound<'py, PyDict>> {
         let mut batch = StepBatch::default();
         use_device(&self.device)?;
-        detached(py, || self.env.step(actions, &mut batch).map_err(raise))?;
+        let outcome = detached(py, || self.env.step(actions, &mut batch).map_err(raise));
+        outcome.map_err(|error| self.with_cause(py, error))?;
         self.columns(py, batch)
+    }
+
+    /// The error with the exception of the reward's function as its cause.
+    fn with_cause(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        match self.function.as_ref().and_then(|function| function.take_exception()) {
+            None => error,
+            Some(exception) if exception.is_instance_of::<PyException>(py) => {
+                error.set_cause(py, Some(exception));
+                error
+            }
+            // Such as `KeyboardInterrupt`.
+            Some(exception) => exception,
+        }
     }
 
     /// The columns as arrays that take ownership of their memory.
@@ -244,6 +278,7 @@ impl VecEnv {
         let StepBatch {
             observations,
             rewards,
+            score_weights: _,
             terminated,
             truncated,
             final_observations,

@@ -140,6 +140,30 @@ def test_episode_end_scores_the_last_step_only():
         VectorLanguageReward(same, GOAL)
 
 
+def test_differences_and_potentials_begin_with_the_first_frame():
+    def run(schedule, **kwargs):
+        env = gymnasium.make("sayso/Reach-v1", max_episode_steps=4, render_mode="rgb_array")
+        env = LanguageReward(env, GOAL, BASELINE, schedule=schedule, **kwargs)
+        rewards = []
+        for seed in (1, 2):
+            env.reset(seed=seed)
+            rewards.append([env.step(np.ones(3, np.float32))[1] for _ in range(4)])
+        env.reset(seed=1)
+        first = LanguageReward(env.unwrapped, GOAL, BASELINE)._rewards
+        return np.array(rewards), float(first._model.score(env.render()[None], GOAL, BASELINE)[0])
+
+    scores, first = run("hold_last")
+    differences, _ = run("difference")
+    assert np.allclose(differences[0], np.diff([first, *scores[0]]), atol=1e-6)
+    assert np.allclose(differences[:, 1:], np.diff(scores), atol=1e-6)
+    potentials, _ = run("potential", discount=0.5)
+    assert np.allclose(potentials[0], 0.5 * scores[0] - [first, *scores[0][:-1]], atol=1e-6)
+    every_other, _ = run("difference", every_n_steps=2)
+    assert np.allclose(every_other[0], [0, scores[0][1] - first, 0, scores[0][3] - scores[0][1]], atol=1e-6)
+    with pytest.raises(ValueError, match="needs a discount"):
+        run("potential")
+
+
 def test_a_model_can_be_given_as_the_reward():
     model = sayso.RewardModel()
     kwargs = {"goal_prompt": GOAL, "baseline_prompt": BASELINE}

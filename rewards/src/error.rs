@@ -89,6 +89,74 @@ pub enum RewardError {
         /// Frames per batch that fit.
         fits: usize,
     },
+    /// A kind of reward model does not exist.
+    #[error("reward.kind = '{name}' is unknown; known: {}", known.join(", "))]
+    UnknownKind {
+        /// The requested name.
+        name: String,
+        /// The most similar name that exists.
+        nearest: Option<String>,
+        /// Every name that exists.
+        known: Vec<String>,
+    },
+    /// An option of a kind of reward model is unknown, missing or of a wrong type.
+    #[error("{field}: {reason}")]
+    Option {
+        /// Dotted path of the key.
+        field: String,
+        /// Cause.
+        reason: String,
+    },
+    /// A reward model returned another number of values.
+    #[error("the reward model returned {got} {what}; expected {expected}")]
+    WrongLength {
+        /// What the values are.
+        what: &'static str,
+        /// Number of values.
+        expected: usize,
+        /// Number of values that it returned.
+        got: usize,
+    },
+    /// A reward model outside this crate failed: a server, or a function of Python.
+    #[error("the reward model failed: {reason}")]
+    Failed {
+        /// Cause.
+        reason: String,
+    },
+    /// A score is NaN or infinite.
+    #[error("the reward model returned {score}; expected a finite number")]
+    NotFinite {
+        /// The score.
+        score: f32,
+    },
+    /// A reward model did not answer in time.
+    #[error("the reward model did not answer within {secs} s, its time limit")]
+    NoAnswer {
+        /// The time limit, seconds.
+        secs: f64,
+    },
+    /// A reward model panicked.
+    #[error("the reward model panicked in {method}: {message}")]
+    Panicked {
+        /// The method that was called.
+        method: &'static str,
+        /// Message of the panic.
+        message: String,
+    },
+    /// A frame that a window needs was never given to the scorer.
+    #[error("the window of env {env_idx} in step {n_steps} of its episode lacks an earlier frame")]
+    MissingFrame {
+        /// Index of the env.
+        env_idx: u32,
+        /// Control steps since the start of the episode.
+        n_steps: u32,
+    },
+    /// A history was saved with another reward model or schedule.
+    #[error("the saved frames of the reward model are of another model, schedule or number of cameras")]
+    OtherHistory,
+    /// The thread of the reward worker cannot be started, or ended.
+    #[error("the reward worker stopped: {0}")]
+    WorkerStopped(String),
     /// The rendering device failed.
     #[error(transparent)]
     Sim(#[from] sayso_sim::SimError),

@@ -62,10 +62,8 @@ impl GoalBaselineConfig {
 /// The reward function for embedded goal and baseline prompts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GoalBaseline {
-    goal: Vec<f32>,
-    /// `g - b`; zeros without a baseline.
-    direction: Vec<f32>,
-    direction_sq: f32,
+    /// As [`embed_prompts`] returns them.
+    prompts: Vec<f32>,
     alpha: f32,
 }
 
@@ -73,29 +71,9 @@ impl GoalBaseline {
     /// Embeds the prompts.
     ///
     /// # Errors
-    /// If the config is out of range, the model cannot encode a prompt, or goal and baseline have the same embedding while
-    /// `alpha` is not 0.
+    /// As [`embed_prompts`].
     pub fn new(model: &dyn ImageTextModel, config: &GoalBaselineConfig) -> Result<Self> {
-        config.validate()?;
-        let goal = mean_row(&model.embed_prompts(&config.goal_prompts)?);
-        let direction: Vec<f32> = if config.baseline_prompts.is_empty() {
-            vec![0.0; goal.len()]
-        } else {
-            let baseline = mean_row(&model.embed_prompts(&config.baseline_prompts)?);
-            goal.iter().zip(&baseline).map(|(g, b)| g - b).collect()
-        };
-        let direction_sq = dot(&direction, &direction);
-        if config.alpha > 0.0 && direction_sq < f32::EPSILON {
-            return Err(RewardError::OutOfRange {
-                field: "baseline_prompts".into(),
-                got: format!(
-                    "{:?}, which the model cannot distinguish from the goal",
-                    config.baseline_prompts
-                ),
-                expected: "prompts of another meaning, or alpha = 0".into(),
-            });
-        }
-        Ok(Self { goal, direction, direction_sq, alpha: config.alpha })
+        Ok(Self { prompts: embed_prompts(model, config)?, alpha: config.alpha })
     }
 
     /// Replaces the content of `out` with one reward per row of `frames`, each at most 1.
@@ -103,35 +81,69 @@ impl GoalBaseline {
     /// # Errors
     /// If the width of the embeddings differs from the model's.
     pub fn score(&self, frames: &Embeddings, out: &mut Vec<f32>) -> Result<()> {
-        if frames.n_rows() > 0 && frames.dim() != self.goal.len() {
+        let dim = self.prompts.len() / 2;
+        if frames.n_rows() > 0 && frames.dim() != dim {
             return Err(RewardError::OutOfRange {
                 field: "frames.dim".into(),
                 got: frames.dim().to_string(),
-                expected: format!("{}, the width of the prompts' embeddings", self.goal.len()),
+                expected: format!("{dim}, the width of the prompts' embeddings"),
             });
         }
         out.clear();
-        out.extend(frames.rows().map(|s| self.score_row(s)));
+        out.extend(frames.rows().map(|frame| reward(frame, &self.prompts, self.alpha)));
         Ok(())
     }
+}
 
-    fn score_row(&self, s: &[f32]) -> f32 {
-        let along = match self.alpha > 0.0 {
-            true => {
-                let u_d: f32 =
-                    s.iter().zip(&self.goal).zip(&self.direction).map(|((s, g), d)| (s - g) * d).sum();
-                self.alpha * u_d / self.direction_sq
-            }
-            false => 0.0,
-        };
-        let distance_sq: f32 = s
-            .iter()
-            .zip(&self.goal)
-            .zip(&self.direction)
-            .map(|((s, g), d)| ((1.0 - self.alpha) * (s - g) + along * d).powi(2))
-            .sum();
-        1.0 - 0.5 * distance_sq
+/// Embeds goal and baseline prompts: `[2 * embed_dim + 1]`, the goal `g`, the direction `d = g - b` (zeros without a
+/// baseline), and `|d|²`.
+///
+/// # Errors
+/// If the config is out of range, the model cannot encode a prompt, or goal and baseline have the same embedding while
+/// `alpha` is not 0.
+pub fn embed_prompts(model: &dyn ImageTextModel, config: &GoalBaselineConfig) -> Result<Vec<f32>> {
+    config.validate()?;
+    let mut prompts = mean_row(&model.embed_prompts(&config.goal_prompts)?);
+    let dim = prompts.len();
+    if config.baseline_prompts.is_empty() {
+        prompts.resize(2 * dim, 0.0);
+    } else {
+        let baseline = mean_row(&model.embed_prompts(&config.baseline_prompts)?);
+        for (idx, b) in baseline.iter().enumerate() {
+            prompts.push(prompts[idx] - b);
+        }
     }
+    let direction = &prompts[dim..];
+    let direction_sq = dot(direction, direction);
+    if config.alpha > 0.0 && direction_sq < f32::EPSILON {
+        return Err(RewardError::OutOfRange {
+            field: "baseline_prompts".into(),
+            got: format!("{:?}, which the model cannot distinguish from the goal", config.baseline_prompts),
+            expected: "prompts of another meaning, or alpha = 0".into(),
+        });
+    }
+    prompts.push(direction_sq);
+    Ok(prompts)
+}
+
+/// The reward of a frame's embedding; `prompts` are those of [`embed_prompts`].
+pub fn reward(frame: &[f32], prompts: &[f32], alpha: f32) -> f32 {
+    let (goal, rest) = prompts.split_at(frame.len());
+    let (direction, direction_sq) = rest.split_at(frame.len());
+    let along = match alpha > 0.0 {
+        true => {
+            let u_d: f32 = frame.iter().zip(goal).zip(direction).map(|((s, g), d)| (s - g) * d).sum();
+            alpha * u_d / direction_sq[0]
+        }
+        false => 0.0,
+    };
+    let distance_sq: f32 = frame
+        .iter()
+        .zip(goal)
+        .zip(direction)
+        .map(|((s, g), d)| ((1.0 - alpha) * (s - g) + along * d).powi(2))
+        .sum();
+    1.0 - 0.5 * distance_sq
 }
 
 /// Mean of all rows, not normalised.

@@ -1,11 +1,16 @@
 //! Vision-language reward models: rewards from rendered frames and text prompts.
 
 pub mod error;
+
+pub mod registry;
+pub mod reward_model;
+pub mod scoring;
+
+pub mod goal_baseline;
+pub mod kinds;
 pub mod model;
 
 mod cuda_import;
-pub mod goal_baseline;
-pub mod language;
 pub mod model_device;
 pub mod reader;
 
@@ -26,11 +31,17 @@ pub use checkpoint::{CheckpointModel, load_model, save_clip};
 pub use error::{Result, RewardError, tensor_message};
 pub use files::ModelFiles;
 pub use goal_baseline::{GoalBaseline, GoalBaselineConfig};
-pub use language::LanguageReward;
-pub use model::{Embeddings, FrameReward, ImageTextModel};
+pub use kinds::VlmRmModel;
+pub use model::{Embeddings, ImageTextModel};
 pub use model_device::{ModelDevice, Route};
 pub use preprocess::{Fit, Preprocess};
 pub use reader::FrameReader;
+pub use registry::{Resources, RewardOptions, register};
+pub use reward_model::{Feature, FrameSelection, RewardModel, RewardText, Windows};
+pub use scoring::{
+    EnvHistory, FailureConfig, FrameRow, FrameScorer, OnFailure, RewardFrames, RewardSchedule, RewardWorker,
+    Score, ScoredStep, Scorer, ScoringPlan,
+};
 pub use tokens::PromptTokenizer;
 pub use towers::{Clip, ClipConfig};
 

@@ -1,4 +1,4 @@
-//! The interfaces of image-text models and of frame rewards.
+//! The interface of image-text models.
 
 use image::RgbImage;
 use sayso_sim::render::DeviceFrames;
@@ -38,7 +38,7 @@ pub trait ImageTextModel: Send + Sync {
         })
     }
 
-    /// Embeds all frames of a step, part by part.
+    /// Embeds all frames of a step, part by part; parts may be empty.
     ///
     /// # Errors
     /// Those of [`Self::embed_frames`] and [`Self::embed_device_frames`].
@@ -47,10 +47,13 @@ pub trait ImageTextModel: Send + Sync {
             FramePart::Host(frames) => self.embed_frames(frames),
             FramePart::Device(frames) => self.embed_device_frames(frames),
         };
-        match frames.parts.as_slice() {
-            [part] => embed(part),
-            parts => {
-                let values = parts.iter().map(|part| Ok(embed(part)?.values)).collect::<Result<Vec<_>>>()?;
+        let mut parts = frames.parts.iter().filter(|part| 0 < part.n_views());
+        match (parts.next(), parts.next()) {
+            (None, _) => Ok(Embeddings::from_values(self.embed_dim(), Vec::new())),
+            (Some(part), None) => embed(part),
+            (Some(first), Some(second)) => {
+                let parts = [first, second].into_iter().chain(parts);
+                let values = parts.map(|part| Ok(embed(part)?.values)).collect::<Result<Vec<_>>>()?;
                 Ok(Embeddings::from_values(self.embed_dim(), values.concat()))
             }
         }
@@ -108,22 +111,4 @@ impl Embeddings {
     pub fn values(&self) -> &[f32] {
         &self.values
     }
-}
-
-/// A stateless reward model: its input is frames alone, neither physics state nor the task.
-pub trait FrameReward: Send + Sync {
-    /// Size and normalisation of the images that the model reads.
-    fn image_spec(&self) -> &ImageSpec;
-
-    /// Size and memory layout in which frames should be rendered to avoid copies.
-    fn frame_request(&self) -> FrameRequest {
-        FrameRequest::on_host(self.image_spec().clone())
-    }
-
-    /// Replaces the content of `out` with one reward per env, the mean over its views. `frames` are env-major, with
-    /// `n_views_per_env` views per env.
-    ///
-    /// # Errors
-    /// If the frame size differs from [`Self::image_spec`], or a device fails.
-    fn score(&self, frames: &FrameBatch, n_views_per_env: usize, out: &mut Vec<f32>) -> Result<()>;
 }

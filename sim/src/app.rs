@@ -107,11 +107,11 @@ fn render_sensors(
     mut sensors: ResMut<Sensors>,
     mut renderer: ResMut<Renderer>,
 ) {
-    if sensors.0.iter().all(|sensor| !sensor.is_enabled) {
+    if sensors.0.iter().all(|sensor| !sensor.is_active()) {
         return;
     }
     let worlds = in_slot_order(&envs);
-    for sensor in sensors.0.iter_mut().filter(|sensor| sensor.is_enabled) {
+    for sensor in sensors.0.iter_mut().filter(|sensor| sensor.is_active()) {
         if let Err(error) = sensor.render(&mut renderer.backend, &worlds) {
             renderer.failure = Some(error);
             return;

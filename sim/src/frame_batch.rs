@@ -73,7 +73,7 @@ impl FramePart {
 /// The frames of one step, env-major; one part per group of envs that steps together.
 #[derive(Debug, Default)]
 pub struct FrameBatch {
-    /// The parts, in the order of their envs.
+    /// The parts, in the order of their envs; a part without frames is empty.
     pub parts: Vec<FramePart>,
 }
 

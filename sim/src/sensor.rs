@@ -11,9 +11,9 @@ pub struct Sensor {
     pub cameras: Vec<CameraIdx>,
     /// Size, quality and outputs.
     pub spec: RenderSpec,
-    /// Whether a step renders it.
-    pub is_enabled: bool,
-    /// `[n_envs * n_cameras, ..]`, the frames of the last render.
+    /// The envs that a step renders.
+    pub selection: Selection,
+    /// `[n_selected * n_cameras, ..]`, the frames of the last render.
     pub target: RenderTarget,
     /// On a GPU, frames are rendered in this format and stay on the device; `target` is unchanged.
     model_input: Option<ModelInput>,
@@ -22,13 +22,22 @@ pub struct Sensor {
     patch: RenderTarget,
 }
 
+/// The envs whose views a sensor renders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// All envs of the batch.
+    All,
+    /// Those in these slots, in this order; the step does not render the sensor if there are none.
+    Slots(Vec<usize>),
+}
+
 impl Sensor {
-    /// A sensor that is rendered in every step.
+    /// A sensor of all envs.
     pub fn new(cameras: Vec<CameraIdx>, spec: RenderSpec) -> Self {
         Self {
             cameras,
             spec,
-            is_enabled: true,
+            selection: Selection::All,
             target: RenderTarget::default(),
             model_input: None,
             device_frames: None,
@@ -43,13 +52,22 @@ impl Sensor {
         Self { model_input, ..self }
     }
 
-    /// Renders every env into [`Self::target`], or starts to render the frames that a model on the device reads.
+    /// Whether any env is selected.
+    pub fn is_active(&self) -> bool {
+        match &self.selection {
+            Selection::All => true,
+            Selection::Slots(slots) => !slots.is_empty(),
+        }
+    }
+
+    /// Renders the selected envs into [`Self::target`], or starts to render the frames that a model on the device reads.
     ///
     /// # Errors
     /// If the GPU fails.
     pub fn render(&mut self, backend: &mut Backend, worlds: &[&SimWorld]) -> Result<()> {
         self.device_frames = None;
-        let render_scenes = self.collect_views(worlds, 0..worlds.len());
+        self.collect_selected_views(worlds);
+        let render_scenes = render_scenes(worlds);
         match (&self.model_input, backend) {
             (Some(input), Backend::Gpu(renderer)) => {
                 let RenderSpec { samples, shadows, .. } = self.spec;
@@ -62,7 +80,7 @@ impl Sensor {
         }
     }
 
-    /// Renders some of the envs again; the frames of the others are kept. Only RGB is updated.
+    /// Renders some envs of a sensor of all envs again; the frames of the others are kept. Only RGB is updated.
     ///
     /// # Errors
     /// If the GPU fails.
@@ -72,8 +90,8 @@ impl Sensor {
         worlds: &[&SimWorld],
         envs: &[usize],
     ) -> Result<()> {
-        let render_scenes = self.collect_views(worlds, envs.iter().copied());
-        backend.render(&render_scenes, &self.views, &self.spec, &mut self.patch)?;
+        self.collect_views(worlds, envs.iter().copied());
+        backend.render(&render_scenes(worlds), &self.views, &self.spec, &mut self.patch)?;
         let n_cameras = self.cameras.len();
         for (row, &env) in envs.iter().enumerate() {
             for camera in 0..n_cameras {
@@ -96,16 +114,25 @@ impl Sensor {
         }
     }
 
-    /// Collects the views of some envs, and returns the render scenes of all worlds.
-    fn collect_views<'a>(
-        &mut self,
-        worlds: &[&'a SimWorld],
-        envs: impl Iterator<Item = usize>,
-    ) -> Vec<&'a RenderScene> {
+    fn collect_selected_views(&mut self, worlds: &[&SimWorld]) {
+        match std::mem::replace(&mut self.selection, Selection::All) {
+            Selection::All => self.collect_views(worlds, 0..worlds.len()),
+            Selection::Slots(slots) => {
+                self.collect_views(worlds, slots.iter().copied());
+                self.selection = Selection::Slots(slots);
+            }
+        }
+    }
+
+    fn collect_views(&mut self, worlds: &[&SimWorld], envs: impl Iterator<Item = usize>) {
         self.views.clear();
         for env in envs {
             self.views.extend(self.cameras.iter().map(|&camera| worlds[env].view(camera, env)));
         }
-        worlds.iter().map(|world| world.render_scene()).collect()
     }
+}
+
+/// The render scenes of all worlds.
+fn render_scenes<'a>(worlds: &[&'a SimWorld]) -> Vec<&'a RenderScene> {
+    worlds.iter().map(|world| world.render_scene()).collect()
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use rand_pcg::Pcg64;
-use sayso_agents::scoring::{RewardSchedule, RewardScorer, RewardWorker, ScoredReward};
 use sayso_envs::{
     AutoresetMode, EnvConfig, EnvError, ResetOptions, RewardSource, ScoringConfig, StepBatch, VecEnv,
     VectorEnv as _, registry,
 };
-use sayso_rewards::{FrameReward, GoalBaselineConfig, ImageTextModel, LanguageReward, ModelDevice, Route};
+use sayso_rewards::{
+    ImageTextModel, ModelDevice, RewardFrames, RewardModel, RewardText, RewardWorker, Route, VlmRmModel,
+};
 use sayso_sim::render::Backend;
-use sayso_sim::{FrameBatch, FramePart, seed};
+use sayso_sim::{FramePart, seed};
 
 use super::encoder::RandomTower;
 use super::{Figure, Plan, Work, rate};
@@ -25,19 +26,19 @@ pub(super) fn measure(
     model_device: &ModelDevice,
     add: &mut impl FnMut(Figure),
 ) -> Result<()> {
-    let bundled = reward(models::load("bundled", model_device)?)?;
+    let bundled = reward(models::load("bundled", model_device)?);
     let n_views_per_env = registry::task("Reach-v1", &toml::Table::new())?.spec().reward_cameras.len();
     for &n_envs in &plan.n_envs {
         let what = |part: &str| format!("Reach-v1, {n_envs} envs, {part}");
         add(steps(plan, n_envs, what("physics"), RewardSource::None)?);
-        let source = RewardSource::Deferred(bundled.frame_request(), ScoringConfig::default());
+        let source = RewardSource::Deferred(Arc::clone(&bundled), scoring());
         add(steps(plan, n_envs, what("physics and rendering for the bundled model"), source)?);
         let scored = what("physics, rendering and scores of the bundled model");
         add(scored_steps(plan, n_envs, scored, backend, model_device, &bundled, None)?);
     }
     for &tower in &plan.step_towers {
         let random = Arc::new(RandomTower::new(tower, model_device)?);
-        let scorer = reward(random.clone())?;
+        let scorer = reward(random.clone());
         for &n_envs in &plan.n_envs {
             let n_images = n_envs * n_views_per_env;
             let what = format!("image tower {tower}, batch {n_images}, patches on the device");
@@ -51,10 +52,14 @@ pub(super) fn measure(
     Ok(())
 }
 
-fn reward(model: Arc<dyn ImageTextModel>) -> Result<Arc<dyn FrameReward>> {
-    let goal = vec!["the gripper touching the red ball".to_owned()];
-    let prompts = GoalBaselineConfig { goal_prompts: goal, baseline_prompts: Vec::new(), alpha: 0.0 };
-    Ok(Arc::new(LanguageReward::new(model, &prompts)?))
+fn reward(model: Arc<dyn ImageTextModel>) -> Arc<dyn RewardModel> {
+    Arc::new(VlmRmModel::new(model, 0.0))
+}
+
+fn scoring() -> ScoringConfig {
+    let goal_prompts = vec!["the gripper touching the red ball".to_owned()];
+    let text = RewardText { goal_prompts, ..RewardText::default() };
+    ScoringConfig { text, ..ScoringConfig::default() }
 }
 
 /// Envs that step with random actions.
@@ -90,12 +95,12 @@ impl Stepping {
 /// Envs whose frames are rendered and not scored. The frames of a step are waited for after the next step has begun.
 struct Rendered {
     stepping: Stepping,
-    frames: [FrameBatch; 2],
+    frames: [RewardFrames; 2],
 }
 
 impl Rendered {
     fn wait(&self) -> Result<()> {
-        for part in &self.frames[1].parts {
+        for part in &self.frames[1].frames.parts {
             if let FramePart::Device(frames) = part {
                 frames.wait().map_err(EnvError::from)?;
             }
@@ -134,13 +139,14 @@ struct Scored {
 impl Work for Scored {
     fn call(&mut self) -> Result<()> {
         self.stepping.step()?;
-        let mut frames = self.worker.buffer(&mut |_| Ok(()))?;
+        let mut frames = self.worker.buffer()?;
         self.stepping.env.swap_reward_frames(&mut frames);
-        Ok(self.worker.send(frames)?)
+        Ok(self.worker.send(0, frames)?)
     }
 
     fn finish(&mut self) -> Result<()> {
-        Ok(self.worker.drain(&mut |_| Ok(()))?)
+        self.worker.drain(&mut |_, _| ())?;
+        Ok(())
     }
 }
 
@@ -151,18 +157,17 @@ fn scored_steps(
     what: String,
     backend: &Backend,
     model_device: &ModelDevice,
-    reward: &Arc<dyn FrameReward>,
+    reward: &Arc<dyn RewardModel>,
     alone: Option<f64>,
 ) -> Result<Figure> {
     let n_read_backs = || backend.gpu().map_or(0, |gpu| gpu.n_read_backs());
     let before = n_read_backs();
     let work = || -> Result<Scored> {
-        let source = RewardSource::Deferred(reward.frame_request(), ScoringConfig::default());
+        let scoring = scoring();
+        let source = RewardSource::Deferred(Arc::clone(reward), scoring.clone());
         let stepping = Stepping::new(plan, n_envs, source)?;
-        let n_views_per_env = stepping.env.task_spec().reward_cameras.len();
-        let scorer = Box::new(RewardScorer { reward: Arc::clone(reward), n_views_per_env });
-        let reward = ScoredReward { scorer, schedule: RewardSchedule::HoldLast };
-        Ok(Scored { stepping, worker: RewardWorker::spawn(reward)? })
+        let scorer = scoring.scorer(Arc::clone(reward), &stepping.env)?;
+        Ok(Scored { stepping, worker: RewardWorker::spawn(scorer)? })
     };
     let measured = work().and_then(|mut scored| rate(plan.window, n_envs, &mut scored));
     let n_read_backs = n_read_backs() - before;

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::config::{Layers, RunConfig, parse_assignment, presets};
+use crate::envs::registry;
+use crate::sim::render::RenderDevice;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use sayso::config::{Layers, RunConfig, parse_assignment, presets};
-use sayso::envs::registry;
-use sayso::sim::render::RenderDevice;
 use toml::Value;
 
 use super::failure::BadInput;
@@ -111,7 +111,7 @@ impl ConfigArgs {
             );
             return Err(BadInput::refuse(message, "leave out --preset, or --env"));
         }
-        layers.add(above.into_table());
+        layers.append(above);
         Ok(layers.finish::<RunConfig>()?.resolve()?)
     }
 
@@ -124,7 +124,7 @@ impl ConfigArgs {
             Some(text) => Ok((format!("preset of {id}"), text)),
             // For an unknown id the registry's error names the nearest one.
             None => {
-                registry::task(id, &toml::Table::new()).map_err(sayso::Error::from)?;
+                registry::task(id, &toml::Table::new()).map_err(crate::Error::from)?;
                 Err(BadInput::refuse(format!("{id} has no preset"), "give one with --preset"))
             }
         }

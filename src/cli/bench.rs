@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::bench::{Figure, Plan, Tower, measure};
+use crate::run_folder;
+use crate::sim::render::RenderDevice;
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
-use sayso::bench::{Figure, Plan, Tower, measure};
-use sayso::run_folder;
-use sayso::sim::render::RenderDevice;
 
 use super::Outcome;
 use super::tables::table;

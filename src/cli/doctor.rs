@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::envs::EnvConfig;
+use crate::rewards::{ImageTextModel as _, ModelDevice};
+use crate::sim::render::{DeviceChoice, RenderDevice, adapters};
+use crate::{machine, models, setup};
 use anyhow::Result;
-use sayso::envs::EnvConfig;
-use sayso::rewards::{ImageTextModel as _, ModelDevice};
-use sayso::sim::render::{DeviceChoice, RenderDevice, adapters};
-use sayso::{machine, models, setup};
 
 use super::Outcome;
 use super::tables::table;

@@ -1,10 +1,10 @@
 //! `sayso envs`: the registered environments.
 
+use crate::Error;
+use crate::envs::language::Goal;
+use crate::envs::task::TaskSpec;
+use crate::envs::{Space, registry};
 use anyhow::Result;
-use sayso::Error;
-use sayso::envs::language::Goal;
-use sayso::envs::task::TaskSpec;
-use sayso::envs::{Space, registry};
 
 use super::Outcome;
 use super::tables::table;

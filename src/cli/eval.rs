@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
+use crate::agents::EvalConfig;
+use crate::config::{Layers, RunConfig};
+use crate::envs::config::MAX_ENVS;
+use crate::interrupt;
+use crate::recording::record;
+use crate::{run_folder, setup};
 use anyhow::{Context as _, Result};
-use sayso::agents::EvalConfig;
-use sayso::config::{Layers, RunConfig};
-use sayso::envs::config::MAX_ENVS;
-use sayso::recording::record;
-use sayso::{run_folder, setup};
 
 use super::args::DeviceArgs;
 use super::measure::{go_on, run_episodes};
 use super::{Outcome, tables};
-use crate::interrupt;
 
 /// Evaluate a trained policy over fresh episodes
 ///

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use sayso::Error;
-use sayso::agents::AgentError;
-use sayso::envs::EnvError;
-use sayso::rewards::RewardError;
-use sayso::sim::SimError;
+use crate::Error;
+use crate::agents::AgentError;
+use crate::envs::EnvError;
+use crate::rewards::RewardError;
+use crate::sim::SimError;
 
 use super::text::printable;
 

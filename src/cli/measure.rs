@@ -3,20 +3,19 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use anyhow::Result;
-use sayso::Error;
-use sayso::agents::evaluate::EvalReport;
-use sayso::agents::{Checkpoint, EvalConfig, Policy, evaluate, untrained_policy};
-use sayso::config::RunConfig;
-use sayso::envs::VecEnv;
-use sayso::recording::{Recording, record};
-use sayso::results::Evaluation;
-use sayso::rewards::FrameReward;
-use sayso::run_folder::RunFolder;
-use sayso::setup;
-
+use crate::Error;
+use crate::agents::evaluate::EvalReport;
+use crate::agents::{Checkpoint, EvalConfig, Policy, evaluate, untrained_policy};
+use crate::config::RunConfig;
+use crate::envs::VecEnv;
 use crate::interrupt;
 use crate::progress::Progress;
+use crate::recording::{Recording, record};
+use crate::results::Evaluation;
+use crate::rewards::RewardModel;
+use crate::run_folder::RunFolder;
+use crate::setup;
+use anyhow::Result;
 
 /// A policy of a run.
 #[derive(Clone, Copy)]
@@ -76,7 +75,7 @@ pub fn evaluation(
 pub fn recording(
     config: &RunConfig,
     policy: RunPolicy,
-    model: Option<&Arc<dyn FrameReward>>,
+    model: Option<&Arc<dyn RewardModel>>,
 ) -> Result<Option<Recording>> {
     let evaluation = &config.evaluation;
     if evaluation.n_video_episodes == 0 {

@@ -1,4 +1,4 @@
-//! The commands. Each parses its arguments, calls the library, and prints tables or writes files.
+//! The command line. Each command is one file; it parses its arguments, calls the library, and prints tables or writes files.
 
 #![deny(clippy::print_stdout)]
 
@@ -27,8 +27,6 @@ mod text;
 mod train;
 
 use std::process::ExitCode;
-
-pub use failure::INTERNAL;
 
 use clap::{Parser, Subcommand};
 
@@ -84,8 +82,13 @@ enum Command {
     Bench(bench::Args),
 }
 
-/// Parses the arguments, runs the command, and returns the exit code.
-pub fn run() -> ExitCode {
+/// Parses the arguments of the process, runs the command, and returns the exit code.
+pub fn main() -> ExitCode {
+    // The message of a panic is printed by then; its exit code is that of internal errors.
+    std::panic::catch_unwind(run).unwrap_or(ExitCode::from(failure::INTERNAL))
+}
+
+fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(err) => return failure::report_arguments(&err),

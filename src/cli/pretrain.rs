@@ -3,19 +3,19 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
-use sayso::config::Layers;
-use sayso::pretrain::{
+use crate::config::Layers;
+use crate::interrupt;
+use crate::pretrain::{
     CHECKPOINT, ModelEvalConfig, PretrainConfig, PretrainReport, Pretraining, evaluate_model, model_card,
 };
-use sayso::rewards::ModelDevice;
-use sayso::{Error, models, run_folder};
+use crate::progress::Progress;
+use crate::rewards::ModelDevice;
+use crate::{Error, models, run_folder};
+use anyhow::{Context as _, Result};
 
 use super::Outcome;
 use super::failure::BadInput;
 use super::tables::table;
-use crate::interrupt;
-use crate::progress::Progress;
 
 /// Subfolder of the finished model.
 const MODEL: &str = "model";

@@ -3,20 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::agents::evaluate::GoalSuccess;
+use crate::config::RunConfig;
+use crate::interrupt;
+use crate::recording::Recording;
+use crate::report::{self, Clip, GoalRow, Report};
+use crate::results::{Evaluation, Summary};
+use crate::rewards::RewardModel;
+use crate::run_folder::{RunFolder, SUMMARY};
+use crate::{machine, models, setup};
 use anyhow::Result;
-use sayso::agents::evaluate::GoalSuccess;
-use sayso::config::{RewardKind, RunConfig};
-use sayso::recording::Recording;
-use sayso::report::{self, Clip, GoalRow, Report};
-use sayso::results::{Evaluation, Summary};
-use sayso::rewards::FrameReward;
-use sayso::run_folder::{RunFolder, SUMMARY};
-use sayso::{machine, models, setup};
 
 use super::args::DeviceArgs;
 use super::measure::{self, RunPolicy};
 use super::{Outcome, eval, tables};
-use crate::interrupt;
 
 /// Number of frames in the report.
 const N_FRAMES: usize = 12;
@@ -48,7 +48,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
 pub fn make(
     config: &RunConfig,
     folder: &RunFolder,
-    model: Option<&Arc<dyn FrameReward>>,
+    model: Option<&Arc<dyn RewardModel>>,
     is_quiet: bool,
 ) -> Result<Outcome> {
     let newest = setup::newest_checkpoint(folder.root())?;
@@ -91,7 +91,7 @@ fn write(config: &RunConfig, folder: &RunFolder, measured: &[Measured]) -> Resul
     for clip in &clips {
         folder.write_video(&clip.title.to_lowercase(), &clip.mp4)?;
     }
-    let goal_row = |goal: &sayso::results::GoalSummary| GoalRow {
+    let goal_row = |goal: &crate::results::GoalSummary| GoalRow {
         goal: goal.goal.clone(),
         is_target: goal.is_target,
         before: Some(goal.before),
@@ -99,8 +99,8 @@ fn write(config: &RunConfig, folder: &RunFolder, measured: &[Measured]) -> Resul
     };
     let page = report::render(&Report {
         goal_prompt: config.goal_prompt().to_owned(),
-        has_reward_model: config.reward.kind == RewardKind::VlmRm,
-        is_bundled_model: models::is_bundled(&config.reward.model),
+        has_reward_model: !config.reward.is_ground_truth(),
+        is_bundled_model: config.reward.model_name().is_some_and(|name| models::is_bundled(&name)),
         env_id: config.env.id.clone(),
         facts: facts(config, &summary),
         goals: summary.goals.iter().map(goal_row).collect(),
@@ -154,7 +154,7 @@ fn facts(config: &RunConfig, summary: &Summary) -> Vec<(String, String)> {
         if n_steps < total_steps { format!("{n_steps} of {total_steps}") } else { n_steps.to_string() };
     vec![
         fact("Environment", config.env.id.clone()),
-        fact("Reward", config.reward_name().to_owned()),
+        fact("Reward", reward(config)),
         fact("Environment steps", steps),
         fact("Training time", format!("{minutes:.0} min {:.0} s", training_secs - minutes * 60.0)),
         fact("Environment steps/s", format!("{:.0}", n_steps as f64 / training_secs.max(1e-9))),
@@ -162,6 +162,12 @@ fn facts(config: &RunConfig, summary: &Summary) -> Vec<(String, String)> {
         fact("Rendering device", config.env.device.to_string()),
         fact("Seed", config.train.seed.to_string()),
     ]
+}
+
+/// The reward, with the metrics that it is combined with.
+fn reward(config: &RunConfig) -> String {
+    let terms = config.reward.terms.iter().map(|term| format!("; {term}"));
+    std::iter::once(config.reward_name()).chain(terms).collect()
 }
 
 fn commands(root: &Path) -> Vec<String> {

@@ -2,21 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::agents::{Policy, RandomPolicy, ScriptedPolicy};
+use crate::config::RunConfig;
+use crate::envs::{VecEnv, VectorEnv as _};
+use crate::interrupt;
+use crate::recording::{RecordedStep, Recording, record};
+use crate::video::to_png;
+use crate::{Error, run_folder, setup};
 use anyhow::Result;
 use clap::ValueEnum;
-use sayso::agents::{Policy, RandomPolicy, ScriptedPolicy};
-use sayso::config::RunConfig;
-use sayso::envs::{VecEnv, VectorEnv as _};
-use sayso::recording::{RecordedStep, Recording, record};
-use sayso::video::to_png;
-use sayso::{Error, run_folder, setup};
 use toml::Value;
 
 use super::Outcome;
 use super::args::{ConfigArgs, DeviceArgs};
 use super::failure::BadInput;
 use super::measure::go_on;
-use crate::interrupt;
 
 /// Number of frames written as files and in the contact sheet.
 const N_FRAMES: usize = 12;
@@ -78,7 +78,7 @@ Examples:
   sayso rollout GoTo-v1 --no-score --out go-to
 
 Files:
-  video.mp4, sheet.png, frames/*.png, scores.jsonl (one line per step: score and ground truth)";
+  video.mp4, sheet.png, frames/*.png, scores.jsonl (one line per step: reward and ground truth)";
 
 /// Runs the command.
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
@@ -184,7 +184,7 @@ fn score_line(recording: &Recording, step: &RecordedStep) -> String {
     let line = serde_json::json!({
         "episode": step.episode_idx + 1,
         "step": step.step,
-        "score": step.score,
+        "reward": step.score,
         "goals_met": truth,
     });
     format!("{line}\n")

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::Result;
-use sayso::rewards::{
-    Fit, FrameReward as _, GoalBaselineConfig, ImageTextModel as _, LanguageReward, ModelDevice,
+use crate::rewards::{
+    Fit, FrameScorer, GoalBaselineConfig, ImageTextModel as _, ModelDevice, RewardText, VlmRmModel,
 };
-use sayso::sim::read_image;
-use sayso::{Error, models};
+use crate::sim::read_image;
+use crate::{Error, models};
+use anyhow::Result;
 
 use super::Outcome;
 use super::failure::BadInput;
@@ -62,14 +63,19 @@ pub fn run(args: &Args) -> Result<Outcome> {
     };
     check(&prompts)?;
     let model = models::load(&args.model, &ModelDevice::cpu())?;
-    let reward = LanguageReward::new(model.clone(), &prompts).map_err(Error::from)?;
-    let (mut scores, mut of_batch) = (Vec::with_capacity(args.images.len()), Vec::new());
+    let text = RewardText {
+        instruction: args.goal_prompt[0].clone(),
+        goal_prompts: prompts.goal_prompts,
+        baseline_prompts: prompts.baseline_prompts,
+    };
+    let reward_model = Arc::new(VlmRmModel::new(model.clone(), prompts.alpha));
+    let scorer = FrameScorer::new(reward_model, &text).map_err(Error::from)?;
+    let mut scores = Vec::with_capacity(args.images.len());
     for paths in args.images.chunks(BATCH) {
         let images = paths.iter().map(|path| read_image(path, MAX_SIDE)).collect::<Result<Vec<_>, _>>();
         let images = images.map_err(Error::from)?;
         let frames = model.prepare(&images, Fit::Checkpoint);
-        reward.score(&frames.into(), 1, &mut of_batch).map_err(Error::from)?;
-        scores.extend_from_slice(&of_batch);
+        scores.extend(scorer.score(&frames.into()).map_err(Error::from)?);
     }
     print(args, &scores)?;
     Ok(Outcome::Done)

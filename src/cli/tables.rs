@@ -1,8 +1,8 @@
 //! Tables on stdout.
 
+use crate::agents::evaluate::{GoalSuccess, SuccessRate};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use sayso::agents::evaluate::{GoalSuccess, SuccessRate};
 
 /// An empty table, at most as wide as the terminal.
 pub fn table<const N: usize>(header: [&str; N]) -> Table {

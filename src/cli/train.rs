@@ -4,22 +4,22 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::agents::{Checkpoint, TrainObserver, UpdateReport, train};
+use crate::config::{Layers, RunConfig};
+use crate::interrupt;
+use crate::metrics::MetricsRow;
+use crate::progress::Progress;
+use crate::results::Summary;
+use crate::run_folder::{self, RunFolder, RunLog};
+use crate::setup::{self, LoadedReward};
+use crate::sim::render::Backend;
 use anyhow::{Context as _, Result};
-use sayso::agents::{Checkpoint, TrainObserver, UpdateReport, train};
-use sayso::config::{Layers, RunConfig};
-use sayso::metrics::MetricsRow;
-use sayso::results::Summary;
-use sayso::run_folder::{self, RunFolder, RunLog};
-use sayso::setup::{self, RewardModel};
-use sayso::sim::render::Backend;
 
 use super::args::{ConfigArgs, DeviceArgs};
 use super::failure::BadInput;
 use super::measure::RunPolicy;
 use super::text::printable;
 use super::{Outcome, measure, report};
-use crate::interrupt;
-use crate::progress::Progress;
 
 /// Train a policy with rewards computed from a goal prompt
 ///
@@ -69,7 +69,7 @@ pub fn run(args: Args, is_quiet: bool) -> Result<Outcome> {
 struct Session {
     config: RunConfig,
     folder: RunFolder,
-    reward_model: RewardModel,
+    reward_model: LoadedReward,
     checkpoint: Option<Checkpoint>,
     elapsed_secs: f64,
     /// Keeps the device open between the envs of training and those of evaluation.
@@ -82,7 +82,7 @@ impl Session {
         let config =
             args.config.resolve(&steps.into_iter().chain(args.device.setting()).collect::<Vec<_>>())?;
         // A device or model that is absent fails before anything is written; the envs share the open device.
-        let backend = Backend::open(&config.env.device).map_err(sayso::Error::from)?;
+        let backend = Backend::open(&config.env.device).map_err(crate::Error::from)?;
         let reward_model = setup::reward_model(&config)?;
         let config_toml = config.to_toml()?;
         let folder = match &args.out {
@@ -109,7 +109,7 @@ impl Session {
             let message = format!("{} is complete: {done} of {total} steps are done", root.display());
             return Err(BadInput::refuse(message, format!("continue with --steps {}", 2 * done)));
         }
-        let backend = Backend::open(&config.env.device).map_err(sayso::Error::from)?;
+        let backend = Backend::open(&config.env.device).map_err(crate::Error::from)?;
         let reward_model = setup::reward_model(&config)?;
         if steps.is_some() || device.device.is_some() {
             folder.write_config(&config.to_toml()?)?;
@@ -127,7 +127,7 @@ impl Session {
         };
         say(format!("{}: \"{}\"", self.config.env.id, self.config.goal_prompt()));
         say(format!("Rendering on {}", self.backend.name()));
-        let RewardModel { model, device } = &self.reward_model;
+        let LoadedReward { model, device } = &self.reward_model;
         if model.is_some() {
             say(format!("Reward model on {device}; {}", device.route()));
         }
@@ -145,7 +145,7 @@ impl Session {
 
     /// Whether Ctrl-C ended the training early.
     fn train(&mut self, is_quiet: bool) -> Result<bool> {
-        let (mut env, reward) = setup::training_env(&self.config, self.reward_model.model.as_ref())?;
+        let (mut env, scorer) = setup::training_env(&self.config, self.reward_model.model.as_ref())?;
         let mut config = self.config.train.clone();
         config.checkpoint_folder = Some(self.folder.checkpoints());
         let done = self.checkpoint.as_ref().map_or(0, Checkpoint::n_steps);
@@ -160,10 +160,10 @@ impl Session {
             elapsed_secs: self.elapsed_secs,
             failure: None,
         };
-        let outcome = train(&mut env, reward, &config, self.checkpoint.as_ref(), &mut observer);
+        let outcome = train(&mut env, scorer, &config, self.checkpoint.as_ref(), &mut observer);
         let Observer { progress, failure, .. } = observer;
         progress.finish();
-        let outcome = outcome.map_err(sayso::Error::from)?;
+        let outcome = outcome.map_err(crate::Error::from)?;
         if let Some(failure) = failure {
             let saved = outcome
                 .checkpoint_path
@@ -181,7 +181,7 @@ struct Observer<'a> {
     started: Instant,
     /// Training time of earlier sessions.
     elapsed_secs: f64,
-    failure: Option<sayso::Error>,
+    failure: Option<crate::Error>,
 }
 
 impl TrainObserver for Observer<'_> {
@@ -223,6 +223,9 @@ fn row(report: &UpdateReport, elapsed_secs: f64) -> MetricsRow {
         ("train/explained_variance".to_owned(), update.explained_variance),
         ("train/learning_rate".to_owned(), update.learning_rate),
     ];
+    if 0 < report.n_skipped_scores {
+        values.push(("rollout/skipped_scores".to_owned(), report.n_skipped_scores as f64));
+    }
     values.extend(report.mean_return.map(|value| ("rollout/ep_rew_mean".to_owned(), value)));
     values.extend(report.mean_episode_steps.map(|value| ("rollout/ep_len_mean".to_owned(), value)));
     values

@@ -8,17 +8,26 @@ use sayso_sim::names;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::renamed;
+use super::RewardConfig;
+use super::renamed::{self, value_at};
 use crate::error::{Error, Result};
 
-/// Merged layers; the lowest one is added first.
+/// Layers of configuration, the lowest one first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layers {
-    merged: Table,
+    layers: Vec<Layer>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Layer {
+    table: Table,
+    /// A preset or a file, whose options of a reward belong to its kind of reward.
+    is_document: bool,
 }
 
 impl Layers {
-    /// Adds the text of a TOML document as the highest layer; `path` is its name in errors.
+    /// Adds the text of a TOML document as the highest layer; `path` is its name in errors. If a higher layer names another
+    /// kind of reward, the document's options of its own kind do not apply.
     ///
     /// # Errors
     /// If it is not TOML.
@@ -27,7 +36,7 @@ impl Layers {
             path: path.to_owned(),
             reason: err.to_string().trim_end().to_owned(),
         })?;
-        self.add(table);
+        self.layers.push(Layer { table, is_document: true });
         Ok(())
     }
 
@@ -42,12 +51,12 @@ impl Layers {
 
     /// Adds a table as the highest layer.
     pub fn add(&mut self, table: Table) {
-        merge(&mut self.merged, table);
+        self.layers.push(Layer { table, is_document: false });
     }
 
-    /// The merged table, unchecked.
-    pub fn into_table(self) -> Table {
-        self.merged
+    /// Adds the layers of `above` as the highest ones.
+    pub fn append(&mut self, above: Self) {
+        self.layers.extend(above.layers);
     }
 
     /// Sets one value by its dotted key.
@@ -60,21 +69,40 @@ impl Layers {
         }
     }
 
-    /// Removes the value at a dotted key from the merged layers.
+    /// Removes the value at a dotted key from every layer.
     pub fn remove(&mut self, key: &str) {
         let (path, last) = key.rsplit_once('.').map_or((None, key), |(path, last)| (Some(path), last));
-        let mut parts = path.into_iter().flat_map(|path| path.split('.'));
-        let table = parts.try_fold(&mut self.merged, |table, part| table.get_mut(part)?.as_table_mut());
-        if let Some(table) = table {
-            table.remove(last);
+        for layer in &mut self.layers {
+            let mut parts = path.into_iter().flat_map(|path| path.split('.'));
+            let table = parts.try_fold(&mut layer.table, |table, part| table.get_mut(part)?.as_table_mut());
+            if let Some(table) = table {
+                table.remove(last);
+            }
         }
     }
 
     /// The string at a dotted key.
     pub fn get_str(&self, key: &str) -> Option<&str> {
-        let mut parts = key.split('.');
-        let first = self.merged.get(parts.next()?)?;
-        parts.try_fold(first, |value, part| value.get(part))?.as_str()
+        let value = |table| value_at(table, key).and_then(Value::as_str);
+        self.layers.iter().rev().find_map(|layer| value(&layer.table))
+    }
+
+    /// The merged layers.
+    fn merged(self) -> Table {
+        let kind_of = |layer: &Layer| value_at(&layer.table, "reward.kind").cloned();
+        let final_kind = self.layers.iter().rev().find_map(kind_of);
+        let (mut merged, mut kind) = (Table::new(), None);
+        for mut layer in self.layers {
+            kind = kind_of(&layer).or(kind);
+            if let (true, Some(Value::Table(reward))) = (layer.is_document, layer.table.get_mut("reward"))
+                && kind.is_some()
+                && kind != final_kind
+            {
+                reward.retain(|key, _| RewardConfig::is_common(key));
+            }
+            merge(&mut merged, layer.table);
+        }
+        merged
     }
 
     /// Deserialises the merged layers.
@@ -82,8 +110,9 @@ impl Layers {
     /// # Errors
     /// Names the key that is unknown (with the nearest one that exists, or with its new name), missing or of a wrong type.
     pub fn finish<T: DeserializeOwned>(self) -> Result<T> {
-        renamed::check(&self.merged)?;
-        serde_path_to_error::deserialize(Value::Table(self.merged)).map_err(|err| {
+        let merged = self.merged();
+        renamed::check(&merged)?;
+        serde_path_to_error::deserialize(Value::Table(merged)).map_err(|err| {
             let reason = err.inner().message().trim().to_owned();
             let path = err.path().to_string();
             Error::ConfigKey { nearest: nearest_key(&reason), field: path, reason }
@@ -177,6 +206,30 @@ mod tests {
         let message = layers.finish::<Outer>().expect_err("wrong type").to_string();
         for part in ["inner.learning_rate", "\"fast\"", "f64"] {
             assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn options_of_a_document_end_with_its_kind_of_reward() {
+        let reward = |file: &str, flags: &[(&str, Value)]| {
+            let mut layers = Layers::default();
+            let preset = "[reward]\nkind = 'a'\nalpha = 0.5\ncameras = ['front']";
+            layers.add_text(preset, Path::new("preset")).expect("parses");
+            layers.add_text(file, Path::new("file")).expect("parses");
+            for (key, value) in flags {
+                layers.set(key, value.clone());
+            }
+            let reward = layers.merged().remove("reward");
+            let keys = reward.as_ref().and_then(Value::as_table).map(|table| table.keys().cloned().collect());
+            keys.unwrap_or_else(Vec::new)
+        };
+        let (kind, lag) = (("reward.kind", Value::from("b")), ("reward.lag", Value::from(1)));
+        assert_eq!(reward("", &[]), ["alpha", "cameras", "kind"]);
+        assert_eq!(reward("[reward]\nlag = 2", &[]), ["alpha", "cameras", "kind", "lag"]);
+        assert_eq!(reward("[reward]\nkind = 'b'\nlag = 2", &[]), ["cameras", "kind", "lag"]);
+        assert_eq!(reward("[reward]\nalpha = 0.1", std::slice::from_ref(&kind)), ["cameras", "kind"]);
+        for flags in [[kind.clone(), lag.clone()], [lag, kind]] {
+            assert_eq!(reward("[reward]\nkind = 'a'\nalpha = 0.1", &flags), ["cameras", "kind", "lag"]);
         }
     }
 

@@ -6,14 +6,17 @@ mod renamed;
 
 pub use layers::{Layers, parse_assignment};
 
-use sayso_agents::{RewardSchedule, TrainConfig};
+use sayso_agents::TrainConfig;
 use sayso_envs::config::MAX_ENVS;
 use sayso_envs::language::named_goal;
 use sayso_envs::registry;
 use sayso_envs::task::TaskSpec;
-use sayso_envs::{EnvConfig, ScoringConfig};
-use sayso_sim::memory;
+use sayso_envs::{EnvConfig, RewardTerm, ScoringConfig};
+use sayso_rewards::registry::{self as registry_of_rewards, AnyOptions};
+use sayso_rewards::{FailureConfig, RewardError, RewardSchedule, RewardText};
+use sayso_sim::{memory, names};
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 use crate::error::{Error, Result};
 
@@ -33,12 +36,9 @@ pub struct RunConfig {
 
 /// The reward of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RewardConfig {
-    /// Kind of reward.
-    pub kind: RewardKind,
-    /// The reward model: `bundled`, a folder, or a name on the Hugging Face hub, `owner/name` or `owner/name@revision`.
-    pub model: String,
+    /// Kind of reward: a name in the registry of reward models ([`sayso_rewards::registry::kinds`]), or [`GROUND_TRUTH`].
+    pub kind: String,
     /// Descriptions of the goal state; several are averaged. If empty, that of the goal of `env.instruction`, or else of the
     /// task's first goal.
     #[serde(default)]
@@ -46,26 +46,26 @@ pub struct RewardConfig {
     /// Descriptions of the scene without the goal, one for each goal prompt. If empty, that of the same goal.
     #[serde(default)]
     pub baseline_prompts: Vec<String>,
-    /// Strength of goal-baseline regularisation, in [0, 1]; 0 is plain cosine similarity.
-    pub alpha: f32,
     /// Names of the reward cameras; scores are averaged over them. If empty, those of the task.
     #[serde(default)]
     pub cameras: Vec<String>,
-    /// Frames are rendered and scored every n control steps; at least 1.
+    /// Frames are scored every n control steps of an episode; at least 1.
     pub every_n_steps: u32,
     /// Conversion of scores to rewards.
     pub schedule: RewardSchedule,
+    /// What happens when a call of the model fails.
+    #[serde(default)]
+    pub failures: FailureConfig,
+    /// Terms that combine the reward with ground-truth metrics, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<RewardTerm>,
+    /// The options of the kind: all other keys.
+    #[serde(flatten)]
+    pub options: Table,
 }
 
-/// Kind of reward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RewardKind {
-    /// Rendered frames and a goal prompt, with goal-baseline regularisation (Rocamonde et al. 2024).
-    VlmRm,
-    /// The task's dense ground-truth reward, for comparison.
-    GroundTruth,
-}
+/// The kind of the task's dense ground-truth reward, for comparison.
+pub const GROUND_TRUTH: &str = "ground_truth";
 
 /// Evaluation of policies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +103,8 @@ impl RunConfig {
             return Err(out_of_range("evaluation.max_episode_steps", 0, "1 or more"));
         }
         self.reward.resolve(&mut self.env.instruction, task.spec())?;
+        let (_, goal_idx) = self.instruction(task.spec());
+        self.scoring()?.validate(task.spec(), goal_idx)?;
         self.env.check_memory()?;
         self.evaluation_env(self.evaluation.n_envs).check_memory()?;
         let (n_steps, n_envs) = (self.train.ppo.n_steps, self.env.n_envs);
@@ -119,6 +121,37 @@ impl RunConfig {
         EnvConfig { n_envs, max_episode_steps, ..self.env.clone() }
     }
 
+    /// What the agent is to do, and the index of its goal. That is the goal's instruction if the goal prompt is the goal's own,
+    /// else the goal prompt.
+    pub fn instruction(&self, task: &TaskSpec) -> (String, Option<usize>) {
+        let goal_idx = task.goals.iter().position(|goal| Some(&goal.name) == self.env.instruction.as_ref());
+        let own = goal_idx.map(|idx| &task.goals[idx]).filter(|goal| goal.goal_prompt == self.goal_prompt());
+        (own.map_or(self.goal_prompt(), |goal| &goal.instruction).to_owned(), goal_idx)
+    }
+
+    /// Which frames are scored, against which text, and how scores become rewards.
+    ///
+    /// # Errors
+    /// If the environment or an option is unknown.
+    pub fn scoring(&self) -> Result<ScoringConfig> {
+        let task = registry::task(&self.env.id, &self.env.options)?;
+        let reward = &self.reward;
+        let text = RewardText {
+            instruction: self.instruction(task.spec()).0,
+            goal_prompts: reward.goal_prompts.clone(),
+            baseline_prompts: reward.baseline_prompts.clone(),
+        };
+        Ok(ScoringConfig {
+            cameras: reward.cameras.clone(),
+            every_n_steps: reward.every_n_steps,
+            schedule: reward.schedule,
+            discount: self.train.ppo.discount as f32,
+            failures: reward.failures,
+            terms: reward.terms.clone(),
+            text,
+        })
+    }
+
     /// The configuration as TOML.
     ///
     /// # Errors
@@ -132,10 +165,14 @@ impl RunConfig {
     }
 
     /// Name of the reward, for display.
-    pub fn reward_name(&self) -> &str {
-        match self.reward.kind {
-            RewardKind::VlmRm => &self.reward.model,
-            RewardKind::GroundTruth => "ground truth",
+    pub fn reward_name(&self) -> String {
+        if self.reward.is_ground_truth() {
+            return "ground truth".to_owned();
+        }
+        match (self.reward.kind.as_str(), self.reward.model_name()) {
+            ("vlm_rm", Some(model)) => model,
+            (kind, Some(model)) => format!("{kind}, {model}"),
+            (kind, None) => kind.to_owned(),
         }
     }
 
@@ -146,24 +183,62 @@ impl RunConfig {
 }
 
 impl RewardConfig {
-    /// Cameras and interval of scoring.
-    pub fn scoring(&self) -> ScoringConfig {
-        ScoringConfig { cameras: self.cameras.clone(), every_n_steps: self.every_n_steps }
+    /// The keys that rewards of every kind have; the others are options of the kind.
+    pub const COMMON_KEYS: [&str; 8] = [
+        "kind",
+        "goal_prompts",
+        "baseline_prompts",
+        "cameras",
+        "every_n_steps",
+        "schedule",
+        "failures",
+        "terms",
+    ];
+
+    /// Whether rewards of every kind have a key.
+    pub fn is_common(key: &str) -> bool {
+        Self::COMMON_KEYS.contains(&key)
+    }
+
+    /// Whether rewards are the task's ground truth.
+    pub fn is_ground_truth(&self) -> bool {
+        self.kind == GROUND_TRUTH
+    }
+
+    /// The options of the kind; `None` for the ground truth, which has none.
+    ///
+    /// # Errors
+    /// If the kind is unknown, or an option is unknown, of a wrong type, or out of its range.
+    pub fn model_options(&self) -> Result<Option<Box<dyn AnyOptions>>> {
+        if !self.is_ground_truth() {
+            let options = registry_of_rewards::kind(&self.kind)?.options(&self.options);
+            return Ok(Some(options.map_err(error_of_option)?));
+        }
+        match self.options.keys().next() {
+            None => Ok(None),
+            Some(key) => Err(Error::ConfigKey {
+                field: format!("reward.{key}"),
+                reason: "is an option of a reward model, and reward.kind is \"ground_truth\"".to_owned(),
+                nearest: None,
+            }),
+        }
+    }
+
+    /// Name of the reward model's encoder; `None` without one.
+    pub fn model_name(&self) -> Option<String> {
+        let options = self.model_options().ok().flatten()?;
+        options.model_name().map(str::to_owned)
     }
 
     /// Fills in the instruction from the goal prompts, the goal prompts from the instruction, and the baseline prompts from
     /// the instruction's goal.
     fn resolve(&mut self, instruction: &mut Option<String>, task: &TaskSpec) -> Result<()> {
-        if !(0.0..=1.0).contains(&self.alpha) {
-            return Err(out_of_range("reward.alpha", self.alpha, "a number in [0, 1]"));
+        let options = self.model_options()?;
+        if let (None, Some(term)) = (&options, self.terms.first()) {
+            let expected = "no terms, as reward.kind is \"ground_truth\"";
+            return Err(out_of_range("reward.terms", term, expected));
         }
-        if self.every_n_steps == 0 {
-            return Err(out_of_range("reward.every_n_steps", 0, "1 or more"));
-        }
-        if self.schedule == RewardSchedule::EpisodeEnd && self.every_n_steps != 1 {
-            let expected = "1, because reward.schedule = \"episode_end\" needs the frame of every final step";
-            return Err(out_of_range("reward.every_n_steps", self.every_n_steps, expected));
-        }
+        let needs_baseline = options.is_some_and(|options| options.needs_baseline());
         let named = self.goal_prompts.first().and_then(|prompt| named_goal(&task.goals, prompt));
         let goal = match &*instruction {
             Some(name) => {
@@ -196,7 +271,7 @@ impl RewardConfig {
         if self.baseline_prompts.is_empty() {
             self.baseline_prompts = match goal {
                 Some(goal) => vec![goal.baseline_prompt.clone(); self.goal_prompts.len()],
-                None if self.alpha == 0.0 || self.kind == RewardKind::GroundTruth => Vec::new(),
+                None if !needs_baseline => Vec::new(),
                 None => {
                     return Err(Error::NoBaseline {
                         prompt: self.goal_prompts.first().cloned().unwrap_or_default(),
@@ -211,6 +286,17 @@ impl RewardConfig {
         }
         Ok(())
     }
+}
+
+/// The error of an option, with the nearest key of `[reward]`: a misspelt key that all kinds have is taken for an option.
+fn error_of_option(error: RewardError) -> Error {
+    let RewardError::Option { field, reason } = error else { return error.into() };
+    let is_unknown = reason.starts_with("unknown field");
+    let options = reason.split('`').skip(3).step_by(2);
+    let key = field.strip_prefix("reward.").filter(|_| is_unknown);
+    let nearest =
+        key.and_then(|key| names::nearest(key, RewardConfig::COMMON_KEYS.into_iter().chain(options)));
+    Error::ConfigKey { nearest: nearest.map(str::to_owned), field, reason }
 }
 
 fn in_range(field: &str, got: usize, allowed: std::ops::RangeInclusive<usize>) -> Result<()> {

@@ -43,6 +43,22 @@ mod tests {
     use crate::config::{Layers, RewardConfig, RunConfig};
 
     #[test]
+    fn keys_of_every_kind_of_reward_are_those_of_the_table() {
+        let mut layers = Layers::default();
+        layers.add_text(PRESETS[0].2, PRESETS[0].0.as_ref()).expect("a preset");
+        let term = "[{ op = 'multiply', metric = 'success' }]".parse::<toml::Value>().expect("a term");
+        layers.set("reward.terms", term);
+        let mut config = layers.finish::<RunConfig>().and_then(RunConfig::resolve).expect("a run");
+        config.reward.options.clear();
+        let table = toml::Table::try_from(&config.reward).expect("a table");
+        let mut keys: Vec<&str> = table.keys().map(String::as_str).collect();
+        let mut expected = RewardConfig::COMMON_KEYS;
+        keys.sort();
+        expected.sort();
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
     fn an_instruction_sets_its_own_prompts() {
         for (name, id, text) in PRESETS {
             let task = registry::task(id, &toml::Table::new()).expect("a task");

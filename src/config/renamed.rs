@@ -43,7 +43,7 @@ pub(super) fn check(table: &Table) -> Result<()> {
 }
 
 /// The value at a dotted key.
-fn value_at<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+pub(super) fn value_at<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     let mut parts = key.split('.');
     let first = table.get(parts.next()?)?;
     parts.try_fold(first, |value, part| value.get(part))

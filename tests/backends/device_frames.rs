@@ -8,7 +8,8 @@ use sayso_envs::{
     AutoresetMode, EnvConfig, ResetOptions, RewardSource, ScoringConfig, StepBatch, VecEnv, VectorEnv as _,
 };
 use sayso_rewards::{
-    CheckpointModel, Embeddings, FrameReward, GoalBaselineConfig, ImageTextModel, LanguageReward, ModelDevice,
+    CheckpointModel, Embeddings, ImageTextModel, ModelDevice, RewardFrames, RewardModel, RewardText,
+    VlmRmModel,
 };
 use sayso_sim::frame_batch::DeviceRequest;
 use sayso_sim::render::{
@@ -147,20 +148,12 @@ impl ImageTextModel for OnDevice {
     }
 }
 
-fn reward(model: Arc<dyn ImageTextModel>) -> Arc<dyn FrameReward> {
-    let goal = vec!["the gripper touching the red ball".to_owned()];
-    let baseline = vec!["the gripper far from the red ball".to_owned()];
-    Arc::new(
-        LanguageReward::new(
-            model,
-            &GoalBaselineConfig { goal_prompts: goal, baseline_prompts: baseline, alpha: 0.5 },
-        )
-        .unwrap(),
-    )
+fn reward(model: Arc<dyn ImageTextModel>) -> Arc<dyn RewardModel> {
+    Arc::new(VlmRmModel::new(model, 0.5))
 }
 
 /// Rewards of a few steps, scored in the step, or afterwards from the frames of the steps.
-fn rewards(reward_model: &Arc<dyn FrameReward>, n_groups: usize, is_deferred: bool) -> Vec<f32> {
+fn rewards(reward_model: &Arc<dyn RewardModel>, n_groups: usize, is_deferred: bool) -> Vec<f32> {
     let config = EnvConfig {
         n_envs: 6,
         autoreset: AutoresetMode::SameStep,
@@ -169,30 +162,39 @@ fn rewards(reward_model: &Arc<dyn FrameReward>, n_groups: usize, is_deferred: bo
         n_groups,
         ..EnvConfig::default()
     };
+    let text = RewardText {
+        instruction: "touch the red ball".to_owned(),
+        goal_prompts: vec!["the gripper touching the red ball".to_owned()],
+        baseline_prompts: vec!["the gripper far from the red ball".to_owned()],
+    };
+    let scoring = ScoringConfig { text, ..ScoringConfig::default() };
     let source = match is_deferred {
-        true => RewardSource::Deferred(reward_model.frame_request(), ScoringConfig::default()),
-        false => RewardSource::Model(reward_model.clone(), ScoringConfig::default()),
+        true => RewardSource::Deferred(reward_model.clone(), scoring.clone()),
+        false => RewardSource::Model(reward_model.clone(), scoring.clone()),
     };
     let mut env = VecEnv::new(&config, source).unwrap();
     let (mut batch, mut all) = (StepBatch::default(), Vec::new());
     env.reset(&ResetOptions { seed: Some(4.into()), mask: None }, &mut batch).unwrap();
     let n_views_per_env = env.task_spec().reward_cameras.len();
-    let mut waiting: Vec<FrameBatch> = Vec::new();
+    let mut waiting: Vec<RewardFrames> = Vec::new();
     for step in 0..5 {
         env.step(&actions(&env, step), &mut batch).unwrap();
         if is_deferred {
-            let mut frames = FrameBatch::default();
+            let mut frames = RewardFrames::default();
             env.swap_reward_frames(&mut frames);
-            assert_eq!((frames.parts.len(), frames.n_views()), (n_groups, 6 * n_views_per_env));
+            let n_parts = frames.frames.parts.len();
+            assert_eq!((n_parts, frames.frames.n_views()), (n_groups, 6 * n_views_per_env));
             waiting.push(frames);
         } else {
             all.extend_from_slice(&batch.rewards);
         }
     }
+    let mut scorer = scoring.scorer(reward_model.clone(), &env).unwrap();
     for frames in &waiting {
         let mut scores = Vec::new();
-        reward_model.score(frames, n_views_per_env, &mut scores).unwrap();
-        all.extend(scores);
+        scorer.score(frames, &mut scores).unwrap();
+        assert!(scores.iter().map(|score| score.row.env_idx).eq(0..6));
+        all.extend(scores.iter().map(|score| score.score));
     }
     all
 }

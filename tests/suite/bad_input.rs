@@ -8,7 +8,7 @@ use crate::program::{sayso, stderr};
 /// Arguments, and expected parts of the message.
 type Case = (&'static [&'static str], &'static [&'static str]);
 
-const ARGUMENTS: [Case; 29] = [
+const ARGUMENTS: [Case; 37] = [
     (&["train", "--env", "Reech-v0"], &["unknown environment 'Reech-v0'", "Reach-v1"]),
     (&["train", "--preset", "reech"], &["unknown preset 'reech'", "did you mean 'reach'?"]),
     (&["train", "--alpha", "1.5"], &["reward.alpha = 1.5", "[0, 1]"]),
@@ -64,6 +64,23 @@ const ARGUMENTS: [Case; 29] = [
     ),
     (&["train", "--set", "judge.every_n_steps=4"], &["judge.every_n_steps", "'reward.every_n_steps'"]),
     (&["train", "--set", "env.goal=red"], &["env.goal", "'env.instruction'"]),
+    (&["train", "--set", "reward.kind=vlm_rn"], &["reward.kind = 'vlm_rn'", "did you mean 'vlm_rm'?"]),
+    (&["train", "--set", "reward.alfa=1"], &["reward.alfa", "did you mean 'alpha'?"]),
+    (&["train", "--set", "reward.every_step=2"], &["reward.every_step", "did you mean 'every_n_steps'?"]),
+    (&["train", "--set", "reward.kind=mean_pooled"], &["reward", "missing field `n_frames`"]),
+    (
+        &["train", "--set", "reward.kind=mean_pooled", "--set", "reward.n_frames=60"],
+        &["reward.n_frames", "59 control steps", "at most 50"],
+    ),
+    (
+        &["train", "--set", "reward.kind=score_difference", "--set", "reward.lag=0"],
+        &["reward.lag = 0", "[1, "],
+    ),
+    (
+        &["train", "--set", "reward.terms=[{op='multiply', metric='gap_rod'}]"],
+        &["gap_rod", "did you mean 'gap_red'?"],
+    ),
+    (&["train", "--set", "reward.failures.timeout_secs=0"], &["reward.failures.timeout_secs = 0"]),
     (&["train", "--set", "reward.schedule=held"], &["reward.schedule", "'held'", "'hold_last'"]),
 ];
 

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use image::RgbImage;
 use sayso::envs::{EnvConfig, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv as _};
 use sayso::models;
-use sayso::rewards::{FrameReward as _, GoalBaselineConfig, LanguageReward, ModelDevice};
+use sayso::rewards::{FrameScorer, ImageTextModel as _, ModelDevice, RewardText, VlmRmModel};
 
 use crate::program::{command, sayso, stderr, stdout};
 
@@ -75,16 +76,15 @@ fn a_panic_exits_with_the_code_of_internal_errors() {
 fn images_have_the_scores_of_the_same_frames_in_training() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let model = models::load("bundled", &ModelDevice::cpu()).expect("the bundled model");
-    let prompts = GoalBaselineConfig {
+    let size = model.image_spec().width;
+    let text = RewardText {
+        instruction: GOAL.into(),
         goal_prompts: vec![GOAL.into()],
         baseline_prompts: vec![BASELINE.into()],
-        alpha: 0.25,
     };
-    let reward = LanguageReward::new(model, &prompts).expect("its prompts");
-    let size = reward.image_spec().width;
+    let scorer = FrameScorer::new(Arc::new(VlmRmModel::new(model, 0.25)), &text).expect("its prompts");
     let (names, frames) = write_frames(dir.path(), 3, size);
-    let mut expected = Vec::new();
-    reward.score(&frames.into(), 1, &mut expected).expect("scores");
+    let expected = scorer.score(&frames.into()).expect("scores");
     let got = rewards(dir.path(), &names, &["--alpha", "0.25"]);
     assert_eq!(got.len(), expected.len());
     for (got, expected) in got.iter().zip(&expected) {

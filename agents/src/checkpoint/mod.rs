@@ -27,8 +27,8 @@ use crate::policy::{ActorCritic, PolicySpec, TrainedPolicy};
 use crate::{AgentError, Result};
 
 /// Version of the file layout; other versions are refused. Layout 2 no longer has `train.score_use`; layout 3 has no pixel
-/// observations, which are rendered again from the envs' state; in layout 4 the envs' snapshot has a checksum.
-const VERSION: u32 = 4;
+/// observations, which are rendered again from the envs' state; in layout 4 the envs' snapshot has a checksum; layout 5 has the frames that later scores depend on.
+const VERSION: u32 = 5;
 /// Key of Sayso's JSON in the file's metadata.
 const METADATA_KEY: &str = "sayso-checkpoint";
 /// Name of the header among the checksums.
@@ -268,7 +268,7 @@ impl Checkpoint {
         self.tensors.get(name).ok_or_else(|| self.error(format!("tensor '{name}' is missing")))
     }
 
-    fn error(&self, reason: String) -> AgentError {
+    pub(crate) fn error(&self, reason: String) -> AgentError {
         let path = if self.path == Path::new("") { PathBuf::from("checkpoint") } else { self.path.clone() };
         AgentError::Checkpoint { path, reason }
     }

@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use safetensors::SafeTensors;
-use sayso_agents::{
-    Checkpoint, Policy, RewardSchedule, TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train,
-};
+use sayso_agents::{Checkpoint, Policy, TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train};
 use sayso_envs::{AutoresetMode, EnvConfig, ObservationMode, Observations, RewardSource, VecEnv};
+use sayso_rewards::{FrameSelection, RewardSchedule};
 use serde_json::Value;
 
 use crate::learning::{parameters, small_config};
-use crate::point_env::{PointEnv, brightness};
+use crate::point_env::PointEnv;
 
 /// Stops after `n_updates`, and records the paths of the checkpoints.
 struct StopAfter {
@@ -61,10 +60,38 @@ fn resuming_is_bit_exact() {
 #[test]
 fn resuming_with_scored_frames_is_bit_exact() {
     assert_resumes_exactly(|config, resume, observer| {
-        let mut env = PointEnv::discrete(3);
-        (env.renders_every, env.hides_rewards) = (5, true);
-        train(&mut env, Some(brightness(RewardSchedule::HoldLast)), config, resume, observer).unwrap()
+        let (mut env, scorer) = PointEnv::discrete(3).scored(RewardSchedule::HoldLast, 5);
+        train(&mut env, Some(scorer), config, resume, observer).unwrap()
     });
+}
+
+#[test]
+fn resuming_with_a_history_of_frames_is_bit_exact() {
+    let window = FrameSelection::Window { n_frames: 3, stride: 2 };
+    let episode = FrameSelection::Episode { n_frames: 4 };
+    for (frames, schedule) in [(window, RewardSchedule::HoldLast), (episode, RewardSchedule::Difference)] {
+        for autoreset in [AutoresetMode::SameStep, AutoresetMode::NextStep] {
+            assert_resumes_exactly(|config, resume, observer| {
+                let mut env = PointEnv::discrete(3);
+                env.autoreset = autoreset;
+                let (mut env, scorer) = env.scored_over(frames, schedule, 1);
+                train(&mut env, Some(scorer), config, resume, observer).unwrap()
+            });
+        }
+    }
+}
+
+#[test]
+fn a_history_of_another_reward_model_is_refused() {
+    let run = |frames, resume: Option<&Checkpoint>| {
+        let (mut env, scorer) = PointEnv::discrete(3).scored_over(frames, RewardSchedule::HoldLast, 1);
+        train(&mut env, Some(scorer), &small_config(480), resume, &mut ())
+    };
+    let saved = run(FrameSelection::Window { n_frames: 4, stride: 1 }, None).unwrap().checkpoint;
+    for other in [FrameSelection::Episode { n_frames: 4 }, FrameSelection::Last] {
+        let error = run(other, Some(&saved)).unwrap_err().to_string();
+        assert!(error.contains("another model, schedule"), "{other:?}: {error}");
+    }
 }
 
 #[test]

@@ -6,13 +6,13 @@ use rand_pcg::Pcg64;
 use sayso_agents::policy::{ActorCritic, NetworkConfig, PolicySpec};
 use sayso_agents::rollout::{Rollout, collect};
 use sayso_agents::{
-    EvalConfig, EvalReport, Policy, PpoConfig, RandomPolicy, RewardSchedule, TrainConfig, TrainOutcome,
-    evaluate, train,
+    EvalConfig, EvalReport, Policy, PpoConfig, RandomPolicy, TrainConfig, TrainOutcome, evaluate, train,
 };
 use sayso_envs::{AutoresetMode, ResetOptions, Space, StepBatch, VectorEnv};
+use sayso_rewards::RewardSchedule;
 use sayso_rewards::nn::Activation;
 
-use crate::point_env::{PointEnv, brightness};
+use crate::point_env::PointEnv;
 
 pub fn small_config(total_steps: u64) -> TrainConfig {
     let network =
@@ -106,16 +106,26 @@ fn policies_are_equal_for_the_same_seed_and_differ_for_others() {
 
 #[test]
 fn training_with_scores_equals_training_with_the_same_rewards() {
-    let config = small_config(4_000);
-    let with_rewards = train(&mut PointEnv::continuous(4), None, &config, None, &mut ()).unwrap();
-    let mut hidden = PointEnv::continuous(4);
-    hidden.hides_rewards = true;
-    let reward = brightness(RewardSchedule::HoldLast);
-    let with_scores = train(&mut hidden, Some(reward), &config, None, &mut ()).unwrap();
-    assert_eq!(parameters(&with_rewards), parameters(&with_scores));
-    let (rewards, scores) = (with_rewards.last_report.unwrap(), with_scores.last_report.unwrap());
-    assert_eq!(rewards.mean_reward, scores.mean_reward);
-    assert_eq!(rewards.mean_return, scores.mean_return);
+    use RewardSchedule::{Difference, EpisodeEnd, HoldLast, Potential};
+    let config = small_config(2_000);
+    for schedule in [HoldLast, Difference, EpisodeEnd, Potential] {
+        for autoreset in [AutoresetMode::SameStep, AutoresetMode::NextStep] {
+            let make = || {
+                let mut env = PointEnv::continuous(4);
+                (env.schedule, env.autoreset) = (schedule, autoreset);
+                env
+            };
+            let with_rewards = train(&mut make(), None, &config, None, &mut ()).unwrap();
+            let (mut hidden, scorer) = make().scored(schedule, 1);
+            let with_scores = train(&mut hidden, Some(scorer), &config, None, &mut ()).unwrap();
+            let case = format!("{schedule:?}, {autoreset:?}");
+            assert_eq!(parameters(&with_rewards), parameters(&with_scores), "{case}");
+            let (rewards, scores) = (with_rewards.last_report.unwrap(), with_scores.last_report.unwrap());
+            assert_eq!(rewards.mean_reward, scores.mean_reward, "{case}");
+            assert_eq!(rewards.mean_return, scores.mean_return, "{case}");
+            assert_ne!(rewards.mean_reward, 0.0, "{case}");
+        }
+    }
 }
 
 #[test]

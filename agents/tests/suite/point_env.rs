@@ -1,12 +1,20 @@
 //! A toy env with every feature that learners use: a point on a line that should move to the middle.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
-use sayso_agents::{FrameScorer, Result, RewardSchedule, ScoredReward};
 use sayso_envs::{
     Actions, AutoresetMode, EnvError, Observations, ResetOptions, Seed, Space, StepBatch, VectorEnv,
 };
-use sayso_sim::{FrameBatch, FramePart, Frames};
+use sayso_rewards::{
+    FailureConfig, Feature, FrameRow, FrameSelection, RewardFrames, RewardModel, RewardSchedule, RewardText,
+    Scorer, ScoringPlan, Windows,
+};
+use sayso_sim::{FramePart, FrameRequest, Frames, ImageSpec};
+
+use crate::learning::small_config;
 
 const EPISODE_STEPS: u32 = 10;
 const OUTSIDE: f32 = 1.5;
@@ -17,15 +25,17 @@ pub struct PointEnv {
     action_space: Space,
     goal_names: Vec<String>,
     pub autoreset: AutoresetMode,
-    /// Frames for the scorer are rendered in every n-th step.
-    pub renders_every: u64,
+    /// Which frames are rendered for the scorer; none if absent.
+    pub plan: Option<ScoringPlan>,
     /// The env's own rewards are 0; only frames show them.
     pub hides_rewards: bool,
+    /// How the env's own rewards depend on the brightness of the points.
+    pub schedule: RewardSchedule,
     /// Episodes terminate at the time limit instead of being truncated.
     pub terminates_at_timeout: bool,
-    n_rendered_steps: u64,
     points: Vec<Point>,
-    frames: Frames,
+    /// Rows and pixel values of the frames for the scorer.
+    frames: Vec<(FrameRow, u8)>,
 }
 
 #[derive(Clone)]
@@ -52,12 +62,40 @@ impl PointEnv {
             action_space,
             goal_names: vec!["middle".to_owned()],
             autoreset: AutoresetMode::SameStep,
-            renders_every: 1,
+            plan: None,
             hides_rewards: false,
+            schedule: RewardSchedule::HoldLast,
             terminates_at_timeout: false,
-            n_rendered_steps: 0,
             points: vec![point; n_envs],
-            frames: Frames::default(),
+            frames: Vec::new(),
+        }
+    }
+
+    /// Hides the rewards, and renders the frames that a scorer of their brightness needs.
+    pub fn scored(self, schedule: RewardSchedule, every_n_steps: u32) -> (Self, Scorer) {
+        self.scored_over(FrameSelection::Last, schedule, every_n_steps)
+    }
+
+    /// The same for the mean brightness of several frames.
+    pub fn scored_over(
+        mut self,
+        frames: FrameSelection,
+        schedule: RewardSchedule,
+        every_n_steps: u32,
+    ) -> (Self, Scorer) {
+        self.hides_rewards = true;
+        let model = Brightness { frames, n_calls: AtomicU64::new(0) };
+        let scorer = scorer(model, schedule, every_n_steps, self.points.len());
+        self.plan = Some(scorer.plan());
+        (self, scorer)
+    }
+
+    /// Renders the frame of a point if the scorer needs it.
+    fn render(&mut self, env_idx: usize, is_last: bool) {
+        let Point { n_steps, position, .. } = self.points[env_idx];
+        if self.plan.is_some_and(|plan| plan.is_embedded(n_steps, is_last)) {
+            let row = FrameRow { env_idx: env_idx as u32, n_steps, is_last, text_idx: 0 };
+            self.frames.push((row, pixel(position)));
         }
     }
 
@@ -115,12 +153,15 @@ impl VectorEnv for PointEnv {
     }
 
     fn reset(&mut self, options: &ResetOptions, out: &mut StepBatch) -> Result<(), EnvError> {
-        for (env_idx, point) in self.points.iter_mut().enumerate() {
+        self.frames.clear();
+        for env_idx in 0..self.points.len() {
+            let point = &mut self.points[env_idx];
             if let Some(Seed::Batch(seed)) = options.seed {
                 point.rng = Pcg64::seed_from_u64(seed * 1000 + env_idx as u64);
             }
             if options.mask.as_ref().is_none_or(|mask| mask[env_idx]) {
                 point.restart();
+                self.render(env_idx, false);
             }
         }
         let n_envs = self.points.len();
@@ -137,13 +178,16 @@ impl VectorEnv for PointEnv {
         }
         out.rewards = vec![0.0; n_envs];
         out.info.success = vec![false; n_envs];
-        self.frames.resize(n_envs, 1, 1);
-        for (env_idx, point) in self.points.iter_mut().enumerate() {
+        self.frames.clear();
+        for env_idx in 0..n_envs {
+            let point = &mut self.points[env_idx];
             if point.waits_for_reset {
                 point.restart();
                 out.info.is_reset[env_idx] = true;
+                self.render(env_idx, false);
                 continue;
             }
+            let before = f32::from(pixel(point.position)) / 255.0;
             point.position += match actions {
                 Actions::Continuous(values) => {
                     assert!(values[env_idx].abs() <= 0.5, "actions are within the box: {values:?}");
@@ -157,21 +201,27 @@ impl VectorEnv for PointEnv {
                 OUTSIDE < point.position.abs() || (is_timeout && self.terminates_at_timeout);
             out.truncated[env_idx] = is_timeout && !out.terminated[env_idx];
             let brightness = pixel(point.position);
-            self.frames.view_mut(env_idx).fill(brightness);
+            let now = f32::from(brightness) / 255.0;
+            let reward = match self.schedule {
+                RewardSchedule::HoldLast => now,
+                RewardSchedule::Difference => now - before,
+                RewardSchedule::EpisodeEnd if out.done(env_idx) => now,
+                RewardSchedule::EpisodeEnd => 0.0,
+                RewardSchedule::Potential if out.terminated[env_idx] => -before,
+                RewardSchedule::Potential => small_config(1).ppo.discount as f32 * now - before,
+            };
             if !self.hides_rewards {
-                out.rewards[env_idx] = f32::from(brightness) / 255.0;
+                out.rewards[env_idx] = reward;
             }
             out.info.success[env_idx] = point.position.abs() < 0.2;
-        }
-        self.n_rendered_steps += 1;
-        if !self.n_rendered_steps.is_multiple_of(self.renders_every) {
-            self.frames.resize(0, 1, 1);
+            self.render(env_idx, out.done(env_idx));
         }
         out.observations = self.observe();
         out.final_observations = out.observations.clone();
         for env_idx in 0..n_envs {
             if out.done(env_idx) && self.autoreset == AutoresetMode::SameStep {
                 self.points[env_idx].restart();
+                self.render(env_idx, false);
             } else if out.done(env_idx) && self.autoreset == AutoresetMode::NextStep {
                 self.points[env_idx].waits_for_reset = true;
             }
@@ -182,8 +232,11 @@ impl VectorEnv for PointEnv {
         Ok(())
     }
 
-    fn swap_reward_frames(&mut self, frames: &mut FrameBatch) {
-        frames.parts = vec![FramePart::Host(std::mem::take(&mut self.frames))];
+    fn swap_reward_frames(&mut self, frames: &mut RewardFrames) {
+        let pixels = self.frames.iter().flat_map(|(_, pixel)| [*pixel; 3]).collect();
+        let images = Frames::from_pixels(self.frames.len(), 1, 1, pixels).unwrap_or_default();
+        frames.frames.parts = vec![FramePart::Host(images)];
+        frames.rows = self.frames.drain(..).map(|(row, _)| row).collect();
     }
 
     fn render_observations(&mut self, out: &mut Frames) -> Result<(), EnvError> {
@@ -197,13 +250,11 @@ impl VectorEnv for PointEnv {
             .iter()
             .map(|point| (point.position.to_bits(), point.n_steps, point.waits_for_reset, &point.rng))
             .collect();
-        Ok(serde_json::to_vec(&(self.n_rendered_steps, points)).unwrap())
+        Ok(serde_json::to_vec(&points).unwrap())
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
-        type Saved = (u64, Vec<(u32, u32, bool, Pcg64)>);
-        let (n_rendered_steps, points): Saved = serde_json::from_slice(snapshot).unwrap();
-        self.n_rendered_steps = n_rendered_steps;
+        let points: Vec<(u32, u32, bool, Pcg64)> = serde_json::from_slice(snapshot).unwrap();
         self.points = points
             .into_iter()
             .map(|(position, n_steps, waits_for_reset, rng)| Point {
@@ -225,24 +276,60 @@ impl Point {
     }
 }
 
-/// Rewards from the brightness of the frames.
-pub fn brightness(schedule: RewardSchedule) -> ScoredReward {
-    ScoredReward { scorer: Box::new(Brightness { n_calls: 0 }), schedule }
+/// A scorer of any model.
+pub fn scorer(
+    model: impl RewardModel + 'static,
+    schedule: RewardSchedule,
+    every_n_steps: u32,
+    n_envs: usize,
+) -> Scorer {
+    scorer_with(model, schedule, every_n_steps, n_envs, FailureConfig::default())
 }
 
-/// Scores a frame by its brightness; every seventh call takes longer.
+pub fn scorer_with(
+    model: impl RewardModel + 'static,
+    schedule: RewardSchedule,
+    every_n_steps: u32,
+    n_envs: usize,
+    failures: FailureConfig,
+) -> Scorer {
+    let plan = ScoringPlan::new(model.frames(), schedule, every_n_steps).unwrap();
+    Scorer::new(Arc::new(model), plan, failures, n_envs, 1, &[RewardText::default()]).unwrap()
+}
+
+/// A request for images of one pixel.
+pub fn one_pixel() -> FrameRequest {
+    FrameRequest::on_host(ImageSpec { height: 1, width: 1, mean: [0.0; 3], std: [1.0; 3] })
+}
+
+/// Scores frames by their mean brightness; every seventh call takes longer.
 struct Brightness {
-    n_calls: u64,
+    frames: FrameSelection,
+    n_calls: AtomicU64,
 }
 
-impl FrameScorer for Brightness {
-    fn score(&mut self, frames: &FrameBatch, rewards: &mut Vec<f32>) -> Result<()> {
-        self.n_calls += 1;
-        if self.n_calls.is_multiple_of(7) {
+impl RewardModel for Brightness {
+    fn frames(&self) -> FrameSelection {
+        self.frames
+    }
+
+    fn frame_request(&self) -> FrameRequest {
+        one_pixel()
+    }
+
+    fn feature(&self) -> Feature {
+        Feature::Pixels
+    }
+
+    fn score(&self, windows: &Windows<'_>, out: &mut [f32]) -> sayso_rewards::Result<()> {
+        if self.n_calls.fetch_add(1, Ordering::Relaxed) % 7 == 6 {
             std::thread::sleep(std::time::Duration::from_micros(300));
         }
-        let frames = frames.on_host().expect("frames on the host");
-        rewards.extend((0..frames.n_views()).map(|view_idx| f32::from(frames.view(view_idx)[0]) / 255.0));
+        for (row, score) in out.iter_mut().enumerate() {
+            let frames = (0..windows.n_frames()).filter_map(|frame| windows.pixels(row, frame));
+            let pixels: Vec<f32> = frames.map(|pixels| f32::from(pixels[0]) / 255.0).collect();
+            *score = pixels.iter().sum::<f32>() / pixels.len() as f32;
+        }
         Ok(())
     }
 }

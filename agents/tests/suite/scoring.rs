@@ -1,58 +1,58 @@
-use sayso_agents::{AgentError, FrameScorer, Result, RewardSchedule, ScoredReward, train};
-use sayso_sim::FrameBatch;
+use sayso_agents::train;
+use sayso_rewards::{
+    FailureConfig, Feature, OnFailure, Result, RewardError, RewardModel, RewardSchedule, Windows,
+};
+use sayso_sim::FrameRequest;
 
 use crate::learning::small_config;
-use crate::point_env::{PointEnv, brightness};
+use crate::point_env::{PointEnv, one_pixel, scorer, scorer_with};
 
-/// Scores 0 for `n_good` calls, then calls `then`.
+/// Calls `then` instead of scoring.
 struct Failing {
-    n_good: usize,
-    then: fn(&mut Vec<f32>) -> Result<()>,
+    then: fn(&mut [f32]) -> Result<()>,
 }
 
-impl FrameScorer for Failing {
-    fn score(&mut self, frames: &FrameBatch, rewards: &mut Vec<f32>) -> Result<()> {
-        if self.n_good == 0 {
-            return (self.then)(rewards);
-        }
-        self.n_good -= 1;
-        rewards.resize(frames.n_views(), 0.0);
-        Ok(())
+impl RewardModel for Failing {
+    fn frame_request(&self) -> FrameRequest {
+        one_pixel()
+    }
+
+    fn feature(&self) -> Feature {
+        Feature::Pixels
+    }
+
+    fn score(&self, _: &Windows<'_>, out: &mut [f32]) -> Result<()> {
+        (self.then)(out)
     }
 }
 
-fn error_of(then: fn(&mut Vec<f32>) -> Result<()>) -> String {
-    let scorer = Box::new(Failing { n_good: 40, then });
-    let reward = ScoredReward { scorer, schedule: RewardSchedule::HoldLast };
-    let outcome = train(&mut PointEnv::continuous(3), Some(reward), &small_config(10_000), None, &mut ());
+fn error_of(then: fn(&mut [f32]) -> Result<()>) -> String {
+    let (mut env, _) = PointEnv::continuous(3).scored(RewardSchedule::HoldLast, 1);
+    let scorer = scorer(Failing { then }, RewardSchedule::HoldLast, 1, 3);
+    let outcome = train(&mut env, Some(scorer), &small_config(10_000), None, &mut ());
     outcome.unwrap_err().to_string()
 }
 
 #[test]
-fn errors_of_the_scorer_end_the_training() {
-    let own = error_of(|_| {
-        Err(AgentError::Mismatch { what: "image", expected: "64x64".to_owned(), got: "32x32".to_owned() })
-    });
-    assert_eq!(own, "image: expected 64x64, got 32x32");
+fn errors_of_the_reward_model_end_the_training() {
+    let own = error_of(|_| Err(RewardError::WrongImageSize { expected: (64, 64), got: (32, 32) }));
+    assert_eq!(own, "the model reads (64, 64) pixels (height, width) and got (32, 32)");
     let panicked = error_of(|_| panic!("no scores"));
-    assert_eq!(panicked, "the frame scorer stopped: it panicked: no scores");
-    let too_few = error_of(|rewards| {
-        rewards.push(1.0);
+    assert_eq!(panicked, "the reward model panicked in score: no scores");
+    let infinite = error_of(|scores| {
+        scores.copy_from_slice(&[1.0, f32::INFINITY, 1.0]);
         Ok(())
     });
-    assert_eq!(too_few, "scores of a step: expected 3 values, one per env, got 1");
-    let infinite = error_of(|rewards| {
-        rewards.extend([1.0, f32::INFINITY, 1.0]);
-        Ok(())
-    });
-    assert_eq!(infinite, "scores of a step: expected finite values, got inf");
+    assert_eq!(infinite, "the reward model returned inf; expected a finite number");
 }
 
 #[test]
-fn episode_end_makes_the_last_score_the_return() {
-    let reward = brightness(RewardSchedule::EpisodeEnd);
-    let outcome = train(&mut PointEnv::discrete(3), Some(reward), &small_config(960), None, &mut ());
-    let report = outcome.unwrap().last_report;
-    let mean_return = report.unwrap().mean_return.unwrap();
-    assert!(0.0 < mean_return && mean_return <= 1.0, "an episode's return is its last score: {mean_return}");
+fn skipped_scores_are_counted_and_training_goes_on() {
+    let (mut env, _) = PointEnv::continuous(3).scored(RewardSchedule::HoldLast, 1);
+    let failures = FailureConfig { on_failure: OnFailure::Skip, ..FailureConfig::default() };
+    let model = Failing { then: |_| Err(RewardError::Failed { reason: "no connection".to_owned() }) };
+    let scorer = scorer_with(model, RewardSchedule::HoldLast, 1, 3, failures);
+    let outcome = train(&mut env, Some(scorer), &small_config(960), None, &mut ()).unwrap();
+    let report = outcome.last_report.unwrap();
+    assert_eq!((report.n_skipped_scores, report.mean_reward), (960, 0.0));
 }

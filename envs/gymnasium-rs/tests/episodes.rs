@@ -11,7 +11,7 @@ use sayso_envs::{
     EnvConfig, ObservationMode, ResetOptions, RewardSource, ScoringConfig, StepBatch, VecEnv, VectorEnv as _,
 };
 use sayso_gymnasium_rs::{Action, GymnasiumEnv, Observation};
-use sayso_rewards::{GoalBaselineConfig, LanguageReward, ModelDevice, load_model};
+use sayso_rewards::{ModelDevice, RewardText, VlmRmModel, load_model};
 use serde_json::Value;
 
 /// An environment with episodes of four steps.
@@ -23,12 +23,10 @@ fn config(id: &str) -> EnvConfig {
 fn language_reward() -> RewardSource {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/models/sayso-clip-64");
     let model = load_model(&folder.to_string_lossy(), &[], &ModelDevice::cpu()).expect("the bundled model");
-    let goal = vec!["pole vertically upright on top of the cart".to_owned()];
-    let reward_model = LanguageReward::new(
-        Arc::new(model),
-        &GoalBaselineConfig { goal_prompts: goal, baseline_prompts: Vec::new(), alpha: 0.0 },
-    );
-    RewardSource::Model(Arc::new(reward_model.expect("a valid prompt")), ScoringConfig::default())
+    let goal_prompts = vec!["pole vertically upright on top of the cart".to_owned()];
+    let text = RewardText { goal_prompts, ..RewardText::default() };
+    let scoring = ScoringConfig { text, ..ScoringConfig::default() };
+    RewardSource::Model(Arc::new(VlmRmModel::new(Arc::new(model), 0.0)), scoring)
 }
 
 /// Runs an episode with a seed and the next one of its series, in the adapter and in the engine; returns the rewards.
