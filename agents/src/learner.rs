@@ -138,6 +138,9 @@ impl Learner {
             .map_err(|error| checkpoint.error(format!("the state of the reward: {error}")))?;
         let RewardState { latest_scores, histories } = state;
         checkpoint.expect_equal("number of scores", &n_envs, &latest_scores.len())?;
+        if latest_scores.iter().flatten().any(|score| !score.is_finite()) {
+            return Err(checkpoint.error("a score is NaN or infinite".to_owned()));
+        }
         if let Some(scorer) = scorer.as_deref() {
             checkpoint.expect_equal("number of reward histories", &scorer.n_envs(), &histories.len())?;
             histories.iter().try_for_each(|history| scorer.check_history(history.as_ref()))?;

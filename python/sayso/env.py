@@ -11,7 +11,7 @@ from sayso.batch import Batch
 from sayso.checks import choice, refuse_unknown, seed_of
 from sayso.errors import ResetNeededError
 from sayso.registration import UNLIMITED, with_limit
-from sayso.settings import Obs, Reward, Settings
+from sayso.settings import Obs, Reward, Schedule, Settings
 
 RENDER_SIZE = (240, 240)
 
@@ -29,11 +29,15 @@ class Env(gymnasium.Env):
         alpha: strength of goal-baseline regularisation, in [0, 1]; the task's default if absent, 0 is plain cosine
             similarity.
         reward: ``"ground_truth"``, ``"vlm_rm"`` (a vision-language model scores the frames), a :class:`sayso.RewardModel`
-            (the same, with a model that environments share), a :class:`sayso.RewardFunction` or a function of frames and
-            instructions, or ``"none"``.
+            (the same, with a model that environments share), the name of another kind of reward model, a
+            :class:`sayso.RewardFunction` or a function of frames and instructions, or ``"none"``.
         model: reward model of ``"vlm_rm"``: ``"bundled"``, a folder, or a name on the Hugging Face hub.
-        every_n_steps: frames are rendered and scored in every n-th step of an episode; the reward of other steps is the last
-            score of the episode, 0 before the first.
+        reward_options: options of ``reward``, if it is the name of another kind of reward model, such as
+            ``{"n_frames": 4}`` of ``"mean_pooled"``.
+        every_n_steps: frames are rendered and scored in every n-th step of an episode.
+        schedule: how scores become rewards: ``"hold_last"`` (the latest score of the episode, 0 before the first),
+            ``"difference"``, ``"episode_end"`` or ``"potential"``.
+        discount: the learner's discount factor, for ``schedule="potential"``.
         obs: ``"state"`` (f32), ``"pixels"`` (u8 ``[height, width, 3]``) or ``"both"``.
         camera: camera of pixel observations; the task's default if absent.
         size: rows and columns of pixel observations, or one number for both.
@@ -62,7 +66,10 @@ class Env(gymnasium.Env):
         alpha: float | None = None,
         reward: Reward = "ground_truth",
         model: str = "bundled",
+        reward_options: dict[str, Any] | None = None,
         every_n_steps: int = 1,
+        schedule: Schedule = "hold_last",
+        discount: float | None = None,
         obs: Obs = "state",
         camera: str | None = None,
         size: int | tuple[int, int] = 64,
@@ -84,7 +91,10 @@ class Env(gymnasium.Env):
             alpha=alpha,
             reward=reward,
             model=model,
+            reward_options=reward_options,
             every_n_steps=every_n_steps,
+            schedule=schedule,
+            discount=discount,
             obs=obs,
             camera=camera,
             size=size,

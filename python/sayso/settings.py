@@ -14,11 +14,11 @@ from sayso.registration import UNLIMITED, describe
 from sayso.reward_function import RewardFunction
 from sayso.reward_model import RewardModel
 
-Reward = Literal["vlm_rm", "ground_truth", "none"] | RewardModel | RewardFunction | Callable[..., Any]
+Reward = str | RewardModel | RewardFunction | Callable[..., Any]
+Schedule = Literal["hold_last", "difference", "episode_end", "potential"]
 Obs = Literal["state", "pixels", "both"]
 
 OBSERVATIONS = ("state", "pixels", "both")
-REWARDS = ("vlm_rm", "ground_truth", "none")
 
 
 def autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
@@ -44,7 +44,10 @@ class Settings:
         alpha: float | None,
         reward: Reward,
         model: str,
+        reward_options: dict[str, Any] | None,
         every_n_steps: int,
+        schedule: Schedule,
+        discount: float | None,
         obs: Obs,
         camera: str | None,
         size: int | tuple[int, int],
@@ -59,7 +62,7 @@ class Settings:
         if reward == "clip":
             raise ValueError("reward = 'clip'; it was renamed to 'vlm_rm'")
         if self.reward_model is None and self.reward_function is None:
-            choice("reward", reward, REWARDS)
+            choice("reward", reward, (*_core.reward_kinds(), "ground_truth", "none"))
         self.obs = choice("obs", obs, OBSERVATIONS)
         self.size = image_size(size)
         self.about = describe(env_id, options)
@@ -83,6 +86,12 @@ class Settings:
         # A function takes the place of the reward that the settings name.
         kind = "ground_truth" if self.reward_function else "vlm_rm" if self.reward_model else reward
         reward_config: dict[str, Any] = {"kind": kind}
+        if reward_options:
+            if kind in ("vlm_rm", "ground_truth", "none"):
+                raise ValueError(f"reward_options = {reward_options!r} with reward = {reward!r}; it has no such options")
+            reward_config.update(reward_options)
+        if alpha is not None and kind not in ("vlm_rm", "ground_truth", "none"):
+            raise ValueError(f"alpha = {alpha!r} with reward = {reward!r}; give it in reward_options")
         if kind == "vlm_rm":
             reward_config["model"] = self.reward_model.name if self.reward_model else model
         if goal_prompt is not None:
@@ -92,7 +101,13 @@ class Settings:
         if alpha is not None and kind == "vlm_rm":
             reward_config["alpha"] = fraction("alpha", alpha)
         reward_config["every_n_steps"] = integer("every_n_steps", every_n_steps, 1, UNLIMITED)
-        self.json = json.dumps({"env": env, "reward": reward_config}, allow_nan=False)
+        reward_config["schedule"] = choice("schedule", schedule, tuple(_core.SCHEDULES))
+        settings = {"env": env, "reward": reward_config}
+        if discount is not None:
+            settings["train"] = {"ppo": {"discount": fraction("discount", discount)}}
+        elif schedule == "potential":
+            raise ValueError("schedule = 'potential' needs a discount; give that of the learner")
+        self.json = json.dumps(settings, allow_nan=False)
         # The instruction, and the goal that counts as success: the one that a goal prompt names, or ``None`` if it names none
         # or several.
         self.task_description, self.goal_idx = _core.instruction_of(self.json)

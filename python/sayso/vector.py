@@ -15,7 +15,7 @@ from sayso.checks import choice, integer, refuse_unknown, seed_of
 from sayso.env import RENDER_SIZE, Env
 from sayso.errors import ResetNeededError
 from sayso.registration import UNLIMITED, with_limit
-from sayso.settings import Obs, Reward
+from sayso.settings import Obs, Reward, Schedule
 
 
 class VectorEnv(gymnasium.vector.VectorEnv):
@@ -44,7 +44,10 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         alpha: float | None = None,
         reward: Reward = "ground_truth",
         model: str = "bundled",
+        reward_options: dict[str, Any] | None = None,
         every_n_steps: int = 1,
+        schedule: Schedule = "hold_last",
+        discount: float | None = None,
         obs: Obs = "state",
         camera: str | None = None,
         size: int | tuple[int, int] = 64,
@@ -67,7 +70,10 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             alpha=alpha,
             reward=reward,
             model=model,
+            reward_options=reward_options,
             every_n_steps=every_n_steps,
+            schedule=schedule,
+            discount=discount,
             obs=obs,
             camera=camera,
             size=size,

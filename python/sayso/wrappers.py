@@ -1,7 +1,7 @@
 """Wrappers that give environments of any library the reward of a goal prompt."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike
 from sayso import _core
 from sayso.checks import choice, fraction, integer, refuse_unknown
 from sayso.reward_model import RewardModel, images, prompt_settings
-
-Schedule = Literal["hold_last", "difference", "episode_end", "potential"]
+from sayso.settings import Schedule
 
 
 class _Rewards:

@@ -25,6 +25,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<reward_model::PromptedReward>()?;
     module.add_class::<reward_model::EpisodeRewards>()?;
     module.add_function(wrap_pyfunction!(vec_env::env_ids, module)?)?;
+    module.add_function(wrap_pyfunction!(vec_env::reward_kinds, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::describe, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::goal_named_in, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::instruction_of, module)?)?;

@@ -13,6 +13,7 @@ use sayso::envs::{
     Actions, AutoresetMode, EnvConfig, EnvError, Observations, ResetOptions, RewardSource, Seed, Space,
     StepBatch, StepInfo, VectorEnv as _, registry,
 };
+use sayso::rewards::registry::kinds;
 use sayso::rewards::{CheckpointModel, RewardModel, VlmRmModel};
 use sayso::setup;
 use sayso::sim::Frames;
@@ -30,6 +31,12 @@ const PIXELS: RangeInclusive<usize> = 1..=4096;
 #[pyfunction]
 pub fn env_ids() -> Vec<&'static str> {
     registry::ids().to_vec()
+}
+
+/// Names of all kinds of reward models.
+#[pyfunction]
+pub fn reward_kinds() -> Vec<String> {
+    kinds().iter().map(|kind| kind.name().to_owned()).collect()
 }
 
 /// The static properties of an environment with some options (JSON): spaces, goals, names. Creates no world.

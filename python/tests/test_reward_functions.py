@@ -1,6 +1,8 @@
 """Reward models that are functions of Python."""
 
 import pickle
+import re
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -65,3 +67,50 @@ def test_faults_of_a_function_are_exceptions():
         rewards(sayso.RewardFunction(brightness, n_frames=10))
     with pytest.raises(TypeError, match="expected a callable"):
         sayso.RewardFunction(3)
+
+
+def test_kinds_of_rewards_and_schedules_by_name():
+    def run(reward, **kwargs):
+        envs = gymnasium.make_vec("sayso/Reach-v1", num_envs=2, reward=reward, max_episode_steps=5, **kwargs)
+        envs.reset(seed=3)
+        actions = np.random.default_rng(0).uniform(-1, 1, (5, *envs.action_space.shape)).astype(np.float32)
+        return np.array([envs.step(action)[1] for action in actions])
+
+    frames = run("vlm_rm", alpha=0.0)
+    first = run("vlm_rm", alpha=0.0, schedule="difference")
+    first = frames[0] - first[0]
+    scores = np.concatenate([first[None], frames])
+    mean = run("mean_pooled", reward_options={"n_frames": 3})
+    assert np.allclose(mean[1:], (scores[:-2] + scores[1:-1] + scores[2:]) / 3, atol=1e-5)
+    lag = run("score_difference", reward_options={"lag": 2})
+    assert (lag[0] == 0).all() and np.allclose(lag[1:], scores[2:] - scores[:-2], atol=1e-5)
+    assert np.allclose(run("vlm_rm", alpha=0.0, schedule="difference"), np.diff(scores, axis=0), atol=1e-5)
+    shaped = run("vlm_rm", alpha=0.0, schedule="potential", discount=0.5)
+    assert np.allclose(shaped, 0.5 * scores[1:] - scores[:-1], atol=1e-5)
+    ends = run("vlm_rm", alpha=0.0, schedule="episode_end")
+    assert (ends[:-1] == 0).all() and np.allclose(ends[-1], frames[-1], atol=1e-6)
+    own = run(sayso.RewardFunction(lambda frames, _: frames.mean(axis=(1, 2, 3, 4, 5)), image_size=16), schedule="difference")
+    assert (own != 0).any() and np.abs(own).max() < 20
+
+    for kwargs, message in [
+        ({"reward": "mean_poled"}, "did you mean 'mean_pooled'"),
+        ({"reward": "mean_pooled"}, "missing field `n_frames`"),
+        ({"reward": "mean_pooled", "reward_options": {"n_frame": 3}}, "n_frame"),
+        ({"reward": "vlm_rm", "reward_options": {"n_frames": 3}}, "reward_options"),
+        ({"reward": "vlm_rm", "schedule": "potential"}, "needs a discount"),
+        ({"reward": "vlm_rm", "schedule": "sometimes"}, "schedule"),
+        ({"reward": "vlm_rm", "every_n_steps": 9, "max_episode_steps": 5}, "every_n_steps"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            sayso.VectorEnv(2, **kwargs)
+
+
+def test_the_example_of_the_documentation_runs():
+    page = (Path(__file__).parents[2] / "docs" / "reward-models.md").read_text()
+    [block] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {}
+    exec(compile(block, "reward-models.md", "exec"), names)
+    env = names["env"]
+    env.reset(seed=0)
+    reward = env.step(env.action_space.sample())[1]
+    assert 0.1 < reward < 0.9

@@ -13,7 +13,7 @@ use sayso_envs::registry;
 use sayso_envs::task::TaskSpec;
 use sayso_envs::{EnvConfig, RewardTerm, ScoringConfig};
 use sayso_rewards::registry::{self as registry_of_rewards, AnyOptions};
-use sayso_rewards::{FailureConfig, RewardError, RewardSchedule, RewardText};
+use sayso_rewards::{FailureConfig, FrameSelection, RewardError, RewardSchedule, RewardText};
 use sayso_sim::{memory, names};
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -104,7 +104,16 @@ impl RunConfig {
         }
         self.reward.resolve(&mut self.env.instruction, task.spec())?;
         let (_, goal_idx) = self.instruction(task.spec());
-        self.scoring()?.validate(task.spec(), goal_idx)?;
+        let scoring = self.scoring()?;
+        scoring.validate(task.spec(), goal_idx)?;
+        for env in [&self.env, &self.evaluation_env(1)] {
+            if !self.reward.is_ground_truth() {
+                scoring.plan(
+                    FrameSelection::Last,
+                    env.max_episode_steps.unwrap_or(task.spec().max_episode_steps),
+                )?;
+            }
+        }
         self.env.check_memory()?;
         self.evaluation_env(self.evaluation.n_envs).check_memory()?;
         let (n_steps, n_envs) = (self.train.ppo.n_steps, self.env.n_envs);

@@ -104,6 +104,6 @@ def test_videos_can_be_recorded(tmp_path):
 
 
 def test_ppo_learns_reach_with_a_reward_model(example):
-    outcome = example("stable_baselines3_ppo").main(["--steps", "81920", "--episodes", "50", "--instruction", "blue"])
+    outcome = example("stable_baselines3_ppo").main(["--steps", "122880", "--episodes", "200", "--instruction", "blue"])
     assert outcome.success_before < 0.25
     assert outcome.success_after > outcome.success_before + 0.25, outcome
