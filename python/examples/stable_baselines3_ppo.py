@@ -33,22 +33,22 @@ def main(argv: list[str] | None = None) -> Outcome:
     parser.add_argument("--instruction", help="name of a goal; the task's first if absent")
     parser.add_argument("--reward", default="vlm_rm", choices=["vlm_rm", "ground_truth"])
     parser.add_argument("--num-envs", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=520_000)
+    parser.add_argument("--steps", type=int, default=400_000)
     parser.add_argument("--episodes", type=int, default=100, help="episodes of an evaluation")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
 
     task = {"instruction": args.instruction}
-    envs = VecNormalize(make_vec_env(args.env, args.num_envs, args.seed, reward=args.reward, **task), gamma=0.95)
+    envs = VecNormalize(make_vec_env(args.env, args.num_envs, args.seed, reward=args.reward, **task), gamma=0.9)
     # The settings of Sayso's own preset for this task.
     policy = PPO(
         "MlpPolicy",
         envs,
         n_steps=32,
         batch_size=512,
-        n_epochs=10,
+        n_epochs=5,
         learning_rate=lambda left: 1e-3 * left,
-        gamma=0.95,
+        gamma=0.9,
         policy_kwargs={"net_arch": [128, 128], "activation_fn": nn.ReLU, "log_std_init": -0.5},
         seed=args.seed,
         device="cpu",
