@@ -48,13 +48,9 @@ pub fn reward_model(config: &RunConfig) -> Result<LoadedReward> {
     let device = model_device(&config.env)?;
     let model = models::reward_model(&config.reward, &device)?;
     if let Some(model) = &model {
-        let scoring = config.scoring()?;
         let task = registry::task(&config.env.id, &config.env.options)?;
-        for env in [&config.env, &config.evaluation_env(1)] {
-            let max_episode_steps = env.max_episode_steps.unwrap_or(task.spec().max_episode_steps);
-            scoring.plan(model.frames(), max_episode_steps)?;
-        }
-        model.embed_text(&scoring.text)?;
+        config.check_frames(model.frames(), task.spec())?;
+        model.embed_text(&config.scoring_of(task.spec()).text)?;
     }
     Ok(LoadedReward { model, device })
 }

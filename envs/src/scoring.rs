@@ -10,7 +10,6 @@ use sayso_sim::{FramePart, SimWorld};
 
 use crate::composition::Composition;
 use crate::engine::{Batch, BatchConfig, Episode, Row};
-use crate::vector::AutoresetMode;
 
 /// The reward model of a group's envs.
 #[derive(Resource)]
@@ -167,9 +166,8 @@ pub(crate) fn score_frames(
     }
 }
 
-/// Reset, after the restarts of [`AutoresetMode::SameStep`]: renders and scores the first frames of the episodes that started.
+/// Reset, after the restarts of [`crate::AutoresetMode::SameStep`]: renders and scores the first frames of the episodes that started.
 pub(crate) fn score_first_frames(
-    config: Res<BatchConfig>,
     scoring: Option<ResMut<Scoring>>,
     mut sensors: ResMut<Sensors>,
     mut renderer: ResMut<Renderer>,
@@ -178,9 +176,7 @@ pub(crate) fn score_first_frames(
     mut batch: ResMut<Batch>,
 ) {
     let Some(mut scoring) = scoring else { return };
-    let Some(sensor) = scoring.first_sensor.filter(|_| config.autoreset == AutoresetMode::SameStep) else {
-        return;
-    };
+    let Some(sensor) = scoring.first_sensor else { return };
     let scoring = &mut *scoring;
     let started = episodes.iter().filter(|(_, episode)| episode.is_fresh);
     scoring.first_rows.extend(started.map(|(slot, episode)| frame_row(*slot, episode)));

@@ -13,6 +13,7 @@ use sayso::envs::{
     Actions, AutoresetMode, EnvConfig, EnvError, Observations, ResetOptions, RewardSource, Seed, Space,
     StepBatch, StepInfo, VectorEnv as _, registry,
 };
+use sayso::rewards::kinds::VlmRm;
 use sayso::rewards::registry::kinds;
 use sayso::rewards::{CheckpointModel, RewardModel, VlmRmModel};
 use sayso::setup;
@@ -105,8 +106,9 @@ fn reward_source(config: &RunConfig, model: Option<Arc<CheckpointModel>>) -> PyR
     let model: Option<Arc<dyn RewardModel>> = match model {
         None => setup::reward_model(config).map_err(raise)?.model,
         Some(model) => {
-            let alpha = config.reward.options.get("alpha").and_then(toml::Value::as_float).unwrap_or(0.0);
-            Some(Arc::new(VlmRmModel::new(model, alpha as f32)))
+            let options = toml::Value::Table(config.reward.options.clone()).try_into::<VlmRm>();
+            let options = options.map_err(|error| PyValueError::new_err(error.to_string()))?;
+            Some(Arc::new(VlmRmModel::new(model, options.alpha)))
         }
     };
     let Some(model) = model else { return Ok(RewardSource::GroundTruth) };

@@ -12,9 +12,9 @@ use toml::{Table, Value};
 use crate::kinds::{MeanPooled, ScoreDifference, VlmRm};
 use crate::{ModelDevice, ModelFiles, Result, RewardError, RewardModel};
 
-/// The options of a kind of reward model: the keys of `[reward]` that only this kind has. Derive `Deserialize` with
-/// `deny_unknown_fields`, so that a misspelt key is an error.
-pub trait RewardOptions: DeserializeOwned + Send + Sync + 'static {
+/// The options of a kind of reward model: the keys of `[reward]` that only this kind has. [`register`] also needs
+/// `Deserialize`; derive it with `deny_unknown_fields`, so that a misspelt key is an error.
+pub trait RewardOptions: Send + Sync {
     /// Checks the ranges of all options, without loading anything.
     ///
     /// # Errors
@@ -54,38 +54,11 @@ pub struct Resources<'a> {
 pub struct Kind {
     name: String,
     summary: String,
-    parse: fn(&Table) -> Result<Box<dyn AnyOptions>>,
-}
-
-/// Options of any kind.
-pub trait AnyOptions: Send + Sync {
-    /// See [`RewardOptions::model_name`].
-    fn model_name(&self) -> Option<&str>;
-    /// See [`RewardOptions::needs_baseline`].
-    fn needs_baseline(&self) -> bool;
-    /// See [`RewardOptions::load`].
-    ///
-    /// # Errors
-    /// As there.
-    fn load(&self, resources: &Resources<'_>) -> Result<Arc<dyn RewardModel>>;
-}
-
-impl<O: RewardOptions> AnyOptions for O {
-    fn model_name(&self) -> Option<&str> {
-        RewardOptions::model_name(self)
-    }
-
-    fn needs_baseline(&self) -> bool {
-        RewardOptions::needs_baseline(self)
-    }
-
-    fn load(&self, resources: &Resources<'_>) -> Result<Arc<dyn RewardModel>> {
-        RewardOptions::load(self, resources)
-    }
+    parse: fn(&Table) -> Result<Box<dyn RewardOptions>>,
 }
 
 impl Kind {
-    fn new<O: RewardOptions>(name: &str, summary: &str) -> Self {
+    fn new<O: RewardOptions + DeserializeOwned + 'static>(name: &str, summary: &str) -> Self {
         Self { name: name.to_owned(), summary: summary.to_owned(), parse: parse::<O> }
     }
 
@@ -103,7 +76,7 @@ impl Kind {
     ///
     /// # Errors
     /// Names the option that is unknown, of a wrong type, or out of its range.
-    pub fn options(&self, options: &Table) -> Result<Box<dyn AnyOptions>> {
+    pub fn options(&self, options: &Table) -> Result<Box<dyn RewardOptions>> {
         (self.parse)(options)
     }
 }
@@ -132,7 +105,7 @@ const RESERVED: [&str; 2] = ["ground_truth", "none"];
 ///
 /// # Errors
 /// If the name is taken, or is not made of lower-case letters, digits and `_`.
-pub fn register<O: RewardOptions>(name: &str, summary: &str) -> Result<()> {
+pub fn register<O: RewardOptions + DeserializeOwned + 'static>(name: &str, summary: &str) -> Result<()> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
     let mut known = built_in().into_iter().chain(registered.iter().cloned());
@@ -172,7 +145,7 @@ pub fn kind(name: &str) -> Result<Kind> {
     Err(RewardError::UnknownKind { name: name.to_owned(), nearest, known })
 }
 
-fn parse<O: RewardOptions>(options: &Table) -> Result<Box<dyn AnyOptions>> {
+fn parse<O: RewardOptions + DeserializeOwned + 'static>(options: &Table) -> Result<Box<dyn RewardOptions>> {
     let options: O = serde_path_to_error::deserialize(Value::Table(options.clone())).map_err(|error| {
         let reason = error.inner().message().trim().to_owned();
         let path = error.path().to_string();

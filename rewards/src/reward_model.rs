@@ -21,8 +21,8 @@ pub trait RewardModel: Send + Sync {
         FrameSelection::Last
     }
 
-    /// Number of calls of [`Self::score`] that are worth making at the same time, for each group of envs. With more than 1, each row is scored by a call
-    /// of its own, on threads; for models that wait for a server.
+    /// Number of calls of [`Self::score`] that are worth making at the same time, for each group of envs. With more than 1,
+    /// each row is scored by a call of its own, on threads; for models that wait for a server.
     fn n_parallel_calls(&self) -> usize {
         1
     }
@@ -36,8 +36,8 @@ pub trait RewardModel: Send + Sync {
         Ok(Embeddings::default())
     }
 
-    /// The values that the model computes from a text. Called once for each distinct text of a group of envs; [`Windows::text_features`] returns
-    /// them for every row. A model that reads the text itself needs none.
+    /// The values that the model computes from a text. Called once for each distinct text of a group of envs;
+    /// [`Windows::text_features`] returns them for every row. A model that reads the text itself needs none.
     ///
     /// # Errors
     /// If the model cannot read the text.

@@ -12,7 +12,7 @@ use sayso_envs::language::named_goal;
 use sayso_envs::registry;
 use sayso_envs::task::TaskSpec;
 use sayso_envs::{EnvConfig, RewardTerm, ScoringConfig};
-use sayso_rewards::registry::{self as registry_of_rewards, AnyOptions};
+use sayso_rewards::registry::{self as registry_of_rewards, RewardOptions};
 use sayso_rewards::{FailureConfig, FrameSelection, RewardError, RewardSchedule, RewardText};
 use sayso_sim::{memory, names};
 use serde::{Deserialize, Serialize};
@@ -104,15 +104,9 @@ impl RunConfig {
         }
         self.reward.resolve(&mut self.env.instruction, task.spec())?;
         let (_, goal_idx) = self.instruction(task.spec());
-        let scoring = self.scoring()?;
-        scoring.validate(task.spec(), goal_idx)?;
-        for env in [&self.env, &self.evaluation_env(1)] {
-            if !self.reward.is_ground_truth() {
-                scoring.plan(
-                    FrameSelection::Last,
-                    env.max_episode_steps.unwrap_or(task.spec().max_episode_steps),
-                )?;
-            }
+        self.scoring_of(task.spec()).validate(task.spec(), goal_idx)?;
+        if !self.reward.is_ground_truth() {
+            self.check_frames(FrameSelection::Last, task.spec())?;
         }
         self.env.check_memory()?;
         self.evaluation_env(self.evaluation.n_envs).check_memory()?;
@@ -143,14 +137,18 @@ impl RunConfig {
     /// # Errors
     /// If the environment or an option is unknown.
     pub fn scoring(&self) -> Result<ScoringConfig> {
-        let task = registry::task(&self.env.id, &self.env.options)?;
+        Ok(self.scoring_of(registry::task(&self.env.id, &self.env.options)?.spec()))
+    }
+
+    /// [`Self::scoring`] for the task of the run.
+    pub(crate) fn scoring_of(&self, task: &TaskSpec) -> ScoringConfig {
         let reward = &self.reward;
         let text = RewardText {
-            instruction: self.instruction(task.spec()).0,
+            instruction: self.instruction(task).0,
             goal_prompts: reward.goal_prompts.clone(),
             baseline_prompts: reward.baseline_prompts.clone(),
         };
-        Ok(ScoringConfig {
+        ScoringConfig {
             cameras: reward.cameras.clone(),
             every_n_steps: reward.every_n_steps,
             schedule: reward.schedule,
@@ -158,7 +156,16 @@ impl RunConfig {
             failures: reward.failures,
             terms: reward.terms.clone(),
             text,
-        })
+        }
+    }
+
+    /// Checks that the interval of scores and a window of `frames` are no longer than an episode of training or evaluation.
+    pub(crate) fn check_frames(&self, frames: FrameSelection, task: &TaskSpec) -> Result<()> {
+        let scoring = self.scoring_of(task);
+        for max_steps in [self.env.max_episode_steps, self.evaluation_env(1).max_episode_steps] {
+            scoring.plan(frames, max_steps.unwrap_or(task.max_episode_steps))?;
+        }
+        Ok(())
     }
 
     /// The configuration as TOML.
@@ -218,7 +225,7 @@ impl RewardConfig {
     ///
     /// # Errors
     /// If the kind is unknown, or an option is unknown, of a wrong type, or out of its range.
-    pub fn model_options(&self) -> Result<Option<Box<dyn AnyOptions>>> {
+    pub fn model_options(&self) -> Result<Option<Box<dyn RewardOptions>>> {
         if !self.is_ground_truth() {
             let options = registry_of_rewards::kind(&self.kind)?.options(&self.options);
             return Ok(Some(options.map_err(error_of_option)?));

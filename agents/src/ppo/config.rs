@@ -6,7 +6,7 @@ use crate::Result;
 use crate::error::check;
 use crate::policy::NetworkConfig;
 
-/// Configuration of PPO. Start from a preset: [`Self::sb3`] or [`Self::reach`].
+/// Configuration of PPO. Start from [`Self::sb3`]; the presets of the environments are files in `assets/presets/`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PpoConfig {
@@ -69,21 +69,6 @@ impl PpoConfig {
         }
     }
 
-    /// For many parallel envs with short episodes and a dense reward from scores, as in `Reach-v1`.
-    pub fn reach() -> Self {
-        Self {
-            n_steps: 64,
-            minibatch_size: 512,
-            learning_rate: 1e-3,
-            linear_decay: true,
-            discount: 0.95,
-            normalize_observations: true,
-            normalize_rewards: true,
-            network: NetworkConfig { log_std_init: -0.5, ..NetworkConfig::sb3() },
-            ..Self::sb3()
-        }
-    }
-
     /// Checks every field.
     ///
     /// # Errors
@@ -126,7 +111,6 @@ mod tests {
     #[test]
     fn presets_are_valid_and_errors_name_the_field() {
         PpoConfig::sb3().validate().expect("sb3");
-        PpoConfig::reach().validate().expect("reach");
         let wrong = PpoConfig { discount: 1.5, ..PpoConfig::sb3() };
         let message = wrong.validate().expect_err("out of range").to_string();
         assert_eq!(message, "train.ppo.discount = 1.5 is out of range; expected a number in [0, 1]");

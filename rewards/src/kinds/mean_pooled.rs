@@ -3,15 +3,11 @@
 //! Without regularisation the score of a frame is the dot product of its embedding and the goal's, up to a constant, so that the
 //! mean score is that of the mean embedding, which is not normalised again: mean-pooled CLIP as in ViSTa (arXiv 2411.13211).
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use crate::kinds::VlmRmModel;
-use crate::kinds::vlm_rm::{OverFrames, bundled, check_alpha};
-use crate::registry::{Resources, RewardOptions};
-use crate::reward_model::{FrameSelection, RewardModel, Windows};
-use crate::{Result, load_model};
+use crate::kinds::of_frames::{OfFrames, bundled};
+use crate::reward_model::{FrameSelection, Windows};
 
 /// Options of the kind `mean_pooled`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,38 +30,22 @@ fn one() -> u32 {
     1
 }
 
-impl MeanPooled {
+impl OfFrames for MeanPooled {
+    fn encoder(&self) -> (&str, f32) {
+        (&self.model, self.alpha)
+    }
+
     fn frames(&self) -> FrameSelection {
         FrameSelection::Window { n_frames: self.n_frames, stride: self.stride }
     }
-}
 
-impl RewardOptions for MeanPooled {
-    fn validate(&self) -> Result<()> {
-        check_alpha(self.alpha)?;
-        self.frames().validate()
-    }
-
-    fn model_name(&self) -> Option<&str> {
-        Some(&self.model)
-    }
-
-    fn needs_baseline(&self) -> bool {
-        0.0 < self.alpha
-    }
-
-    fn load(&self, resources: &Resources<'_>) -> Result<Arc<dyn RewardModel>> {
-        let model = load_model(&self.model, resources.bundled, resources.device)?;
-        let frame = VlmRmModel::new(Arc::new(model), self.alpha);
-        Ok(Arc::new(OverFrames { frame, frames: self.frames(), score }))
-    }
-}
-
-pub(super) fn score(model: &VlmRmModel, windows: &Windows<'_>, out: &mut [f32]) {
-    for (row, score) in out.iter_mut().enumerate() {
-        let prompts = windows.text_features(row);
-        let frames = (0..windows.n_frames()).filter_map(|frame| windows.views(row, frame));
-        let (sum, n) = frames.fold((0.0, 0), |(sum, n), views| (sum + model.reward(views, prompts), n + 1));
-        *score = sum / n as f32;
+    fn score(model: &VlmRmModel, windows: &Windows<'_>, out: &mut [f32]) {
+        for (row, score) in out.iter_mut().enumerate() {
+            let prompts = windows.text_features(row);
+            let frames = (0..windows.n_frames()).filter_map(|frame| windows.views(row, frame));
+            let (sum, n) =
+                frames.fold((0.0, 0), |(sum, n), views| (sum + model.reward(views, prompts), n + 1));
+            *score = sum / n as f32;
+        }
     }
 }

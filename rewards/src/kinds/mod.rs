@@ -1,6 +1,7 @@
 //! The built-in kinds of reward models: one file each.
 
 mod mean_pooled;
+mod of_frames;
 mod score_difference;
 mod vlm_rm;
 

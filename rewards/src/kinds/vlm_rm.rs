@@ -5,9 +5,9 @@ use std::sync::Arc;
 use sayso_sim::{FrameBatch, FrameRequest};
 use serde::{Deserialize, Serialize};
 
-use crate::registry::{Resources, RewardOptions};
+use crate::kinds::of_frames::{OfFrames, bundled};
 use crate::reward_model::{Feature, FrameSelection, RewardModel, RewardText, Windows};
-use crate::{Embeddings, GoalBaselineConfig, ImageTextModel, Result, RewardError, goal_baseline, load_model};
+use crate::{Embeddings, GoalBaselineConfig, ImageTextModel, Result, goal_baseline};
 
 /// Options of the kind `vlm_rm`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,35 +21,19 @@ pub struct VlmRm {
     pub alpha: f32,
 }
 
-pub(super) fn bundled() -> String {
-    "bundled".to_owned()
-}
-
-/// Checks the strength of goal-baseline regularisation.
-pub(super) fn check_alpha(alpha: f32) -> Result<()> {
-    if (0.0..=1.0).contains(&alpha) {
-        return Ok(());
-    }
-    let (field, expected) = ("reward.alpha".to_owned(), "a number in [0, 1]".to_owned());
-    Err(RewardError::OutOfRange { field, got: alpha.to_string(), expected })
-}
-
-impl RewardOptions for VlmRm {
-    fn validate(&self) -> Result<()> {
-        check_alpha(self.alpha)
+impl OfFrames for VlmRm {
+    fn encoder(&self) -> (&str, f32) {
+        (&self.model, self.alpha)
     }
 
-    fn model_name(&self) -> Option<&str> {
-        Some(&self.model)
+    fn frames(&self) -> FrameSelection {
+        FrameSelection::Last
     }
 
-    fn needs_baseline(&self) -> bool {
-        0.0 < self.alpha
-    }
-
-    fn load(&self, resources: &Resources<'_>) -> Result<Arc<dyn RewardModel>> {
-        let model = load_model(&self.model, resources.bundled, resources.device)?;
-        Ok(Arc::new(VlmRmModel::new(Arc::new(model), self.alpha)))
+    fn score(model: &VlmRmModel, windows: &Windows<'_>, out: &mut [f32]) {
+        for (row, score) in out.iter_mut().enumerate() {
+            *score = model.reward(windows.latest_views(row), windows.text_features(row));
+        }
     }
 }
 
@@ -96,44 +80,7 @@ impl RewardModel for VlmRmModel {
     }
 
     fn score(&self, windows: &Windows<'_>, out: &mut [f32]) -> Result<()> {
-        for (row, score) in out.iter_mut().enumerate() {
-            *score = self.reward(windows.latest_views(row), windows.text_features(row));
-        }
-        Ok(())
-    }
-}
-
-/// A reward that is computed from the frames of a window as [`VlmRmModel`] computes it from one.
-pub(super) struct OverFrames {
-    pub frame: VlmRmModel,
-    pub frames: FrameSelection,
-    /// Writes the score of every row.
-    pub score: fn(&VlmRmModel, &Windows<'_>, &mut [f32]),
-}
-
-impl RewardModel for OverFrames {
-    fn frame_request(&self) -> FrameRequest {
-        self.frame.frame_request()
-    }
-
-    fn feature(&self) -> Feature {
-        self.frame.feature()
-    }
-
-    fn frames(&self) -> FrameSelection {
-        self.frames
-    }
-
-    fn embed_frames(&self, frames: &FrameBatch) -> Result<Embeddings> {
-        self.frame.embed_frames(frames)
-    }
-
-    fn embed_text(&self, text: &RewardText) -> Result<Vec<f32>> {
-        self.frame.embed_text(text)
-    }
-
-    fn score(&self, windows: &Windows<'_>, out: &mut [f32]) -> Result<()> {
-        (self.score)(&self.frame, windows, out);
+        VlmRm::score(self, windows, out);
         Ok(())
     }
 }
@@ -143,6 +90,8 @@ mod tests {
     use sayso_sim::{Frames, ImageSpec};
 
     use super::*;
+    use crate::kinds::of_frames::OverFrames;
+    use crate::kinds::{MeanPooled, ScoreDifference};
     use crate::scoring::{FrameRow, RewardFrames, RewardSchedule, Scorer, ScoringPlan};
     use crate::{FailureConfig, FrameScorer};
 
@@ -196,9 +145,9 @@ mod tests {
     fn rewards_of_windows_are_the_mean_and_the_difference_of_the_scores_of_frames() {
         // The frames have the mean scores 0.6 and 0.1.
         let close = |got: &[f32], expected: f32| (got[0] - expected).abs() < 1e-6;
-        let mean = scores_of_windows(crate::kinds::mean_pooled::score);
+        let mean = scores_of_windows(MeanPooled::score);
         assert!(mean.len() == 1 && close(&mean, 0.35), "{mean:?}");
-        let difference = scores_of_windows(crate::kinds::score_difference::score);
+        let difference = scores_of_windows(ScoreDifference::score);
         assert!(difference.len() == 1 && close(&difference, -0.5), "{difference:?}");
     }
 

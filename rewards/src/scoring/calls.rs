@@ -117,15 +117,9 @@ impl OwnedWindows {
     /// Copies a row of windows, or all of them.
     fn copied(windows: &Windows<'_>, rows: std::ops::Range<usize>, texts: &Arc<Vec<EmbeddedText>>) -> Self {
         let indices = &windows.frame_indices[rows.start * windows.n_frames..rows.end * windows.n_frames];
-        let present = indices.iter().filter(|&&idx| idx != Windows::ABSENT);
-        let places = present.map(|&idx| idx as usize * windows.frame_len);
         let frames = match windows.values {
-            Values::Embeddings(values) => Frames::Embeddings(
-                places.flat_map(|first| &values[first..first + windows.frame_len]).copied().collect(),
-            ),
-            Values::Pixels(values) => Frames::Pixels(
-                places.flat_map(|first| &values[first..first + windows.frame_len]).copied().collect(),
-            ),
+            Values::Embeddings(values) => Frames::Embeddings(present(values, windows.frame_len, indices)),
+            Values::Pixels(values) => Frames::Pixels(present(values, windows.frame_len, indices)),
         };
         let mut next = 0;
         let mut renumbered = |&idx: &u32| match idx {
@@ -157,6 +151,12 @@ impl OwnedWindows {
             texts: &self.texts,
         }
     }
+}
+
+/// The values of the frames that are there.
+fn present<T: Copy>(values: &[T], frame_len: usize, indices: &[u32]) -> Vec<T> {
+    let indices = indices.iter().filter(|&&idx| idx != Windows::ABSENT);
+    indices.flat_map(|&idx| &values[idx as usize * frame_len..][..frame_len]).copied().collect()
 }
 
 /// Calls a model once, and checks its scores.

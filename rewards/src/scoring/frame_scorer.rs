@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use sayso_sim::FrameBatch;
 
+use crate::Result;
 use crate::reward_model::{EmbeddedText, RewardModel, RewardText, Windows};
 use crate::scoring::calls::attempt;
 use crate::scoring::history::Frames;
-use crate::scoring::scorer::{copy_pixels, embed_text, guard, values_per_view};
-use crate::{Result, RewardError};
+use crate::scoring::scorer::{embed_text, read_frames, values_per_view};
 
 /// A reward model with one text, for frames of any origin. Each frame is scored as the first one of an episode.
 pub struct FrameScorer {
@@ -32,23 +32,14 @@ impl FrameScorer {
     pub fn score(&self, frames: &FrameBatch) -> Result<Vec<f32>> {
         let model = &*self.model;
         let mut values = Frames::new(model.feature(), 0);
-        match &mut values {
-            Frames::Embeddings(values) => {
-                *values = guard("embed_frames", || model.embed_frames(frames))?.into_values();
-            }
-            Frames::Pixels(values) => copy_pixels(frames, values)?,
-        }
-        let (n_rows, frame_len) = (frames.n_views(), values_per_view(model));
-        if values.len() != n_rows * frame_len {
-            let (expected, got) = (n_rows * frame_len, values.len());
-            return Err(RewardError::WrongLength { what: "values of frames", expected, got });
-        }
+        read_frames(model, frames, &mut values)?;
+        let n_rows = frames.n_views();
         let n_frames = model.frames().n_frames();
         let absent = || std::iter::repeat_n(Windows::ABSENT, n_frames - 1);
         let frame_indices: Vec<u32> = (0..n_rows as u32).flat_map(|idx| absent().chain([idx])).collect();
         let windows = Windows {
             values: values.values(),
-            frame_len,
+            frame_len: values_per_view(model),
             n_views: 1,
             n_frames,
             frame_indices: &frame_indices,

@@ -6,7 +6,7 @@ use crate::reward_model::{Feature, FrameSelection, Values, Windows};
 use crate::scoring::{FrameRow, ScoringPlan};
 use crate::{Result, RewardError};
 
-/// The stored frames of every env: `[n_envs, n_stored, frame_len]` values, and 8 bytes per env beside them.
+/// The stored frames of every env: `[n_envs, n_stored, frame_len]` values, and 4 bytes per env beside them.
 ///
 /// Which frames an env has follows from the number of its step alone, so nothing has to be cleared when an episode starts.
 #[derive(Debug)]
@@ -15,21 +15,11 @@ pub(super) struct History {
     n_stored: usize,
     frame_len: usize,
     frames: Frames,
-    envs: Vec<Progress>,
+    /// `[n_envs]`: step of the newest frame; [`NONE`] before the first one.
+    newest: Vec<u32>,
 }
 
-/// The frames that an env's history has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Progress {
-    /// Step of the newest frame; [`Self::NONE`] before the first one.
-    newest: u32,
-    /// Control steps between the frames, for [`FrameSelection::Episode`].
-    stride: u32,
-}
-
-impl Progress {
-    const NONE: u32 = u32::MAX;
-}
+const NONE: u32 = u32::MAX;
 
 /// Values of frames, of the type that the model keeps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +34,7 @@ pub struct EnvHistory {
     /// The frames that windows are made of, and the control steps between stored ones.
     selection: FrameSelection,
     interval: u32,
-    progress: Progress,
+    newest: u32,
     frames: Frames,
 }
 
@@ -109,13 +99,13 @@ impl History {
         let value_size = if feature == Feature::Pixels { 1 } else { 4 };
         let what = format!("the history of {n_stored} frames of {n_envs} envs");
         sayso_sim::memory::check_fits(&what, n_values.saturating_mul(value_size))?;
-        let envs = vec![Progress { newest: Progress::NONE, stride: 1 }; n_envs];
-        Ok(Self { plan, n_stored, frame_len, frames: Frames::new(feature, n_values as usize), envs })
+        let frames = Frames::new(feature, n_values as usize);
+        Ok(Self { plan, n_stored, frame_len, frames, newest: vec![NONE; n_envs] })
     }
 
     /// Number of envs.
     pub fn n_envs(&self) -> usize {
-        self.envs.len()
+        self.newest.len()
     }
 
     /// Whether scores depend on stored frames.
@@ -138,7 +128,7 @@ impl History {
         if matches!(self.plan.frames(), FrameSelection::Episode { .. }) {
             self.thin(env_idx, row.n_steps);
         }
-        self.envs[env_idx].newest = row.n_steps;
+        self.newest[env_idx] = row.n_steps;
         let first = (env_idx * self.n_stored + self.place(row.n_steps)) * self.frame_len;
         self.frames.copy_from(first, frames, idx * self.frame_len, self.frame_len);
         Ok(())
@@ -147,7 +137,7 @@ impl History {
     /// Appends the indices of the frames of the window that ends in the newest frame of an env, oldest first.
     pub fn window(&self, env_idx: u32, out: &mut Vec<u32>) {
         let first = env_idx as usize * self.n_stored;
-        let n_steps = self.envs[env_idx as usize].newest;
+        let n_steps = self.newest[env_idx as usize];
         let n_frames = self.plan.frames().n_frames() as u32;
         let at = |place: usize| (first + place) as u32;
         if let FrameSelection::Episode { .. } = self.plan.frames() {
@@ -174,12 +164,13 @@ impl History {
 
     /// Keeps only the frames at the stride of a step.
     fn thin(&mut self, env_idx: usize, n_steps: u32) {
-        let stride = self.plan.episode_stride(n_steps);
-        let first = env_idx * self.n_stored;
-        let env = &mut self.envs[env_idx];
-        let ratio = if n_steps == 0 { 1 } else { (stride / env.stride) as usize };
-        env.stride = stride;
-        if ratio > 1 {
+        if n_steps == 0 {
+            return;
+        }
+        let before = self.plan.episode_stride(self.newest[env_idx]);
+        let ratio = (self.plan.episode_stride(n_steps) / before) as usize;
+        if 1 < ratio {
+            let first = env_idx * self.n_stored;
             for place in 1..self.n_stored.div_ceil(ratio) {
                 let (from, to) = (first + place * ratio, first + place);
                 self.frames.copy_within(from * self.frame_len, to * self.frame_len, self.frame_len);
@@ -188,10 +179,10 @@ impl History {
     }
 
     fn check_complete(&self, row: FrameRow) -> Result<()> {
-        let newest = self.envs[row.env_idx as usize].newest;
+        let newest = self.newest[row.env_idx as usize];
         let is_complete = match self.plan.frames() {
             _ if row.n_steps == 0 => true,
-            _ if newest == Progress::NONE => false,
+            _ if newest == NONE => false,
             FrameSelection::Episode { .. } => {
                 let stride = self.plan.episode_stride(row.n_steps);
                 (row.n_steps.div_ceil(stride) - 1) * stride <= newest && newest < row.n_steps
@@ -210,7 +201,7 @@ impl History {
         EnvHistory {
             selection: self.plan.frames(),
             interval: self.plan.interval(),
-            progress: self.envs[env_idx],
+            newest: self.newest[env_idx],
             frames: self.frames.slice(env_idx * n_values, n_values),
         }
     }
@@ -219,19 +210,14 @@ impl History {
     pub fn accepts(&self, saved: &EnvHistory) -> bool {
         let is_same_plan = saved.selection == self.plan.frames() && saved.interval == self.plan.interval();
         let is_same_type = std::mem::discriminant(&saved.frames) == std::mem::discriminant(&self.frames);
-        let Progress { newest, stride } = saved.progress;
-        let has_frames = newest == Progress::NONE || newest < 1 << 31;
-        is_same_plan
-            && is_same_type
-            && has_frames
-            && stride.is_power_of_two()
-            && saved.frames.len() == self.n_stored * self.frame_len
+        let has_frames = saved.newest == NONE || saved.newest < 1 << 31;
+        is_same_plan && is_same_type && has_frames && saved.frames.len() == self.n_stored * self.frame_len
     }
 
     /// Restores the history of one env.
     pub fn load(&mut self, env_idx: usize, saved: &EnvHistory) {
         let n_values = self.n_stored * self.frame_len;
-        self.envs[env_idx] = saved.progress;
+        self.newest[env_idx] = saved.newest;
         self.frames.copy_from(env_idx * n_values, &saved.frames, 0, n_values);
     }
 }

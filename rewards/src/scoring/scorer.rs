@@ -265,19 +265,7 @@ impl Scorer {
                 expected: format!("one of {} envs and {} texts", self.history.n_envs(), self.texts.len()),
             });
         }
-        let model = &*self.model;
-        match &mut self.fresh {
-            Frames::Embeddings(values) => {
-                let embeddings = guard("embed_frames", || model.embed_frames(frames))?;
-                *values = embeddings.into_values();
-            }
-            Frames::Pixels(values) => copy_pixels(frames, values)?,
-        }
-        let (got, expected) = (self.fresh.len(), step.rows.len() * self.frame_len);
-        if got != expected {
-            return Err(RewardError::WrongLength { what: "values of frames", expected, got });
-        }
-        Ok(())
+        read_frames(&*self.model, frames, &mut self.fresh)
     }
 
     /// Scores the rows that are due; the first one is frame number `first` of the step.
@@ -362,7 +350,22 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("no message").to_owned()
 }
 
-pub(super) fn copy_pixels(frames: &FrameBatch, out: &mut Vec<u8>) -> Result<()> {
+/// Replaces the content of `out` with what the model keeps of every view.
+pub(super) fn read_frames(model: &dyn RewardModel, frames: &FrameBatch, out: &mut Frames) -> Result<()> {
+    match out {
+        Frames::Embeddings(values) => {
+            *values = guard("embed_frames", || model.embed_frames(frames))?.into_values();
+        }
+        Frames::Pixels(values) => copy_pixels(frames, values)?,
+    }
+    let (got, expected) = (out.len(), frames.n_views() * values_per_view(model));
+    if got == expected {
+        return Ok(());
+    }
+    Err(RewardError::WrongLength { what: "values of frames", expected, got })
+}
+
+fn copy_pixels(frames: &FrameBatch, out: &mut Vec<u8>) -> Result<()> {
     out.clear();
     for part in &frames.parts {
         match part {
