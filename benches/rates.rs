@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rand::RngCore as _;
 use sayso_agents::{PpoConfig, TrainConfig};
 use sayso_envs::{
-    AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv,
+    AutoresetMode, EnvConfig, ObservationConfig, ResetOptions, RewardSource, StepBatch, VecEnv, VectorEnv,
 };
 use sayso_rewards::ops::patchify;
 use sayso_rewards::{Clip, ClipConfig, DType, Device};
@@ -75,14 +75,14 @@ fn render() -> anyhow::Result<f64> {
 }
 
 fn step_with_pixels() -> anyhow::Result<f64> {
-    stepping(ObservationMode::Pixels)
+    stepping(ObservationConfig::PIXELS)
 }
 
 fn step() -> anyhow::Result<f64> {
-    stepping(ObservationMode::State)
+    stepping(ObservationConfig::STATE)
 }
 
-fn stepping(observation: ObservationMode) -> anyhow::Result<f64> {
+fn stepping(observation: ObservationConfig) -> anyhow::Result<f64> {
     let config = EnvConfig {
         n_envs: N_ENVS,
         observation,

@@ -74,7 +74,7 @@ fn main() -> anyhow::Result<()> {
             Scorer::new(embedded, plan, FailureConfig::default(), N_ENVS as usize, N_VIEWS, texts)?;
         let mut step = RewardFrames {
             frames: FrameBatch::from(Frames::new(N_ENVS as usize * N_VIEWS, image.height, image.width)),
-            rows: Vec::new(),
+            ..RewardFrames::default()
         };
         let mut scores = Vec::new();
         let started = Instant::now();

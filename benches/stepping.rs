@@ -5,29 +5,28 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use sayso::models;
 use sayso_envs::{
-    AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, ScoringConfig, StepBatch, VecEnv,
-    VectorEnv,
+    AutoresetMode, EnvConfig, ObservationConfig, ResetOptions, RewardSource, ScoringConfig, StepBatch,
+    VecEnv, VectorEnv,
 };
-use sayso_rewards::{ImageTextModel as _, ModelDevice, RewardText, VlmRmModel};
+use sayso_rewards::{ImageTextModel as _, ModelDevice, VlmRmModel};
 use sayso_sim::{Frames, seed};
 
 const N_ENVS: usize = 64;
 
 fn stepping(criterion: &mut Criterion) {
     let model = models::load("bundled", &ModelDevice::cpu()).expect("the bundled model");
-    let text = RewardText {
-        instruction: "touch the red ball".to_owned(),
+    let scoring = ScoringConfig {
         goal_prompts: vec!["the gripper touching the red ball".to_owned()],
         baseline_prompts: vec!["the gripper far from the red ball".to_owned()],
+        ..ScoringConfig::default()
     };
-    let scoring = ScoringConfig { text, ..ScoringConfig::default() };
     let language = RewardSource::Model(Arc::new(VlmRmModel::new(model, 0.5)), scoring);
     let cases = [
-        ("Reach-v1", "state", ObservationMode::State, RewardSource::GroundTruth),
-        ("Reach-v1", "pixels", ObservationMode::Pixels, RewardSource::GroundTruth),
-        ("Reach-v1", "language", ObservationMode::State, language),
-        ("GoTo-v1", "state", ObservationMode::State, RewardSource::GroundTruth),
-        ("CartPole-v1", "state", ObservationMode::State, RewardSource::GroundTruth),
+        ("Reach-v1", "state", ObservationConfig::STATE, RewardSource::GroundTruth),
+        ("Reach-v1", "pixels", ObservationConfig::PIXELS, RewardSource::GroundTruth),
+        ("Reach-v1", "language", ObservationConfig::STATE, language),
+        ("GoTo-v1", "state", ObservationConfig::STATE, RewardSource::GroundTruth),
+        ("CartPole-v1", "state", ObservationConfig::STATE, RewardSource::GroundTruth),
     ];
     let mut group = criterion.benchmark_group("stepping");
     group.sample_size(20);

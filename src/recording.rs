@@ -7,7 +7,7 @@ use image::imageops::overlay;
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use sayso_agents::Policy;
-use sayso_envs::{ResetOptions, StepBatch, VecEnv, VectorEnv as _};
+use sayso_envs::{Instruction, ResetOptions, StepBatch, VecEnv, VectorEnv as _};
 use sayso_rewards::{FrameRow, RewardFrames};
 use sayso_sim::Frames;
 
@@ -38,6 +38,8 @@ pub struct RecordedStep {
     pub score: f32,
     /// `[n_goals]`, ground truth.
     pub success: Vec<bool>,
+    /// Index of the instruction.
+    pub instruction: usize,
 }
 
 /// Recorded episodes.
@@ -47,8 +49,8 @@ pub struct Recording {
     pub steps: Vec<RecordedStep>,
     /// Names of the goals.
     pub goal_names: Vec<String>,
-    /// Index of the goal of the envs' instruction; `None` if the goal prompt names none.
-    pub goal_idx: Option<usize>,
+    /// The instructions of the episodes.
+    pub instructions: Vec<Instruction>,
     /// Control steps per second; the frame rate of videos.
     pub control_hz: u32,
 }
@@ -106,6 +108,7 @@ pub fn record(
                 is_scored: scored_row.is_some_and(is_scored),
                 score: batch.rewards[env_idx],
                 success: batch.info.success[env_idx * goal_names.len()..][..goal_names.len()].to_vec(),
+                instruction: batch.info.instruction[env_idx] as usize,
             });
         }
         for (env_idx, over) in is_over.iter_mut().enumerate() {
@@ -117,7 +120,8 @@ pub fn record(
     }
     let mut steps = episodes.concat();
     fill_missing_views(&mut steps);
-    Ok(Some(Recording { steps, goal_names, goal_idx: env.goal_idx(), control_hz: env.control_hz() }))
+    let (instructions, control_hz) = (env.instructions().to_vec(), env.control_hz());
+    Ok(Some(Recording { steps, goal_names, instructions, control_hz }))
 }
 
 /// Gives the steps before the first score of their episode blank reward views, so that all images have one size.
@@ -140,9 +144,10 @@ impl Recording {
         self.steps.iter().fold((f32::INFINITY, f32::NEG_INFINITY), fold)
     }
 
-    /// Whether the envs' goal is met; `None` if they have none.
+    /// Whether the goal of the instruction is met; `None` if that is of none.
     pub fn is_success(&self, step: &RecordedStep) -> Option<bool> {
-        self.goal_idx.and_then(|goal_idx| step.success.get(goal_idx).copied())
+        let goal_idx = self.instructions.get(step.instruction)?.goal_idx?;
+        step.success.get(goal_idx).copied()
     }
 
     /// The recording as an MP4 file that plays at the speed of the simulation. `title` begins every caption; bars are scaled to `score_range`.
@@ -166,12 +171,18 @@ impl Recording {
             .map(|(name, _)| name.as_str())
             .collect();
         let truth = if met.is_empty() { "none".to_owned() } else { met.join(", ") };
+        let mut lines = vec![
+            format!("episode {}  step {}", step.episode_idx + 1, step.step),
+            format!("ground truth, goals met: {truth}"),
+        ];
+        if let (Some(instruction), true) =
+            (self.instructions.get(step.instruction), 1 < self.instructions.len())
+        {
+            lines.insert(1, format!("\"{}\"", instruction.text));
+        }
         let caption = Caption {
             title: format!("{title}  reward {:.3}", step.score),
-            lines: vec![
-                format!("episode {}  step {}", step.episode_idx + 1, step.step),
-                format!("ground truth, goals met: {truth}"),
-            ],
+            lines,
             bar: Some((step.score - low) / (high - low).max(f32::EPSILON)),
             success: self.is_success(step) == Some(true),
         };
@@ -255,11 +266,12 @@ mod tests {
             is_scored: false,
             score: 0.5,
             success: vec![true, false],
+            instruction: 0,
         };
         let goal_names = vec!["red".to_owned(), "blue".to_owned()];
         let mut recording = Recording { steps: vec![step], goal_names, ..Recording::default() };
         for (goal_idx, expected) in [(None, None), (Some(0), Some(true)), (Some(1), Some(false))] {
-            recording.goal_idx = goal_idx;
+            recording.instructions = vec![Instruction { goal_idx, ..Instruction::default() }];
             let frames = recording.scored_frames(1).expect("a PNG file");
             assert_eq!(frames[0].success, expected, "{goal_idx:?}");
         }

@@ -4,7 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 
 use sayso_agents::EvalConfig;
-use sayso_agents::evaluate::{EvalReport, GoalSuccess, SuccessRate};
+use sayso_agents::evaluate::{EvalReport, GoalSuccess, InstructionSuccess, SuccessRate};
+use sayso_envs::Instruction;
 use serde::{Deserialize, Serialize};
 
 use crate::config::RunConfig;
@@ -22,6 +23,9 @@ pub struct Evaluation {
     pub episodes: EvalConfig,
     /// Success of each goal of the task.
     pub goals: Vec<GoalSuccess>,
+    /// Success of each instruction on its own goal.
+    #[serde(default)]
+    pub instructions: Vec<InstructionSuccess>,
     /// Mean undiscounted return of the ground-truth reward.
     pub mean_return: f64,
     /// Mean length of an episode, in control steps.
@@ -31,8 +35,8 @@ pub struct Evaluation {
 impl Evaluation {
     /// The evaluation that a report describes.
     pub fn new(n_steps: u64, episodes: EvalConfig, report: EvalReport) -> Self {
-        let EvalReport { goals, mean_return, mean_steps, .. } = report;
-        Self { n_steps, episodes, goals, mean_return, mean_steps }
+        let EvalReport { goals, instructions, mean_return, mean_steps, .. } = report;
+        Self { n_steps, episodes, goals, instructions, mean_return, mean_steps }
     }
 
     /// The evaluation in a run folder of the policy after `n_steps`, over these episodes; `None` if there is none.
@@ -74,9 +78,9 @@ pub struct Summary {
     pub env_id: String,
     /// Name of the reward model, or `ground truth`.
     pub reward: String,
-    /// Goal of the instruction; `None` if the goal prompt names none.
+    /// Goal of the instructions; `None` if they have several, or none.
     pub instruction: Option<String>,
-    /// Goal prompts.
+    /// Goal prompts; empty if each instruction has its own.
     pub goal_prompts: Vec<String>,
     /// Seed of the training.
     pub seed: u64,
@@ -90,6 +94,9 @@ pub struct Summary {
     pub episodes: EvalConfig,
     /// Ground-truth success of each goal of the task, at the end of episodes.
     pub goals: Vec<GoalSummary>,
+    /// Ground-truth success of each instruction on its own goal, at the end of episodes that had it.
+    #[serde(default)]
+    pub instructions: Vec<InstructionSummary>,
 }
 
 /// Ground-truth success on one goal before and after training.
@@ -98,7 +105,7 @@ pub struct Summary {
 pub struct GoalSummary {
     /// Name of the goal.
     pub goal: String,
-    /// Whether it is the goal of the instruction.
+    /// Whether an instruction is of this goal.
     pub is_target: bool,
     /// Success of the untrained policy.
     pub before: SuccessRate,
@@ -106,17 +113,57 @@ pub struct GoalSummary {
     pub after: Option<SuccessRate>,
 }
 
+/// Ground-truth success of one instruction before and after training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstructionSummary {
+    /// The sentence.
+    pub instruction: String,
+    /// Name of its goal.
+    pub goal: String,
+    /// Whether it is a paraphrase that is held out from training.
+    pub is_held_out: bool,
+    /// Success of the untrained policy; `None` if no episode had the instruction.
+    pub before: Option<SuccessRate>,
+    /// Success of the trained policy; `None` before the first checkpoint.
+    pub after: Option<SuccessRate>,
+}
+
+impl InstructionSummary {
+    fn new(before: &Evaluation, after: Option<&Evaluation>) -> Vec<Self> {
+        let none = Vec::new();
+        let after = after.map_or(&none, |after| &after.instructions);
+        let rate = |all: &[InstructionSuccess], text: &str| {
+            all.iter().find(|it| it.instruction == text).map(|it| it.at_end)
+        };
+        let only_after = after.iter().filter(|it| rate(&before.instructions, &it.instruction).is_none());
+        let summary = |it: &InstructionSuccess| Self {
+            instruction: it.instruction.clone(),
+            goal: it.goal.clone(),
+            is_held_out: it.is_held_out,
+            before: rate(&before.instructions, &it.instruction),
+            after: rate(after, &it.instruction),
+        };
+        before.instructions.iter().chain(only_after).map(summary).collect()
+    }
+}
+
 impl Summary {
     /// The summary of a run whose log ends with the row `last`.
     pub fn new(
         config: &RunConfig,
+        instructions: &[Instruction],
         last: Option<&MetricsRow>,
         before: &Evaluation,
         after: Option<&Evaluation>,
     ) -> Self {
+        let targets: Vec<Option<usize>> = instructions.iter().map(|it| it.goal_idx).collect();
+        let mut names = targets.iter().map(|goal_idx| goal_idx.and_then(|idx| before.goals.get(idx)));
+        let first = names.next().flatten().map(|goal| goal.goal.clone());
+        let instruction = first.filter(|first| names.all(|it| it.is_some_and(|it| it.goal == *first)));
         let goals = before.goals.iter().enumerate().map(|(goal_idx, goal)| GoalSummary {
             goal: goal.goal.clone(),
-            is_target: config.env.instruction.as_deref() == Some(goal.goal.as_str()),
+            is_target: targets.contains(&Some(goal_idx)),
             before: goal.at_end,
             after: after.and_then(|after| after.goals.get(goal_idx)).map(|goal| goal.at_end),
         });
@@ -124,7 +171,7 @@ impl Summary {
             sayso: env!("CARGO_PKG_VERSION").to_owned(),
             env_id: config.env.id.clone(),
             reward: config.reward_name().to_owned(),
-            instruction: config.env.instruction.clone(),
+            instruction,
             goal_prompts: config.reward.goal_prompts.clone(),
             seed: config.train.seed,
             n_steps: after.map_or(0, |after| after.n_steps),
@@ -132,6 +179,7 @@ impl Summary {
             training_secs: last.map_or(0.0, |row| row.elapsed_secs),
             episodes: before.episodes.clone(),
             goals: goals.collect(),
+            instructions: InstructionSummary::new(before, after),
         }
     }
 

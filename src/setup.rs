@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sayso_agents::{Checkpoint, TrainedPolicy};
-use sayso_envs::{AutoresetMode, EnvConfig, RewardSource, VecEnv, registry};
+use sayso_envs::{AutoresetMode, EnvConfig, InstructionForm, RewardSource, VecEnv};
 use sayso_rewards::{
-    Embeddings, Feature, FrameSelection, ModelDevice, RewardModel, RewardText, Scorer, Windows,
+    Embeddings, Feature, FrameSelection, ModelDevice, RewardModel, RewardText, Scorer, SentenceEmbeddings,
+    Windows, check_text,
 };
 use sayso_sim::render::{Gpu, RenderDevice};
 use sayso_sim::{FrameBatch, FrameRequest};
@@ -48,11 +49,28 @@ pub fn reward_model(config: &RunConfig) -> Result<LoadedReward> {
     let device = model_device(&config.env)?;
     let model = models::reward_model(&config.reward, &device)?;
     if let Some(model) = &model {
-        let task = registry::task(&config.env.id, &config.env.options)?;
+        let task = config.task()?;
         config.check_frames(model.frames(), task.spec())?;
-        model.embed_text(&config.scoring_of(task.spec()).text)?;
+        for instruction in config.instructions(task.spec())? {
+            check_text(&**model, &instruction.reward_text())?;
+        }
     }
     Ok(LoadedReward { model, device })
+}
+
+/// Envs, with the text tower of the instructions that they observe.
+///
+/// # Errors
+/// If the configuration does not fit the task, or the text tower is missing, damaged, or cannot read an instruction.
+pub fn envs(config: &EnvConfig, reward: RewardSource) -> Result<VecEnv> {
+    let sentences = match config.observation.instruction {
+        Some(InstructionForm::Embedding) => {
+            let model = models::load(&config.text_model, &ModelDevice::cpu())?;
+            Some(Arc::new(SentenceEmbeddings::new(model)))
+        }
+        Some(InstructionForm::Index | InstructionForm::Text) | None => None,
+    };
+    Ok(VecEnv::with_plugins(config, reward, sentences, |_| {})?)
 }
 
 /// The envs for training, and the scorer of their frames; `None` for the ground-truth reward.
@@ -64,12 +82,17 @@ pub fn training_env(
     model: Option<&Arc<dyn RewardModel>>,
 ) -> Result<(VecEnv, Option<Scorer>)> {
     let Some(model) = model else {
-        return Ok((VecEnv::new(&config.env, RewardSource::GroundTruth)?, None));
+        return Ok((envs(&config.env, own_reward(config))?, None));
     };
-    let scoring = config.scoring()?;
-    let env = VecEnv::new(&config.env, RewardSource::Deferred(Arc::clone(model), scoring.clone()))?;
+    let scoring = config.scoring();
+    let env = envs(&config.env, RewardSource::Deferred(Arc::clone(model), scoring.clone()))?;
     let scorer = scoring.scorer(Arc::clone(model), &env)?;
     Ok((env, Some(scorer)))
+}
+
+/// The rewards of envs without a reward model.
+fn own_reward(config: &RunConfig) -> RewardSource {
+    config.reward.ground_truth().unwrap_or(RewardSource::GroundTruth)
 }
 
 /// Envs for evaluation with ground truth; they render only the observations of the policy.
@@ -77,7 +100,7 @@ pub fn training_env(
 /// # Errors
 /// If the configuration does not fit the task.
 pub fn evaluation_env(config: &RunConfig, n_envs: usize) -> Result<VecEnv> {
-    Ok(VecEnv::new(&config.evaluation_env(n_envs), RewardSource::GroundTruth)?)
+    envs(&config.evaluation_env(n_envs), RewardSource::GroundTruth)
 }
 
 /// Envs for recordings. Frames are scored within the step, and envs are reset only in the step after an episode's last one,
@@ -92,10 +115,10 @@ pub fn recording_env(
 ) -> Result<VecEnv> {
     let env = EnvConfig { autoreset: AutoresetMode::NextStep, n_groups: 1, ..config.evaluation_env(n_envs) };
     let source = match model {
-        Some(model) => RewardSource::Model(Arc::new(OnHost(Arc::clone(model))), config.scoring()?),
-        None => RewardSource::GroundTruth,
+        Some(model) => RewardSource::Model(Arc::new(OnHost(Arc::clone(model))), config.scoring()),
+        None => own_reward(config),
     };
-    Ok(VecEnv::new(&env, source)?)
+    envs(&env, source)
 }
 
 /// A reward model that reads its frames from host memory, so that they can be recorded.

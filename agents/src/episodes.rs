@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use sayso_envs::Instruction;
 use serde::{Deserialize, Serialize};
 
 /// Maximum number of episodes, steps and updates in a file: a larger one is damage, and further ones could not be counted.
@@ -19,10 +20,20 @@ pub struct Episode {
     pub episode_return: f32,
     /// Length in control steps.
     pub n_steps: u32,
+    /// Index of the instruction in [`sayso_envs::VectorEnv::instructions`]; the last one, if it changed.
+    pub instruction: u32,
     /// `[n_goals]`: whether each goal was met in the last state.
     pub success_at_end: Vec<bool>,
     /// `[n_goals]`: whether each goal was met in any state.
     pub success_ever: Vec<bool>,
+}
+
+impl Episode {
+    /// Whether the last state met the goal of the instruction; `None` if that is of no goal.
+    pub fn is_success(&self, instructions: &[Instruction]) -> Option<bool> {
+        let goal_idx = instructions.get(self.instruction as usize)?.goal_idx?;
+        self.success_at_end.get(goal_idx).copied()
+    }
 }
 
 /// How often a goal was met, over finished episodes; ground truth, for logs only.
@@ -102,7 +113,14 @@ impl EpisodeTracker {
     }
 
     /// Adds a step of one env; `success` is `[n_goals]`. Returns the episode if the step was its last.
-    pub fn record(&mut self, env_idx: usize, reward: f32, success: &[bool], done: bool) -> Option<Episode> {
+    pub fn record(
+        &mut self,
+        env_idx: usize,
+        reward: f32,
+        success: &[bool],
+        instruction: u32,
+        done: bool,
+    ) -> Option<Episode> {
         let running = &mut self.running[env_idx];
         running.episode_return += f64::from(reward);
         running.n_steps += 1;
@@ -116,6 +134,7 @@ impl EpisodeTracker {
         Some(Episode {
             episode_return: ended.episode_return as f32,
             n_steps: ended.n_steps,
+            instruction,
             success_at_end: success.to_vec(),
             success_ever: ended.success_ever,
         })
@@ -186,6 +205,14 @@ impl RecentEpisodes {
                 })
             })
             .collect()
+    }
+
+    /// Fraction of the episodes of the window whose instruction is of a goal, and whose last state met that goal; `None` if
+    /// there is no such episode.
+    pub fn success_rate(&self, instructions: &[Instruction]) -> Option<f64> {
+        let met = self.episodes.iter().filter_map(|episode| episode.is_success(instructions));
+        let (n_met, n) = met.fold((0_usize, 0_usize), |(n_met, n), met| (n_met + usize::from(met), n + 1));
+        (0 < n).then(|| n_met as f64 / n as f64)
     }
 
     fn mean(&self, value: impl Fn(&Episode) -> f64) -> Option<f64> {

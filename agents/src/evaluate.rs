@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use sayso_envs::{AutoresetMode, ResetOptions, StepBatch, VectorEnv};
+use sayso_envs::{AutoresetMode, Instruction, ResetOptions, StepBatch, VectorEnv};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -29,6 +29,8 @@ pub struct EvalReport {
     pub episodes: Vec<Episode>,
     /// One entry per goal of the env.
     pub goals: Vec<GoalSuccess>,
+    /// One entry per instruction that an episode had and that is of a goal, in the order of [`VectorEnv::instructions`].
+    pub instructions: Vec<InstructionSuccess>,
     /// Mean undiscounted return of the env's own reward.
     pub mean_return: f64,
     /// Mean length of an episode, in control steps.
@@ -43,6 +45,22 @@ pub struct GoalSuccess {
     /// Episodes whose last state met it.
     pub at_end: SuccessRate,
     /// Episodes in which some state met it.
+    pub ever: SuccessRate,
+}
+
+/// How often the goal of one instruction was met.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstructionSuccess {
+    /// The sentence.
+    pub instruction: String,
+    /// Whether it is a paraphrase that is held out from training.
+    pub is_held_out: bool,
+    /// Name of its goal.
+    pub goal: String,
+    /// Episodes with this instruction whose last state met the goal.
+    pub at_end: SuccessRate,
+    /// Episodes with this instruction in which some state met it.
     pub ever: SuccessRate,
 }
 
@@ -101,7 +119,9 @@ pub fn evaluate(
                 continue;
             }
             let success = &batch.info.success[env_idx * n_goals..][..n_goals];
-            let ended = tracker.record(env_idx, batch.rewards[env_idx], success, batch.done(env_idx));
+            let instruction = batch.info.instruction.get(env_idx).copied().unwrap_or(0);
+            let (reward, done) = (batch.rewards[env_idx], batch.done(env_idx));
+            let ended = tracker.record(env_idx, reward, success, instruction, done);
             let Some(episode) = ended else { continue };
             policy.start_episode(env_idx);
             if 0 < missing[env_idx] {
@@ -120,26 +140,39 @@ pub fn evaluate(
             break;
         }
     }
-    Ok(report(episodes.concat(), goal_names))
+    Ok(report(episodes.concat(), goal_names, env.instructions()))
 }
 
-fn report(episodes: Vec<Episode>, goal_names: Vec<String>) -> EvalReport {
-    let n = episodes.len();
-    let count = |met: &dyn Fn(&Episode) -> bool| {
-        SuccessRate::new(episodes.iter().filter(|episode| met(episode)).count(), n)
+fn report(episodes: Vec<Episode>, goal_names: Vec<String>, instructions: &[Instruction]) -> EvalReport {
+    let count = |of: &dyn Fn(&Episode) -> bool, met: &dyn Fn(&Episode) -> bool| {
+        let (mut n_met, mut n) = (0, 0);
+        for episode in episodes.iter().filter(|episode| of(episode)) {
+            n += 1;
+            n_met += usize::from(met(episode));
+        }
+        SuccessRate::new(n_met, n)
     };
-    let goals = goal_names
-        .into_iter()
-        .enumerate()
-        .map(|(goal_idx, goal)| GoalSuccess {
-            goal,
-            at_end: count(&|episode| episode.success_at_end[goal_idx]),
-            ever: count(&|episode| episode.success_ever[goal_idx]),
+    let of_instruction = |(idx, instruction): (usize, &Instruction)| {
+        let of = |episode: &Episode| episode.instruction as usize == idx;
+        let goal_idx = instruction.goal_idx.filter(|_| episodes.iter().any(of))?;
+        Some(InstructionSuccess {
+            instruction: instruction.text.clone(),
+            is_held_out: instruction.is_held_out,
+            goal: goal_names.get(goal_idx)?.clone(),
+            at_end: count(&of, &|episode| episode.success_at_end[goal_idx]),
+            ever: count(&of, &|episode| episode.success_ever[goal_idx]),
         })
-        .collect();
+    };
+    let of_goal = |(goal_idx, goal): (usize, &String)| GoalSuccess {
+        goal: goal.clone(),
+        at_end: count(&|_| true, &|episode| episode.success_at_end[goal_idx]),
+        ever: count(&|_| true, &|episode| episode.success_ever[goal_idx]),
+    };
+    let n = episodes.len();
     let mean = |value: &dyn Fn(&Episode) -> f64| episodes.iter().map(value).sum::<f64>() / n.max(1) as f64;
     EvalReport {
-        goals,
+        goals: goal_names.iter().enumerate().map(of_goal).collect(),
+        instructions: instructions.iter().enumerate().filter_map(of_instruction).collect(),
         mean_return: mean(&|episode| f64::from(episode.episode_return)),
         mean_steps: mean(&|episode| f64::from(episode.n_steps)),
         episodes,

@@ -5,7 +5,7 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use sayso_envs::{ResetOptions, StepBatch, VectorEnv};
 use sayso_rewards::nn::Adam;
-use sayso_rewards::{EnvHistory, RewardFrames, RewardWorker, Scorer};
+use sayso_rewards::{EnvHistory, LatestScore, RewardFrames, RewardWorker, Score, Scorer};
 use sayso_sim::sealed::{seal, unseal};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub(crate) struct Learner {
     /// The current observations.
     pub batch: StepBatch,
     /// `[n_envs]`: the latest score of each env's episode.
-    pub latest_scores: Vec<Option<f32>>,
+    pub latest_scores: Vec<Option<LatestScore>>,
     pub tracker: EpisodeTracker,
     pub recent: RecentEpisodes,
     pub n_updates: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Learner {
 /// What the rewards of further steps depend on.
 #[derive(Serialize, Deserialize)]
 struct RewardState {
-    latest_scores: Vec<Option<f32>>,
+    latest_scores: Vec<Option<LatestScore>>,
     /// `[n_envs]`; see [`RewardWorker::save_histories`].
     histories: Vec<Option<EnvHistory>>,
 }
@@ -69,8 +69,8 @@ impl Learner {
             let (mut frames, mut scores) = (RewardFrames::default(), Vec::new());
             env.swap_reward_frames(&mut frames);
             scorer.score(&frames, &mut scores)?;
-            for score in scores {
-                latest_scores[score.row.env_idx as usize] = Some(score.score);
+            for Score { row, score } in scores {
+                latest_scores[row.env_idx as usize] = Some(LatestScore { score, text_idx: row.text_idx });
             }
         }
         Ok(Self {
@@ -138,7 +138,7 @@ impl Learner {
             .map_err(|error| checkpoint.error(format!("the state of the reward: {error}")))?;
         let RewardState { latest_scores, histories } = state;
         checkpoint.expect_equal("number of scores", &n_envs, &latest_scores.len())?;
-        if latest_scores.iter().flatten().any(|score| !score.is_finite()) {
+        if latest_scores.iter().flatten().any(|latest| !latest.score.is_finite()) {
             return Err(checkpoint.error("a score is NaN or infinite".to_owned()));
         }
         if let Some(scorer) = scorer.as_deref() {
@@ -152,7 +152,7 @@ impl Learner {
         checkpoint.expect_equal("number of state values", &n_values, &batch.observations.state.len())?;
         // Nothing is changed before everything is checked.
         env.restore(checkpoint.bytes("env.snapshot")?)?;
-        env.render_observations(&mut batch.observations.pixels)?;
+        env.render_observations(&mut batch.observations)?;
         if let Some(scorer) = scorer {
             for (env_idx, history) in histories.iter().enumerate() {
                 scorer.load_history(env_idx, history.as_ref());
@@ -238,7 +238,8 @@ impl Learner {
         for row in (0..rollout.n_rows()).filter(|&row| !rollout.is_reset[row]) {
             let success = &rollout.success[row * n_goals..][..n_goals];
             let env_idx = row % rollout.n_envs;
-            let ended = self.tracker.record(env_idx, rollout.rewards[row], success, rollout.done(row));
+            let (reward, instruction) = (rollout.rewards[row], rollout.instructions[row]);
+            let ended = self.tracker.record(env_idx, reward, success, instruction, rollout.done(row));
             if let Some(episode) = ended {
                 self.recent.push(episode);
             }

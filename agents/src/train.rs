@@ -47,6 +47,9 @@ pub struct UpdateReport {
     pub mean_return: Option<f64>,
     /// Mean length of the last finished episodes, in control steps; `None` before the first.
     pub mean_episode_steps: Option<f64>,
+    /// Fraction of the last finished episodes whose last state met the goal of their instruction; `None` before the first one
+    /// with a goal. Ground truth, for logs only.
+    pub success_rate: Option<f64>,
     /// Ground-truth success of the last finished episodes, one entry per goal; empty before the first. For logs only.
     pub goals: Vec<GoalRate>,
     /// Losses and other statistics of the update.
@@ -182,6 +185,7 @@ pub fn train(
             n_episodes: learner.recent.n_finished(),
             mean_return: learner.recent.mean_return(),
             mean_episode_steps: learner.recent.mean_steps(),
+            success_rate: learner.recent.success_rate(env.instructions()),
             goals: learner.recent.goal_rates(&goal_names),
             update,
         };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::instructions::Instruction;
 use crate::task::{Measurement, TaskSpec};
 use crate::{EnvError, Result};
 
@@ -106,7 +107,6 @@ impl std::fmt::Display for RewardTerm {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Composition {
     terms: Vec<(RewardTerm, Source)>,
-    goal_idx: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -120,8 +120,9 @@ impl Composition {
     /// Finds the metrics.
     ///
     /// # Errors
-    /// If a metric is unknown, belongs to the episode's goal and there is none, or a number is out of range.
-    pub fn new(terms: &[RewardTerm], spec: &TaskSpec, goal_idx: Option<usize>) -> Result<Self> {
+    /// If a metric is unknown, belongs to the episode's goal and one of the instructions has none, or a number is out of range.
+    pub fn new(terms: &[RewardTerm], spec: &TaskSpec, instructions: &[Instruction]) -> Result<Self> {
+        let has_goal = instructions.iter().all(|instruction| instruction.goal_idx.is_some());
         let find = |(idx, term): (usize, &RewardTerm)| {
             if term.numbers().any(|number| !number.is_finite()) || !term.has_valid_bounds() {
                 return Err(EnvError::OutOfRange {
@@ -130,31 +131,35 @@ impl Composition {
                     expected: "numbers that are not NaN or infinite; min, max or both, min <= max".to_owned(),
                 });
             }
-            let source = match (term.metric(), goal_idx) {
-                ("success", Some(_)) => Source::Success,
-                ("ground_truth_reward", Some(_)) => Source::GroundTruthReward,
-                (name, _) => Source::Metric(metric_idx(spec, name, goal_idx.is_some())?),
+            let source = match (term.metric(), has_goal) {
+                ("success", true) => Source::Success,
+                ("ground_truth_reward", true) => Source::GroundTruthReward,
+                (name, _) => Source::Metric(metric_idx(spec, name, has_goal)?),
             };
             Ok((term.clone(), source))
         };
-        Ok(Self {
-            terms: terms.iter().enumerate().map(find).collect::<Result<_>>()?,
-            goal_idx: goal_idx.unwrap_or(0),
-        })
+        Ok(Self { terms: terms.iter().enumerate().map(find).collect::<Result<_>>()? })
     }
 
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
 
-    /// Weight `a` and offset `b` of the reward `a * r + b` that the terms make of `r` in a state.
-    pub fn weights(&self, measurement: &Measurement) -> (f32, f32) {
+    /// Whether a term has a metric of the episode's goal.
+    pub fn needs_goal(&self) -> bool {
+        self.terms.iter().any(|(_, source)| !matches!(source, Source::Metric(_)))
+    }
+
+    /// Weight `a` and offset `b` of the reward `a * r + b` that the terms make of `r` in a state. `goal_idx` is the episode's
+    /// goal.
+    pub fn weights(&self, measurement: &Measurement, goal_idx: Option<usize>) -> (f32, f32) {
+        let goal_idx = goal_idx.unwrap_or(0);
         let (mut weight, mut offset) = (1.0, 0.0);
         for (term, source) in &self.terms {
             let m = match *source {
                 Source::Metric(idx) => measurement.metrics[idx],
-                Source::Success => f32::from(u8::from(measurement.success[self.goal_idx])),
-                Source::GroundTruthReward => measurement.reward[self.goal_idx],
+                Source::Success => f32::from(u8::from(measurement.success[goal_idx])),
+                Source::GroundTruthReward => measurement.reward[goal_idx],
             };
             let is_within = |min: &Option<f32>, max: &Option<f32>| {
                 min.is_none_or(|min| min <= m) && max.is_none_or(|max| m <= max)
@@ -196,7 +201,8 @@ mod tests {
         let mut measurement = Measurement::new(task.spec());
         (measurement.metrics[1], measurement.success[1]) = (gap, success);
         measurement.reward[1] = 0.25;
-        Ok(Composition::new(&terms.terms, task.spec(), Some(1))?.weights(&measurement))
+        let green = Instruction::from_text(task.spec(), "green");
+        Ok(Composition::new(&terms.terms, task.spec(), &[green])?.weights(&measurement, Some(1)))
     }
 
     #[test]

@@ -8,14 +8,16 @@ use bevy::ecs::system::{Query, Res, ResMut};
 use bevy::ecs::world::World;
 use sayso_rewards::ScoredStep;
 use sayso_sim::app::{IsStepping, Renderer, Sensors, Slot, Step, StepSet, frames_are_rendered, par_each};
-use sayso_sim::{SimWorld, seed};
+use sayso_sim::{Frames, SimWorld, seed};
 
 use crate::EnvError;
-use crate::config::ObservationMode;
+use crate::config::ObservationConfig;
+use crate::goals::{GoalReward, GoalSpace};
+use crate::instructions::Instructions;
 use crate::scoring::{Scoring, score_first_frames, score_frames, score_resets, select_frames};
 use crate::space::{Actions, Space};
-use crate::task::{ActionRow, Measurement, TaskInstance, TaskSpec};
-use crate::vector::{AutoresetMode, StepBatch, StepInfo};
+use crate::task::{ActionRow, Measurement, STATE_BOUND, TaskInstance, TaskSpec};
+use crate::vector::{AutoresetMode, Observations, StepBatch, StepInfo, set_row};
 
 /// The settings of a group's envs, constant over all steps.
 #[derive(Resource)]
@@ -26,14 +28,44 @@ pub(crate) struct BatchConfig {
     /// Index in the batch of the group's first env.
     pub first_env: usize,
     pub n_envs: usize,
-    /// Index of the goal of ground-truth rewards.
-    pub goal_idx: usize,
-    pub observation: ObservationMode,
+    pub instructions: Instructions,
+    pub observation: ObservationConfig,
     pub autoreset: AutoresetMode,
     pub max_episode_steps: u32,
-    pub pixel_sensor: Option<usize>,
-    /// Rewards are the task's ground truth.
-    pub is_ground_truth: bool,
+    /// Sensors of pixel observations, one per camera.
+    pub pixel_sensors: Vec<usize>,
+    /// The reward without a reward model.
+    pub own_reward: OwnReward,
+}
+
+/// A reward that is made without a reward model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnReward {
+    None,
+    GroundTruth,
+    Goal(GoalReward),
+}
+
+/// Number of values of a goal; 0 if they are neither observed nor rewarded.
+pub(crate) fn goal_dim(spec: &TaskSpec, observation: ObservationConfig, own_reward: OwnReward) -> usize {
+    let is_used = observation.goal || matches!(own_reward, OwnReward::Goal(_));
+    spec.goal_space.as_ref().filter(|_| is_used).map_or(0, GoalSpace::dim)
+}
+
+impl BatchConfig {
+    /// Number of values of a goal; 0 if they are neither observed nor rewarded.
+    pub fn goal_dim(&self) -> usize {
+        goal_dim(&self.spec, self.observation, self.own_reward)
+    }
+
+    /// The reward of a state that an action led to, without a reward model.
+    fn own_reward(&self, row: &Row, goal_idx: Option<usize>) -> f32 {
+        match (self.own_reward, &self.spec.goal_space) {
+            (OwnReward::GroundTruth, _) => row.measurement.reward[goal_idx.unwrap_or(0)],
+            (OwnReward::Goal(reward), Some(space)) => reward.of(space, &row.achieved, &row.desired),
+            (OwnReward::Goal(_), None) | (OwnReward::None, _) => 0.0,
+        }
+    }
 }
 
 /// The columns of the current step.
@@ -73,6 +105,8 @@ pub(crate) struct Episode {
     pub key: [u64; 2],
     /// Episodes started so far; selects the random stream of the next one.
     pub n_started: u64,
+    /// Index of the instruction.
+    pub instruction: u32,
     /// Control steps since the start.
     pub n_steps: u32,
     /// The episode is over and the env waits for its reset.
@@ -90,17 +124,30 @@ pub(crate) struct Row {
     /// Lower and upper bound of each value.
     bounds: Vec<[f32; 2]>,
     measurement: Measurement,
+    achieved: Vec<f32>,
+    desired: Vec<f32>,
 }
 
 impl Row {
-    pub fn new(spec: &TaskSpec, has_state: bool) -> Self {
+    pub fn new(spec: &TaskSpec, has_state: bool, goal_dim: usize) -> Self {
         let bounds: Vec<[f32; 2]> = match &spec.state_space {
             Space::Box { low, high } if has_state => {
                 low.iter().zip(high).map(|(&low, &high)| [low, high]).collect()
             }
             _ => Vec::new(),
         };
-        Self { state: vec![0.0; bounds.len()], bounds, measurement: Measurement::new(spec) }
+        let (state, goal) = (vec![0.0; bounds.len()], vec![0.0; goal_dim]);
+        Self { state, bounds, measurement: Measurement::new(spec), achieved: goal.clone(), desired: goal }
+    }
+
+    /// What the agent has achieved.
+    pub fn achieved(&self) -> &[f32] {
+        &self.achieved
+    }
+
+    /// What it is to achieve.
+    pub fn desired(&self) -> &[f32] {
+        &self.desired
     }
 
     /// Whether the state ends the episode, by the rules of the task.
@@ -141,7 +188,7 @@ fn act(
         episode.is_idle = false;
         is_stepping.0 = !(restarts && episode.has_ended);
         if !is_stepping.0 {
-            start_episode(&mut world, &mut *task.0, &mut episode);
+            start_episode(&mut world, &mut *task.0, &mut episode, &config.instructions);
             return;
         }
         episode.is_fresh = false;
@@ -164,16 +211,19 @@ fn after_physics(mut envs: Query<(&mut SimWorld, &mut TaskSlot, &IsStepping)>) {
 }
 
 /// Observe: the state after the action, or the first one of an episode.
-fn observe(mut envs: Query<(&SimWorld, &TaskSlot, &mut Row)>) {
-    par_each(envs.iter_mut(), |(world, task, mut row)| read_row(world, &*task.0, &mut row));
+fn observe(config: Res<BatchConfig>, mut envs: Query<(&SimWorld, &TaskSlot, &Episode, &mut Row)>) {
+    par_each(envs.iter_mut(), |(world, task, episode, mut row)| {
+        read_row(world, &*task.0, config.instructions.goal_idx(episode.instruction), &mut row);
+    });
 }
 
-fn read_row(world: &SimWorld, task: &dyn TaskInstance, row: &mut Row) {
+/// `goal_idx` is the goal of the instruction.
+pub(crate) fn read_row(world: &SimWorld, task: &dyn TaskInstance, goal_idx: Option<usize>, row: &mut Row) {
     if world.is_faulty() {
         // The last valid values are kept: a non-finite state cannot be observed.
         return;
     }
-    let Row { state, bounds, measurement } = row;
+    let Row { state, bounds, measurement, achieved, desired } = row;
     if !state.is_empty() {
         task.observe(world, state);
         for (value, [low, high]) in state.iter_mut().zip(bounds) {
@@ -181,6 +231,11 @@ fn read_row(world: &SimWorld, task: &dyn TaskInstance, row: &mut Row) {
         }
     }
     task.measure(world, measurement);
+    if !achieved.is_empty() {
+        task.goal(world, goal_idx.unwrap_or(0), achieved, desired);
+        let values = achieved.iter_mut().chain(desired);
+        values.for_each(|value| *value = value.clamp(-STATE_BOUND, STATE_BOUND));
+    }
 }
 
 /// Output: termination and truncation, the reward of the state after the action, and the columns.
@@ -206,32 +261,39 @@ fn write_output(
         columns.terminated[env_idx] = !is_reset && !is_faulty && row.measurement.is_terminal;
         columns.truncated[env_idx] = !is_reset && (is_faulty || episode.n_steps >= config.max_episode_steps);
         let is_last = columns.terminated[env_idx] || columns.truncated[env_idx];
+        let goal_idx = config.instructions.goal_idx(episode.instruction);
         columns.rewards[env_idx] = match scoring.as_deref_mut() {
             Some(scoring) if is_reset || is_faulty => {
-                scoring.latest[env_idx] = if is_reset { scoring.scores[env_idx] } else { None };
+                scoring.latest[env_idx] = None;
+                if is_reset {
+                    scoring.start(env_idx, episode.instruction);
+                }
                 0.0
             }
             Some(scoring) => {
                 let (score, is_terminated) = (scoring.scores[env_idx], columns.terminated[env_idx]);
-                let step = ScoredStep { score, is_terminated, is_last };
+                let step = ScoredStep { score, text_idx: episode.instruction, is_terminated, is_last };
                 let schedule = scoring.plan.schedule();
                 let reward = schedule.reward(&mut scoring.latest[env_idx], step, scoring.discount);
-                let (weight, offset) = scoring.composition.weights(&row.measurement);
+                let (weight, offset) = scoring.composition.weights(&row.measurement, goal_idx);
                 if let Some(own) = columns.score_weights.get_mut(env_idx) {
                     *own = weight;
                 }
                 weight * reward + offset
             }
-            None if config.is_ground_truth && !is_reset && !is_faulty => {
-                row.measurement.reward[config.goal_idx]
-            }
-            None => 0.0,
+            None if is_reset || is_faulty => 0.0,
+            None => config.own_reward(row, goal_idx),
         };
         episode.has_ended |= is_last;
         write_row(columns, &config, env_idx, row, &episode);
     }
-    if let Some(sensor_idx) = config.pixel_sensor {
-        std::mem::swap(&mut columns.observations.pixels, &mut sensors.0[sensor_idx].target.rgb);
+    swap_pixels(&config, &mut columns.observations, &mut sensors);
+}
+
+/// Exchanges the pixel observations for the frames of their sensors.
+fn swap_pixels(config: &BatchConfig, observations: &mut Observations, sensors: &mut Sensors) {
+    for (frames, &sensor_idx) in observations.pixels.iter_mut().zip(&config.pixel_sensors) {
+        std::mem::swap(frames, &mut sensors.0[sensor_idx].target.rgb);
     }
 }
 
@@ -256,46 +318,56 @@ fn restart(
     columns.final_observations.clone_from(&columns.observations);
     columns.restart_info.clone_from(&columns.info);
     par_each(restarted.iter_mut(), |(_, world, task, episode, row)| {
-        start_episode(world, &mut *task.0, episode);
-        read_row(world, &*task.0, row);
+        start_episode(world, &mut *task.0, episode, &config.instructions);
+        read_row(world, &*task.0, config.instructions.goal_idx(episode.instruction), row);
     });
     let columns = &mut batch.columns;
-    let state_dim = if config.observation.has_state() { config.spec.state_space.dim() } else { 0 };
     for (slot, .., episode, row) in &restarted {
         let env_idx = slot.0.0;
-        columns.observations.state[env_idx * state_dim..][..state_dim].copy_from_slice(&row.state);
+        write_observation(&mut columns.observations, &config, env_idx, row, episode);
         write_info(&mut columns.restart_info, env_idx, row, episode);
         columns.restart_info.is_reset[env_idx] = true;
     }
-    if let Some(sensor) = config.pixel_sensor.map(|i| &mut sensors.0[i]) {
+    if !config.pixel_sensors.is_empty() {
         let slots: Vec<usize> = restarted.iter().map(|(slot, ..)| slot.0.0).collect();
         let mut worlds: Vec<_> = envs.iter().map(|(slot, world, ..)| (slot.0, world)).collect();
         worlds.sort_unstable_by_key(|(slot, _)| *slot);
         let worlds: Vec<&SimWorld> = worlds.into_iter().map(|(_, world)| world).collect();
-        std::mem::swap(&mut columns.observations.pixels, &mut sensor.target.rgb);
-        if let Err(error) = sensor.render_again(&mut renderer.backend, &worlds, &slots) {
-            renderer.failure = Some(error);
+        swap_pixels(&config, &mut columns.observations, &mut sensors);
+        for &sensor_idx in &config.pixel_sensors {
+            if let Err(error) = sensors.0[sensor_idx].render_again(&mut renderer.backend, &worlds, &slots) {
+                renderer.failure = Some(error);
+            }
         }
-        std::mem::swap(&mut columns.observations.pixels, &mut sensor.target.rgb);
+        swap_pixels(&config, &mut columns.observations, &mut sensors);
     }
 }
 
-/// Starts the next episode of one env. Its random stream depends only on the env's key and the episode's number.
-pub(crate) fn start_episode(world: &mut SimWorld, task: &mut dyn TaskInstance, episode: &mut Episode) {
+/// Starts the next episode of one env. Its random streams depend only on the env's key and the episode's number.
+pub(crate) fn start_episode(
+    world: &mut SimWorld,
+    task: &mut dyn TaskInstance,
+    episode: &mut Episode,
+    instructions: &Instructions,
+) {
     let Episode { key, n_started, .. } = *episode;
     let mut rng = seed::stream(&[key[0], key[1], n_started]);
     world.reset();
     task.reset(world, &mut rng);
     world.sync_render_scene();
-    *episode = Episode { key, n_started: n_started + 1, is_fresh: true, ..Episode::default() };
+    let instruction = instructions.sample([key[0], key[1], n_started]);
+    *episode = Episode { key, n_started: n_started + 1, instruction, is_fresh: true, ..Episode::default() };
 }
 
 /// After a reset by the caller: fills the columns with the current state, which no action led to.
 pub(crate) fn observe_resets(world: &mut World) {
-    let mut envs = world.query::<(&SimWorld, &TaskSlot, &mut Row)>();
-    for (sim_world, task, mut row) in envs.iter_mut(world) {
-        read_row(sim_world, &*task.0, &mut row);
-    }
+    world.resource_scope(|world, config: bevy::ecs::change_detection::Mut<BatchConfig>| {
+        let mut envs = world.query::<(&SimWorld, &TaskSlot, &Episode, &mut Row)>();
+        for (sim_world, task, episode, mut row) in envs.iter_mut(world) {
+            let goal_idx = config.instructions.goal_idx(episode.instruction);
+            read_row(sim_world, &*task.0, goal_idx, &mut row);
+        }
+    });
     render_pixels(world);
     score_resets(world);
     world.resource_scope(|world, mut batch: bevy::ecs::change_detection::Mut<Batch>| {
@@ -311,32 +383,46 @@ pub(crate) fn observe_resets(world: &mut World) {
                 columns.rewards[env_idx] = 0.0;
                 write_row(columns, &config, env_idx, row, episode);
             }
-            if let Some(sensor_idx) = config.pixel_sensor {
-                let sensor = &mut world.resource_mut::<Sensors>().0[sensor_idx];
-                std::mem::swap(&mut columns.observations.pixels, &mut sensor.target.rgb);
-            }
+            swap_pixels(&config, &mut columns.observations, &mut world.resource_mut::<Sensors>());
         });
     });
 }
 
 /// Renders the pixel observations of every env in its current state.
 pub(crate) fn render_pixels(world: &mut World) {
-    let Some(sensor_idx) = world.resource::<BatchConfig>().pixel_sensor else { return };
+    let pixel_sensors = world.resource::<BatchConfig>().pixel_sensors.clone();
     world.resource_scope(|world, mut sensors: bevy::ecs::change_detection::Mut<Sensors>| {
         world.resource_scope(|world, mut renderer: bevy::ecs::change_detection::Mut<Renderer>| {
             let mut envs = world.query::<(&Slot, &SimWorld)>();
             let envs = envs.query(world);
             let worlds = sayso_sim::app::in_slot_order(&envs);
-            renderer.failure = sensors.0[sensor_idx].render(&mut renderer.backend, &worlds).err();
+            let mut render = |idx: usize| sensors.0[idx].render(&mut renderer.backend, &worlds).err();
+            let failure = pixel_sensors.into_iter().find_map(&mut render);
+            renderer.failure = failure;
         });
     });
 }
 
 fn write_row(columns: &mut StepBatch, config: &BatchConfig, env_idx: usize, row: &Row, episode: &Episode) {
-    let state_dim = row.state.len();
     debug_assert_eq!(row.measurement.success.len(), config.spec.goals.len(), "one column per goal");
-    columns.observations.state[env_idx * state_dim..][..state_dim].copy_from_slice(&row.state);
+    write_observation(&mut columns.observations, config, env_idx, row, episode);
     write_info(&mut columns.info, env_idx, row, episode);
+}
+
+fn write_observation(
+    observations: &mut Observations,
+    config: &BatchConfig,
+    env_idx: usize,
+    row: &Row,
+    episode: &Episode,
+) {
+    set_row(&mut observations.state, env_idx, &row.state);
+    let is_observed = config.observation.goal;
+    let [achieved, desired] =
+        [&row.achieved, &row.desired].map(|goal| if is_observed { &goal[..] } else { &[] });
+    set_row(&mut observations.achieved_goal, env_idx, achieved);
+    let embedding = config.instructions.embedding(episode.instruction);
+    observations.set_instruction(env_idx, episode.instruction, embedding, desired);
 }
 
 fn write_info(info: &mut StepInfo, env_idx: usize, row: &Row, episode: &Episode) {
@@ -345,14 +431,21 @@ fn write_info(info: &mut StepInfo, env_idx: usize, row: &Row, episode: &Episode)
     info.success[env_idx * n_goals..][..n_goals].copy_from_slice(success);
     info.ground_truth_reward[env_idx * n_goals..][..n_goals].copy_from_slice(reward);
     info.metrics[env_idx * n_metrics..][..n_metrics].copy_from_slice(metrics);
+    info.instruction[env_idx] = episode.instruction;
     info.episode_steps[env_idx] = episode.n_steps;
 }
 
 /// Resizes every column; allocates nothing if it has its length already.
 fn shape_columns(columns: &mut StepBatch, config: &BatchConfig) {
     let n = config.n_envs;
-    let state_dim = if config.observation.has_state() { config.spec.state_space.dim() } else { 0 };
+    let state_dim = if config.observation.state { config.spec.state_space.dim() } else { 0 };
     columns.observations.state.resize(n * state_dim, 0.0);
+    columns.observations.instruction.resize(n, 0);
+    columns.observations.instruction_embedding.resize(n * config.instructions.embed_dim(), 0.0);
+    let goal_dim = if config.observation.goal { config.goal_dim() } else { 0 };
+    columns.observations.achieved_goal.resize(n * goal_dim, 0.0);
+    columns.observations.desired_goal.resize(n * goal_dim, 0.0);
+    columns.observations.pixels.resize_with(config.pixel_sensors.len(), Frames::default);
     columns.rewards.resize(n, 0.0);
     columns.terminated.resize(n, false);
     columns.truncated.resize(n, false);
@@ -360,6 +453,7 @@ fn shape_columns(columns: &mut StepBatch, config: &BatchConfig) {
     info.success.resize(n * config.spec.goals.len(), false);
     info.ground_truth_reward.resize(n * config.spec.goals.len(), 0.0);
     info.metrics.resize(n * config.spec.metric_names.len(), 0.0);
+    info.instruction.resize(n, 0);
     info.episode_steps.resize(n, 0);
     info.is_reset.resize(n, false);
     info.quarantined.resize(n, false);

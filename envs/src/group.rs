@@ -15,11 +15,15 @@ use sayso_sim::{EnvIdx, FramePart, Frames, PreparedScene, SimWorld};
 
 use crate::composition::Composition;
 use crate::config::{EnvConfig, RewardSource};
-use crate::engine::{Batch, BatchConfig, Episode, PendingActions, Row, StepPlugin, TaskSlot, start_episode};
+use crate::engine::{
+    Batch, BatchConfig, Episode, OwnReward, PendingActions, Row, StepPlugin, TaskSlot, goal_dim, read_row,
+    start_episode,
+};
+use crate::instructions::Instructions;
 use crate::scoring::Scoring;
 use crate::space::Actions;
 use crate::task::{Measurement, Task};
-use crate::vector::{AutoresetMode, ResetOptions, StepBatch};
+use crate::vector::{AutoresetMode, Observations, ResetOptions, StepBatch};
 use crate::{EnvError, Result};
 
 /// Envs `first_env..first_env + n_envs` of a batch.
@@ -34,17 +38,23 @@ impl Group {
         scene: &PreparedScene,
         config: &EnvConfig,
         reward: RewardSource,
-        instructed: Option<usize>,
+        instructions: &Instructions,
         envs: Range<usize>,
         add_plugins: &dyn Fn(&mut App),
     ) -> Result<Self> {
         let spec = task.spec();
+        let own_reward = match &reward {
+            RewardSource::GroundTruth => OwnReward::GroundTruth,
+            RewardSource::Goal(reward) => OwnReward::Goal(*reward),
+            RewardSource::None | RewardSource::Model(..) | RewardSource::Deferred(..) => OwnReward::None,
+        };
+        let goal_dim = goal_dim(spec, config.observation, own_reward);
         let mut app = App::empty();
         app.add_plugins((SimPlugin, StepPlugin));
         for slot in 0..envs.len() {
             let world = scene.world()?;
             let instance = task.instance(&world)?;
-            let row = Row::new(spec, config.observation.has_state());
+            let row = Row::new(spec, config.observation.state, goal_dim);
             app.world_mut().spawn((
                 Slot(EnvIdx(slot)),
                 sayso_sim::app::IsStepping(false),
@@ -57,15 +67,13 @@ impl Group {
         let mut backend = Backend::open(&config.device)?;
         backend.set_shrink_on_oom(config.shrink_on_oom);
         let mut sensors = Vec::new();
-        let pixel_sensor = config.observation.has_pixels().then(|| {
-            let camera = config.pixel_camera.as_deref().unwrap_or(spec.pixel_camera);
-            let [height, width] = config.pixel_size;
-            sensors.push(sensor(scene.spec(), &[camera.to_owned()], (height, width))?);
-            Ok::<usize, EnvError>(sensors.len() - 1)
-        });
+        for (camera, [height, width]) in config.images(spec) {
+            sensors.push(sensor(scene.spec(), &[camera], (height, width))?);
+        }
+        let pixel_sensors = (0..sensors.len()).collect();
         let max_episode_steps = config.max_episode_steps.unwrap_or(spec.max_episode_steps);
         let scoring = match &reward {
-            RewardSource::None | RewardSource::GroundTruth => None,
+            RewardSource::None | RewardSource::GroundTruth | RewardSource::Goal(_) => None,
             RewardSource::Model(model, scoring) | RewardSource::Deferred(model, scoring) => {
                 let plan = scoring.plan(model.frames(), max_episode_steps)?;
                 let cameras = scoring.cameras(spec);
@@ -84,13 +92,12 @@ impl Group {
                 let of_starts = has_first.then(add_sensor).transpose()?;
                 let scorer = match &reward {
                     RewardSource::Model(model, scoring) => {
-                        let texts = std::slice::from_ref(&scoring.text);
-                        let model = Arc::clone(model);
+                        let (model, texts) = (Arc::clone(model), instructions.texts());
                         Some(Scorer::new(model, plan, scoring.failures, envs.len(), cameras.len(), texts)?)
                     }
                     _ => None,
                 };
-                let composition = Composition::new(&scoring.terms, spec, instructed)?;
+                let composition = Composition::new(&scoring.terms, spec, instructions.all())?;
                 let discount = scoring.discount;
                 Some(Scoring::new(plan, discount, composition, of_steps, of_starts, scorer, envs.len()))
             }
@@ -100,13 +107,12 @@ impl Group {
             options: toml::to_string(&config.options).unwrap_or_default(),
             first_env: envs.start,
             n_envs: envs.len(),
-            // Without an instruction, ground-truth rewards are those of the first goal.
-            goal_idx: instructed.unwrap_or(0),
+            instructions: instructions.clone(),
             observation: config.observation,
             autoreset: config.autoreset,
             max_episode_steps,
-            pixel_sensor: pixel_sensor.transpose()?,
-            is_ground_truth: matches!(reward, RewardSource::GroundTruth),
+            pixel_sensors,
+            own_reward,
         };
         if let Some(scoring) = scoring {
             app.insert_resource(scoring);
@@ -178,13 +184,42 @@ impl Group {
     }
 
     /// Appends the pixel observations of the current state.
-    pub fn render_observations(&mut self, out: &mut Frames) -> Result<()> {
+    pub fn render_observations(&mut self, out: &mut Vec<Frames>) -> Result<()> {
         crate::engine::render_pixels(&mut self.world);
         self.take_failure()?;
-        if let Some(sensor_idx) = self.world.resource::<BatchConfig>().pixel_sensor {
-            out.append(&self.world.resource::<Sensors>().0[sensor_idx].target.rgb);
+        let sensors = self.world.resource::<Sensors>();
+        let pixel_sensors = &self.world.resource::<BatchConfig>().pixel_sensors;
+        out.resize_with(pixel_sensors.len(), Frames::default);
+        for (frames, &sensor_idx) in out.iter_mut().zip(pixel_sensors) {
+            frames.append(&sensors.0[sensor_idx].target.rgb);
         }
         Ok(())
+    }
+
+    /// Appends the present instructions, and the values of the goals, to the columns.
+    pub fn instruction_columns(&mut self, out: &mut Observations) {
+        self.world.resource_scope(|world, config: Mut<BatchConfig>| {
+            let mut envs = world.query::<(&Slot, &SimWorld, &TaskSlot, &Episode, &mut Row)>();
+            let mut envs: Vec<_> = envs.iter_mut(world).collect();
+            envs.sort_unstable_by_key(|(slot, ..)| slot.0);
+            for (_, sim_world, task, episode, mut row) in envs {
+                let Episode { instruction, .. } = *episode;
+                read_row(sim_world, &*task.0, config.instructions.goal_idx(instruction), &mut row);
+                out.instruction.push(instruction);
+                out.instruction_embedding.extend_from_slice(config.instructions.embedding(instruction));
+                if config.observation.goal {
+                    out.achieved_goal.extend_from_slice(row.achieved());
+                    out.desired_goal.extend_from_slice(row.desired());
+                }
+            }
+        });
+    }
+
+    /// Whether the episode of one env of the group is over, and the next one has not started.
+    pub fn env_has_ended(&mut self, env_idx: usize) -> bool {
+        let world = &mut self.world;
+        let mut episodes = world.query::<(&Slot, &Episode)>();
+        episodes.iter(world).any(|(slot, episode)| slot.0.0 == env_idx && episode.has_ended)
     }
 
     /// Whether the episode of any env is over.
@@ -197,10 +232,15 @@ impl Group {
     /// Starts episodes in all envs, or in those that the mask selects. Mask and seeds are those of the whole batch.
     pub fn reset(&mut self, options: &ResetOptions) -> Result<()> {
         let world = &mut self.world;
-        let first_env = world.resource::<BatchConfig>().first_env;
+        world.resource_scope(|world, config: Mut<BatchConfig>| Self::start_episodes(world, &config, options));
+        crate::engine::observe_resets(world);
+        self.take_error()
+    }
+
+    fn start_episodes(world: &mut World, config: &BatchConfig, options: &ResetOptions) {
         let mut envs = world.query::<(&Slot, &mut SimWorld, &mut TaskSlot, &mut Episode)>();
         for (slot, mut sim_world, mut task, mut episode) in envs.iter_mut(world) {
-            let env_idx = first_env + slot.0.0;
+            let env_idx = config.first_env + slot.0.0;
             if options.mask.as_ref().is_some_and(|mask| !mask[env_idx]) {
                 episode.is_idle = true;
                 continue;
@@ -208,10 +248,34 @@ impl Group {
             if let Some(key) = options.seed.as_ref().and_then(|seed| seed.key(env_idx)) {
                 *episode = Episode { key, ..Episode::default() };
             }
-            start_episode(&mut sim_world, &mut *task.0, &mut episode);
+            start_episode(&mut sim_world, &mut *task.0, &mut episode, &config.instructions);
         }
-        crate::engine::observe_resets(world);
-        self.take_error()
+    }
+
+    /// The instructions that episodes have or had.
+    pub fn instructions(&self) -> &Instructions {
+        &self.world.resource::<BatchConfig>().instructions
+    }
+
+    /// Replaces the instructions by others that begin with the same ones.
+    pub fn set_instructions(&mut self, instructions: Instructions) {
+        self.world.resource_mut::<BatchConfig>().instructions = instructions;
+    }
+
+    /// Changes the instruction of the present episode of one env of the group.
+    pub fn set_instruction(&mut self, env_idx: usize, instruction: u32) {
+        let world = &mut self.world;
+        let mut episodes = world.query::<(&Slot, &mut Episode)>();
+        for (_, mut episode) in episodes.iter_mut(world).filter(|(slot, _)| slot.0.0 == env_idx) {
+            episode.instruction = instruction;
+        }
+    }
+
+    /// Whether observations or the reward need a goal of the episode.
+    pub fn needs_goal(&self) -> bool {
+        let has_term = |scoring: &Scoring| scoring.composition.needs_goal();
+        let is_observed = 0 < self.world.resource::<BatchConfig>().goal_dim();
+        is_observed || self.world.get_resource::<Scoring>().is_some_and(has_term)
     }
 
     /// Copies this group's rows of the batch's actions.

@@ -9,6 +9,8 @@ pub struct Goal {
     pub instruction: String,
     /// Paraphrases: other wordings of the instruction.
     pub paraphrases: Vec<String>,
+    /// Further paraphrases, which episodes of training do not have, to test whether a policy reads.
+    pub held_out_paraphrases: Vec<String>,
     /// Goal prompt, given to the reward model: describes a state in which the goal is met.
     pub goal_prompt: String,
     /// Baseline prompt, given to the reward model: describes the scene without the goal being met.
@@ -16,6 +18,11 @@ pub struct Goal {
 }
 
 impl Goal {
+    /// The instruction and all of its paraphrases.
+    pub fn wordings(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.instruction).chain(&self.paraphrases).chain(&self.held_out_paraphrases)
+    }
+
     /// Whether a prompt names this goal: it contains the goal's name as a word, whatever the case.
     pub fn is_named_in(&self, prompt: &str) -> bool {
         prompt.split(|c: char| !c.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case(&self.name))

@@ -8,6 +8,8 @@
 
 pub mod config;
 pub mod error;
+pub mod goals;
+pub mod instructions;
 pub mod language;
 pub mod registry;
 pub mod space;
@@ -24,8 +26,10 @@ mod snapshot;
 mod workers;
 
 pub use composition::RewardTerm;
-pub use config::{EnvConfig, ObservationMode, RewardSource, ScoringConfig};
+pub use config::{EnvConfig, InstructionForm, ObservationConfig, RewardSource, ScoringConfig};
 pub use error::{EnvError, Result};
+pub use goals::{GoalReward, GoalSpace};
+pub use instructions::{Instruction, InstructionChoice, Paraphrases};
 pub use space::{Actions, Space};
 pub use task::{Measurement, Task, TaskInstance, TaskSpec};
 pub use vec_env::VecEnv;

@@ -1,9 +1,11 @@
 //! The reward model's part of a step: which frames are rendered for it, and their scores.
 
+use std::sync::Arc;
+
 use bevy::ecs::resource::Resource;
 use bevy::ecs::system::{Query, Res, ResMut};
 use bevy::ecs::world::{Mut, World};
-use sayso_rewards::{FrameRow, RewardFrames, Score, Scorer, ScoringPlan};
+use sayso_rewards::{FrameRow, LatestScore, RewardFrames, RewardText, Score, Scorer, ScoringPlan};
 use sayso_sim::app::{Renderer, Sensors, Slot, in_slot_order};
 use sayso_sim::sensor::Selection;
 use sayso_sim::{FramePart, SimWorld};
@@ -32,7 +34,7 @@ pub(crate) struct Scoring {
     /// `[n_envs]`: scores of this step.
     pub scores: Vec<Option<f32>>,
     /// `[n_envs]`: the latest score of each env's episode.
-    pub latest: Vec<Option<f32>>,
+    pub latest: Vec<Option<LatestScore>>,
     buffer: RewardFrames,
     of_step: Vec<Score>,
 }
@@ -83,12 +85,19 @@ impl Scoring {
     }
 
     /// Scores the frames of `rows` that a sensor rendered; the scores are then in [`Self::scores`].
-    fn score(&mut self, sensors: &mut Sensors, sensor: usize, is_first: bool) -> sayso_rewards::Result<()> {
+    fn score(
+        &mut self,
+        sensors: &mut Sensors,
+        sensor: usize,
+        is_first: bool,
+        texts: &Arc<[RewardText]>,
+    ) -> sayso_rewards::Result<()> {
         self.scores.fill(None);
         let rows = if is_first { &mut self.first_rows } else { &mut self.rows };
         let Some(scorer) = self.scorer.as_mut().filter(|_| !rows.is_empty()) else { return Ok(()) };
         self.buffer.frames.parts.resize_with(1, Default::default);
         std::mem::swap(&mut self.buffer.rows, rows);
+        self.buffer.texts = Arc::clone(texts);
         sensors.0[sensor].swap_frames(&mut self.buffer.frames.parts[0]);
         let outcome = scorer.score(&self.buffer, &mut self.of_step);
         // Back to the sensor, from which `swap_reward_frames` takes them.
@@ -98,6 +107,11 @@ impl Scoring {
             self.scores[row.env_idx as usize] = Some(score);
         }
         outcome
+    }
+
+    /// An episode of one env started, and this step scored its first frame, if it is scored.
+    pub fn start(&mut self, env_idx: usize, text_idx: u32) {
+        self.latest[env_idx] = self.scores[env_idx].map(|score| LatestScore { score, text_idx });
     }
 
     /// Number of parts of [`Self::swap_frames`].
@@ -128,7 +142,8 @@ impl Scoring {
 }
 
 fn frame_row(slot: Slot, episode: &Episode) -> FrameRow {
-    FrameRow { env_idx: slot.0.0 as u32, n_steps: episode.n_steps, is_last: false, text_idx: 0 }
+    let &Episode { n_steps, instruction, .. } = episode;
+    FrameRow { env_idx: slot.0.0 as u32, n_steps, is_last: false, text_idx: instruction }
 }
 
 fn select(selection: &mut Selection, rows: &[FrameRow]) {
@@ -155,19 +170,21 @@ pub(crate) fn select_frames(
 
 /// Reward: scores the frames of this step.
 pub(crate) fn score_frames(
+    config: Res<BatchConfig>,
     scoring: Option<ResMut<Scoring>>,
     mut sensors: ResMut<Sensors>,
     mut batch: ResMut<Batch>,
 ) {
     let Some(mut scoring) = scoring else { return };
     let sensor = scoring.sensor;
-    if let Err(error) = scoring.score(&mut sensors, sensor, false) {
+    if let Err(error) = scoring.score(&mut sensors, sensor, false, config.instructions.texts()) {
         batch.error = Some(error.into());
     }
 }
 
 /// Reset, after the restarts of [`crate::AutoresetMode::SameStep`]: renders and scores the first frames of the episodes that started.
 pub(crate) fn score_first_frames(
+    config: Res<BatchConfig>,
     scoring: Option<ResMut<Scoring>>,
     mut sensors: ResMut<Sensors>,
     mut renderer: ResMut<Renderer>,
@@ -191,11 +208,12 @@ pub(crate) fn score_first_frames(
     }
     // The step renders it here alone.
     select(&mut sensors.0[sensor].selection, &[]);
-    if let Err(error) = scoring.score(&mut sensors, sensor, true) {
+    if let Err(error) = scoring.score(&mut sensors, sensor, true, config.instructions.texts()) {
         batch.error = Some(error.into());
     }
-    for row in &scoring.first_rows {
-        scoring.latest[row.env_idx as usize] = scoring.scores[row.env_idx as usize];
+    for idx in 0..scoring.first_rows.len() {
+        let FrameRow { env_idx, text_idx, .. } = scoring.first_rows[idx];
+        scoring.start(env_idx as usize, text_idx);
     }
 }
 
@@ -227,11 +245,13 @@ pub(crate) fn score_resets(world: &mut World) {
             if !rendered {
                 return;
             }
-            if let Err(error) = scoring.score(&mut sensors, scoring.sensor, false) {
+            let texts = Arc::clone(world.resource::<BatchConfig>().instructions.texts());
+            if let Err(error) = scoring.score(&mut sensors, scoring.sensor, false, &texts) {
                 world.resource_mut::<Batch>().error = Some(error.into());
             }
-            for row in &scoring.rows {
-                scoring.latest[row.env_idx as usize] = scoring.scores[row.env_idx as usize];
+            for idx in 0..scoring.rows.len() {
+                let FrameRow { env_idx, text_idx, .. } = scoring.rows[idx];
+                scoring.start(env_idx as usize, text_idx);
             }
         });
     });

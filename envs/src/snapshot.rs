@@ -8,15 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{BatchConfig, Episode, TaskSlot};
 use crate::group::Group;
+use crate::instructions::Instruction;
 use crate::scoring::Scoring;
 use crate::{EnvError, Result};
 
 /// Everything about a batch that a step may change.
 #[derive(Serialize, Deserialize)]
-struct Snapshot {
+pub(crate) struct Snapshot {
     task_id: String,
     /// Options of the task, TOML.
     options: String,
+    /// The instructions of the configuration, then those that callers added.
+    instructions: Vec<Instruction>,
+    n_configured_instructions: usize,
     envs: Vec<EnvSnapshot>,
 }
 
@@ -29,18 +33,25 @@ struct EnvSnapshot {
     key: [u64; 2],
     n_episodes_started: u64,
     n_episode_steps: u32,
+    /// Index of the instruction.
+    instruction: u32,
     has_ended: bool,
     is_fresh: bool,
     /// The latest score of the episode.
-    score: Option<f32>,
+    score: Option<sayso_rewards::LatestScore>,
     /// The frames that later scores depend on.
     history: Option<EnvHistory>,
 }
 
 pub(crate) fn save(groups: &[Group]) -> Result<Vec<u8>> {
     let config = groups[0].world().resource::<BatchConfig>();
-    let mut snapshot =
-        Snapshot { task_id: config.spec.id.to_owned(), options: config.options.clone(), envs: Vec::new() };
+    let mut snapshot = Snapshot {
+        task_id: config.spec.id.to_owned(),
+        options: config.options.clone(),
+        instructions: config.instructions.all().to_vec(),
+        n_configured_instructions: config.instructions.configured().len(),
+        envs: Vec::new(),
+    };
     for group in groups {
         save_envs(group, &mut snapshot.envs)?;
     }
@@ -68,6 +79,7 @@ fn save_envs(group: &Group, out: &mut Vec<EnvSnapshot>) -> Result<()> {
             key: episode.key,
             n_episodes_started: episode.n_started,
             n_episode_steps: episode.n_steps,
+            instruction: episode.instruction,
             has_ended: episode.has_ended,
             is_fresh: episode.is_fresh,
             score: scoring.and_then(|scoring| scoring.latest[slot.0.0]),
@@ -77,11 +89,25 @@ fn save_envs(group: &Group, out: &mut Vec<EnvSnapshot>) -> Result<()> {
     Ok(())
 }
 
+impl Snapshot {
+    /// Reads a snapshot, and checks it against the batch.
+    pub fn read(groups: &[Group], bytes: &[u8]) -> Result<Self> {
+        let snapshot: Self = unseal(bytes)?;
+        check(groups, &snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// The instructions that are not those of the configuration.
+    pub fn added_instructions(&self) -> &[Instruction] {
+        &self.instructions[self.n_configured_instructions..]
+    }
+}
+
 /// Restores all envs, or none: everything is read and checked before anything is changed.
-pub(crate) fn restore(groups: &mut [Group], bytes: &[u8]) -> Result<()> {
-    let snapshot: Snapshot = unseal(bytes)?;
-    check(groups, &snapshot)?;
-    let states = groups.iter_mut().map(|group| read_states(group, &snapshot)).collect::<Result<Vec<_>>>()?;
+pub(crate) fn restore(groups: &mut [Group], snapshot: &Snapshot) -> Result<()> {
+    let instructions = &groups[0].world().resource::<BatchConfig>().instructions;
+    let instructions = instructions.with_added(snapshot.added_instructions())?;
+    let states = groups.iter_mut().map(|group| read_states(group, snapshot)).collect::<Result<Vec<_>>>()?;
     for (group, states) in groups.iter_mut().zip(states) {
         let range = group.envs();
         let world = group.world_mut();
@@ -96,11 +122,13 @@ pub(crate) fn restore(groups: &mut [Group], bytes: &[u8]) -> Result<()> {
                 key: env.key,
                 n_started: env.n_episodes_started,
                 n_steps: env.n_episode_steps,
+                instruction: env.instruction,
                 has_ended: env.has_ended,
                 is_fresh: env.is_fresh,
                 is_idle: false,
             };
         }
+        world.resource_mut::<BatchConfig>().instructions = instructions.clone();
         let Some(mut scoring) = world.get_resource_mut::<Scoring>() else { continue };
         let scoring = &mut *scoring;
         // The frames of the step before are not those of the restored state.
@@ -118,7 +146,7 @@ pub(crate) fn restore(groups: &mut [Group], bytes: &[u8]) -> Result<()> {
 
 fn check(groups: &[Group], snapshot: &Snapshot) -> Result<()> {
     let n_envs: usize = groups.iter().map(|group| group.envs().len()).sum();
-    let BatchConfig { spec, options, .. } = groups[0].world().resource::<BatchConfig>();
+    let BatchConfig { spec, options, instructions, .. } = groups[0].world().resource::<BatchConfig>();
     let is_complete = snapshot.envs.iter().enumerate().all(|(env_idx, env)| env.slot == env_idx);
     if snapshot.task_id != spec.id || snapshot.envs.len() != n_envs {
         let got = format!("{} envs of {}", snapshot.envs.len(), snapshot.task_id);
@@ -129,8 +157,29 @@ fn check(groups: &[Group], snapshot: &Snapshot) -> Result<()> {
         let (got, own) = (quoted(&snapshot.options), quoted(options));
         return Err(damaged(&format!("it was taken with the options {got}, this batch has {own}")));
     }
-    if snapshot.envs.iter().filter_map(|env| env.score).any(|score| !score.is_finite()) {
-        return Err(damaged("a score is NaN or infinite"));
+    let Some(configured) = snapshot.instructions.get(..snapshot.n_configured_instructions) else {
+        return Err(damaged("an instruction is missing"));
+    };
+    let own = instructions.configured();
+    let n_same = configured.iter().zip(own).take_while(|(got, own)| got == own).count();
+    if n_same < configured.len().max(own.len()) {
+        let shown = |all: &[Instruction]| all.get(n_same).map_or("none".to_owned(), Instruction::to_string);
+        let (got, own) = (shown(configured), shown(own));
+        let what = format!("number {} of its instructions is {got}, that of this batch {own}", n_same + 1);
+        return Err(damaged(&what));
+    }
+    let n_goals = spec.goals.len();
+    if snapshot.instructions.iter().any(|it| it.goal_idx.is_some_and(|goal_idx| n_goals <= goal_idx)) {
+        return Err(damaged("an instruction is of a goal that the task does not have"));
+    }
+    let has_instruction = |instruction: u32| (instruction as usize) < snapshot.instructions.len();
+    for env in &snapshot.envs {
+        if env.score.is_some_and(|it| !it.score.is_finite()) {
+            return Err(damaged("a score is NaN or infinite"));
+        }
+        if !has_instruction(env.instruction) || env.score.is_some_and(|it| !has_instruction(it.text_idx)) {
+            return Err(damaged("an env has an instruction that is not there"));
+        }
     }
     if is_complete { Ok(()) } else { Err(damaged("an env is missing, or there twice")) }
 }

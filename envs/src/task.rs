@@ -10,6 +10,7 @@ use sayso_sim::scene::SceneSpec;
 use sayso_sim::seed::Rng;
 
 use crate::Result;
+use crate::goals::GoalSpace;
 use crate::language::{Caption, Goal};
 use crate::space::Space;
 
@@ -45,6 +46,8 @@ pub struct TaskSpec {
     pub action_space: Space,
     /// Goals that the agent may be given; ground truth is measured for each.
     pub goals: Vec<Goal>,
+    /// Goals as values; `None` if the task has none.
+    pub goal_space: Option<GoalSpace>,
     /// Captions that may be true of a state.
     pub captions: Vec<Caption>,
     /// Names of the points of [`TaskInstance::landmarks`].
@@ -61,7 +64,7 @@ pub struct TaskSpec {
 
 /// Bound of state values that have no tighter one, in their own units: far above values that occur, but finite, as learners
 /// expect. Observations are clipped to their space.
-pub(crate) const STATE_BOUND: f32 = 100.0;
+pub const STATE_BOUND: f32 = 100.0;
 
 /// The per-env part of a task.
 pub trait TaskInstance: Send + Sync {
@@ -81,6 +84,10 @@ pub trait TaskInstance: Send + Sync {
 
     /// Computes ground truth from the state.
     fn measure(&self, world: &SimWorld, out: &mut Measurement);
+
+    /// Writes what the agent has achieved, and what it would have to achieve for a goal, as many values each as
+    /// [`TaskSpec::goal_space`] has. A task with a goal space must implement it.
+    fn goal(&self, _world: &SimWorld, _goal_idx: usize, _achieved: &mut [f32], _desired: &mut [f32]) {}
 
     /// Samples a state from all that an agent could reach, also unlikely ones, with varied cameras, light and surfaces.
     /// For training and evaluating reward models, not for episodes.

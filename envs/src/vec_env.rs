@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use bevy::app::App;
 use bevy::ecs::world::World;
-use sayso_rewards::{RewardFrames, ScoringPlan};
+use sayso_rewards::{RewardFrames, RewardModel, RewardText, ScoringPlan, SentenceEmbeddings, check_text};
 use sayso_sim::{Frames, PreparedScene};
 
-use crate::config::{EnvConfig, RewardSource};
+use crate::config::{
+    EnvConfig, InstructionForm, MAX_TEXT_LENGTH, ObservationConfig, RewardSource, ScoringConfig,
+};
 use crate::group::Group;
+use crate::instructions::{Instruction, Instructions, instructions};
+use crate::snapshot::Snapshot;
 use crate::space::{Actions, Space};
-use crate::task::{Measurement, Task, TaskSpec};
-use crate::vector::{AutoresetMode, ResetOptions, Seed, StepBatch, VectorEnv, expect_len};
+use crate::task::{Measurement, STATE_BOUND, Task, TaskSpec};
+use crate::vector::{AutoresetMode, Observations, ResetOptions, Seed, StepBatch, VectorEnv, expect_len};
 use crate::workers::GroupWorkers;
 use crate::{EnvError, Result, registry};
 
@@ -25,7 +29,10 @@ pub struct VecEnv {
     task: Arc<dyn Task>,
     observation_space: Space,
     goal_names: Vec<String>,
-    goal_idx: Option<usize>,
+    /// The form in which the instruction is observed.
+    observed_instruction: Option<InstructionForm>,
+    /// Reads the texts of instructions.
+    reward_model: Option<Arc<dyn RewardModel>>,
     n_envs: usize,
     max_episode_steps: u32,
     autoreset: AutoresetMode,
@@ -38,16 +45,18 @@ impl VecEnv {
     /// # Errors
     /// If the id, the instruction, a camera or an option is unknown, or a value is out of its range.
     pub fn new(config: &EnvConfig, reward: RewardSource) -> Result<Self> {
-        Self::with_plugins(config, reward, |_| {})
+        Self::with_plugins(config, reward, None, |_| {})
     }
 
-    /// Makes a batch and lets the caller add plugins to the app of every group before the first step.
+    /// Makes a batch and lets the caller add plugins to the app of every group before the first step. `sentences` is the text
+    /// tower of [`InstructionForm::Embedding`].
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// As [`Self::new`]; if embeddings are observed and there is no text tower, or it cannot read an instruction.
     pub fn with_plugins(
         config: &EnvConfig,
         reward: RewardSource,
+        sentences: Option<Arc<SentenceEmbeddings>>,
         add_plugins: impl Fn(&mut App),
     ) -> Result<Self> {
         let task: Arc<dyn Task> = registry::task(&config.id, &config.options)?.into();
@@ -55,13 +64,27 @@ impl VecEnv {
         config.validate()?;
         config.check_memory()?;
         let goal_names: Vec<String> = spec.goals.iter().map(|g| g.name.clone()).collect();
-        let instructed = match &config.instruction {
-            None => (goal_names.len() == 1).then_some(0),
-            Some(instruction) => {
-                let goal_idx = goal_names.iter().position(|name| name == instruction);
-                Some(goal_idx.ok_or_else(|| EnvError::unknown("instruction", instruction, &goal_names))?)
+        let (reward_model, prompts) = match &reward {
+            RewardSource::Model(model, scoring) | RewardSource::Deferred(model, scoring) => {
+                let ScoringConfig { goal_prompts, baseline_prompts, .. } = scoring;
+                (Some(Arc::clone(model)), [goal_prompts.as_slice(), baseline_prompts])
+            }
+            RewardSource::None | RewardSource::GroundTruth | RewardSource::Goal(_) => {
+                (None, [[].as_slice(); 2])
             }
         };
+        let is_embedded = config.observation.instruction == Some(InstructionForm::Embedding);
+        if is_embedded && sentences.is_none() {
+            return Err(EnvError::OutOfRange {
+                field: "env.observation".to_owned(),
+                got: "instruction_embedding without a text tower".to_owned(),
+                expected: "a text tower, or another form of the instruction".to_owned(),
+            });
+        }
+        let configured = instructions(config, spec, prompts[0], prompts[1])?;
+        let is_goal_reward = matches!(reward, RewardSource::Goal(_));
+        config.check_columns(spec, &configured, is_goal_reward)?;
+        let instructions = Instructions::new(configured, sentences.filter(|_| is_embedded))?;
         let config = &config.resolve();
         let n_groups = config.n_groups;
         let scene = PreparedScene::new(task.scene())?;
@@ -69,15 +92,16 @@ impl VecEnv {
         let groups = (0..n_groups)
             .map(|group| {
                 let envs = first_env(group)..first_env(group + 1);
-                Group::new(&*task, &scene, config, reward.clone(), instructed, envs, &add_plugins)
+                Group::new(&*task, &scene, config, reward.clone(), &instructions, envs, &add_plugins)
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
             workers: GroupWorkers::new(n_groups)?,
             groups,
-            observation_space: observation_space(spec, config),
+            observation_space: observation_space(spec, config, &instructions),
             goal_names,
-            goal_idx: instructed,
+            observed_instruction: config.observation.instruction,
+            reward_model,
             n_envs: config.n_envs,
             max_episode_steps: config.max_episode_steps.unwrap_or(spec.max_episode_steps),
             autoreset: config.autoreset,
@@ -96,10 +120,63 @@ impl VecEnv {
         self.task.spec()
     }
 
-    /// Index of the goal of [`EnvConfig::instruction`], or of the task's only goal; `None` without an instruction if the task
-    /// has several goals: it is not known then which of them counts as success.
-    pub fn goal_idx(&self) -> Option<usize> {
-        self.goal_idx
+    /// The texts that the reward model is given for [`VectorEnv::instructions`].
+    pub fn reward_texts(&self) -> &[RewardText] {
+        self.groups.first().map_or(&[], |group| group.instructions().texts())
+    }
+
+    /// Writes the present instructions, and the values of the goals, to the columns of `observations`.
+    pub fn instruction_columns(&mut self, observations: &mut Observations) {
+        let Observations { instruction, instruction_embedding, achieved_goal, desired_goal, .. } =
+            observations;
+        instruction.clear();
+        for column in [instruction_embedding, achieved_goal, desired_goal] {
+            column.clear();
+        }
+        self.groups.iter_mut().for_each(|group| group.instruction_columns(observations));
+    }
+
+    /// Changes the instruction of one env's present episode, also in `observations`, the latest ones. It is added to
+    /// [`VectorEnv::instructions`] if it is not there, and stays; there may be 65,536 of them. The reward of the next step is that of the new instruction; rewards begin
+    /// anew ([`sayso_rewards::RewardSchedule::reward`]).
+    ///
+    /// # Errors
+    /// If there is no such env, it was not reset or its episode has ended, the reward model or the text tower cannot read the instruction, a term of the reward
+    /// needs a goal and the instruction has none, or the instruction is not in the observation space. Nothing has changed then.
+    pub fn set_instruction(
+        &mut self,
+        env_idx: usize,
+        instruction: Instruction,
+        observations: &mut Observations,
+    ) -> Result<()> {
+        if !self.was_reset {
+            return Err(EnvError::WrongOrder("set_instruction before reset: call reset first"));
+        }
+        let Some(group) = self.groups.iter_mut().find(|group| group.envs().contains(&env_idx)) else {
+            let (field, got) = ("env".to_owned(), env_idx.to_string());
+            return Err(EnvError::OutOfRange {
+                field,
+                got,
+                expected: format!("an index below {}", self.n_envs),
+            });
+        };
+        if self.autoreset != AutoresetMode::SameStep && group.env_has_ended(env_idx - group.envs().start) {
+            return Err(EnvError::WrongOrder(
+                "set_instruction after the end of an episode: the next episode has an instruction of its own",
+            ));
+        }
+        self.check_added(&instruction)?;
+        let Some(known) = self.groups.first().map(Group::instructions) else { return Ok(()) };
+        let mut instructions = known.clone();
+        let idx = instructions.add(instruction)?;
+        if known.all().len() < instructions.all().len() {
+            self.groups.iter_mut().for_each(|group| group.set_instructions(instructions.clone()));
+        }
+        if let Some(group) = self.groups.iter_mut().find(|group| group.envs().contains(&env_idx)) {
+            group.set_instruction(env_idx - group.envs().start, idx);
+        }
+        self.instruction_columns(observations);
+        Ok(())
     }
 
     /// Control steps after which an episode is truncated.
@@ -115,6 +192,42 @@ impl VecEnv {
     /// The Bevy worlds of the groups, in the order of their envs, for plugins and tools.
     pub fn worlds_mut(&mut self) -> impl Iterator<Item = &mut World> {
         self.groups.iter_mut().map(|group| group.world_mut())
+    }
+
+    /// Checks an instruction that is not one of the configuration.
+    fn check_added(&self, instruction: &Instruction) -> Result<()> {
+        let text = format!("'{}'", instruction.text);
+        let out_of_range = |got: String, expected: String| {
+            Err(EnvError::OutOfRange { field: "instruction".to_owned(), got, expected })
+        };
+        let n_goals = self.goal_names.len();
+        match instruction.goal_idx {
+            Some(goal_idx) if n_goals <= goal_idx => {
+                return out_of_range(format!("{text} of goal {goal_idx}"), format!("a goal below {n_goals}"));
+            }
+            None if self.groups.iter().any(Group::needs_goal) => {
+                let expected = "one that names a goal, as observations or a term of the reward need it";
+                return out_of_range(text, expected.to_owned());
+            }
+            _ => {}
+        }
+        let configured = self.groups.first().map_or(&[][..], |group| group.instructions().configured());
+        match self.observed_instruction {
+            Some(InstructionForm::Index) if !configured.contains(instruction) => {
+                return out_of_range(
+                    text,
+                    format!("one of the {} of the observation space", configured.len()),
+                );
+            }
+            Some(InstructionForm::Text) if MAX_TEXT_LENGTH < instruction.text.chars().count() => {
+                return out_of_range(text, format!("at most {MAX_TEXT_LENGTH} characters"));
+            }
+            _ => {}
+        }
+        if let Some(model) = &self.reward_model {
+            check_text(&**model, &instruction.reward_text())?;
+        }
+        Ok(())
     }
 
     /// Hashes of the state of every env, `[n_envs]`; see [`sayso_sim::SimWorld::state_hash`].
@@ -214,6 +327,10 @@ impl VectorEnv for VecEnv {
         &self.goal_names
     }
 
+    fn instructions(&self) -> &[Instruction] {
+        self.groups.first().map_or(&[], |group| group.instructions().all())
+    }
+
     fn metric_names(&self) -> &[String] {
         &self.task.spec().metric_names
     }
@@ -257,8 +374,11 @@ impl VectorEnv for VecEnv {
     }
 
     fn swap_reward_frames(&mut self, frames: &mut RewardFrames) {
-        let RewardFrames { frames, rows } = frames;
+        let RewardFrames { frames, rows, texts } = frames;
         rows.clear();
+        if let Some(group) = self.groups.first() {
+            *texts = Arc::clone(group.instructions().texts());
+        }
         let n_parts = self.groups.iter().map(Group::n_reward_parts).sum();
         frames.parts.resize_with(n_parts, Default::default);
         let mut parts = frames.parts.as_mut_slice();
@@ -269,11 +389,12 @@ impl VectorEnv for VecEnv {
         }
     }
 
-    fn render_observations(&mut self, out: &mut Frames) -> Result<()> {
-        out.resize(0, 0, 0);
+    fn render_observations(&mut self, out: &mut Observations) -> Result<()> {
+        out.pixels.iter_mut().for_each(|frames| frames.resize(0, 0, 0));
         for group in &mut self.groups {
-            group.render_observations(out)?;
+            group.render_observations(&mut out.pixels)?;
         }
+        self.instruction_columns(out);
         Ok(())
     }
 
@@ -282,20 +403,39 @@ impl VectorEnv for VecEnv {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<()> {
-        crate::snapshot::restore(&mut self.groups, snapshot)?;
+        let snapshot = Snapshot::read(&self.groups, snapshot)?;
+        snapshot.added_instructions().iter().try_for_each(|instruction| self.check_added(instruction))?;
+        crate::snapshot::restore(&mut self.groups, &snapshot)?;
         self.was_reset = true;
         Ok(())
     }
 }
 
-fn observation_space(spec: &TaskSpec, config: &EnvConfig) -> Space {
-    let [height, width] = config.pixel_size;
-    let pixels = Space::Image { height, width };
-    match (config.observation.has_state(), config.observation.has_pixels()) {
-        (true, false) => spec.state_space.clone(),
-        (false, _) => pixels,
-        (true, true) => {
-            Space::Dict(vec![("state".to_owned(), spec.state_space.clone()), ("pixels".to_owned(), pixels)])
-        }
+fn observation_space(spec: &TaskSpec, config: &EnvConfig, instructions: &Instructions) -> Space {
+    let ObservationConfig { state, pixels: _, instruction, goal } = config.observation;
+    let instruction = instruction.map(|form| match form {
+        InstructionForm::Index => Space::Discrete { n: instructions.configured().len() },
+        InstructionForm::Text => Space::Text { max_length: MAX_TEXT_LENGTH },
+        InstructionForm::Embedding => Space::uniform_box(instructions.embed_dim(), -1.0, 1.0),
+    });
+    let images = config.images(spec);
+    let has_several = 1 < images.len();
+    let images = images.into_iter().map(|(camera, [height, width])| {
+        let name = if has_several { format!("pixels_{camera}") } else { "pixels".to_owned() };
+        (name, Some(Space::Image { height, width }))
+    });
+    let goal_space = || Some(Space::uniform_box(spec.goal_space.as_ref()?.dim(), -STATE_BOUND, STATE_BOUND));
+    let column = |name: &str, space: Option<Space>| (name.to_owned(), space);
+    let columns =
+        std::iter::once(column("state", state.then(|| spec.state_space.clone()))).chain(images).chain([
+            column("instruction", instruction),
+            column("achieved_goal", goal.then(goal_space).flatten()),
+            column("desired_goal", goal.then(goal_space).flatten()),
+        ]);
+    let mut columns: Vec<(String, Space)> =
+        columns.filter_map(|(name, space)| Some((name, space?))).collect();
+    match columns.len() {
+        1 => columns.remove(0).1,
+        _ => Space::Dict(columns),
     }
 }

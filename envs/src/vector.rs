@@ -4,6 +4,7 @@ use sayso_rewards::RewardFrames;
 use sayso_sim::Frames;
 use serde::{Deserialize, Serialize};
 
+use crate::instructions::Instruction;
 use crate::space::{Actions, Space};
 use crate::{EnvError, Result};
 
@@ -27,6 +28,12 @@ pub trait VectorEnv: Send {
     /// Names of the task's goals; columns of [`StepInfo::success`].
     fn goal_names(&self) -> &[String];
 
+    /// The instructions that episodes have or had; the columns [`Observations::instruction`] and [`StepInfo::instruction`] have
+    /// indices into them. Both may be empty for envs without language.
+    fn instructions(&self) -> &[Instruction] {
+        &[]
+    }
+
     /// Names of the task's further metrics; columns of [`StepInfo::metrics`].
     fn metric_names(&self) -> &[String];
 
@@ -48,12 +55,12 @@ pub trait VectorEnv: Send {
     /// episodes that started, after the last ones of those that ended.
     fn swap_reward_frames(&mut self, frames: &mut RewardFrames);
 
-    /// Renders the pixel observations of the current state, `[n_envs, height, width, 3]` u8: after [`Self::restore`] those
-    /// that were observed before [`Self::snapshot`]. Empty without pixel observations.
+    /// Renders the pixel observations of the current state, and fills in the instructions: after [`Self::restore`] those that
+    /// were observed before [`Self::snapshot`]. The state vectors stay as they are.
     ///
     /// # Errors
     /// If the GPU fails.
-    fn render_observations(&mut self, out: &mut Frames) -> Result<()>;
+    fn render_observations(&mut self, out: &mut Observations) -> Result<()>;
 
     /// The complete state, from which [`Self::restore`] continues bit-exactly.
     ///
@@ -123,19 +130,55 @@ pub struct ResetOptions {
 pub struct Observations {
     /// `[n_envs, state_dim]` f32, row-major.
     pub state: Vec<f32>,
-    /// `[n_envs, height, width, 3]` u8.
-    pub pixels: Frames,
+    /// For each camera `[n_envs, height, width, 3]` u8.
+    pub pixels: Vec<Frames>,
+    /// `[n_envs]`: index of each env's instruction in [`VectorEnv::instructions`], whether it is part of the observation space or
+    /// not; empty for envs without language.
+    pub instruction: Vec<u32>,
+    /// `[n_envs, embed_dim]` f32: unit embeddings of the instructions, [`crate::InstructionForm::Embedding`].
+    pub instruction_embedding: Vec<f32>,
+    /// `[n_envs, goal_dim]` f32: the values of the goal that the agent has achieved.
+    pub achieved_goal: Vec<f32>,
+    /// `[n_envs, goal_dim]` f32: those that it is to achieve.
+    pub desired_goal: Vec<f32>,
 }
 
 impl Observations {
+    /// The pixels of the first camera, `[n_envs, height, width, 3]`; empty without one.
+    pub fn first_pixels(&self) -> &[u8] {
+        self.pixels.first().map_or(&[], Frames::pixels)
+    }
+
     fn clear(&mut self) {
-        self.state.clear();
-        self.pixels.resize(0, 0, 0);
+        let Self { state, pixels, instruction, instruction_embedding, achieved_goal, desired_goal } = self;
+        pixels.iter_mut().for_each(|frames| frames.resize(0, 0, 0));
+        instruction.clear();
+        for column in [state, instruction_embedding, achieved_goal, desired_goal] {
+            column.clear();
+        }
     }
 
     fn append(&mut self, more: &Self) {
         self.state.extend_from_slice(&more.state);
-        self.pixels.append(&more.pixels);
+        self.pixels.resize_with(more.pixels.len(), Frames::default);
+        self.pixels.iter_mut().zip(&more.pixels).for_each(|(frames, more)| frames.append(more));
+        self.instruction.extend_from_slice(&more.instruction);
+        self.instruction_embedding.extend_from_slice(&more.instruction_embedding);
+        self.achieved_goal.extend_from_slice(&more.achieved_goal);
+        self.desired_goal.extend_from_slice(&more.desired_goal);
+    }
+
+    /// Sets the instruction of one env, and what it is to achieve; what is not observed is empty.
+    pub(crate) fn set_instruction(
+        &mut self,
+        env_idx: usize,
+        instruction: u32,
+        embedding: &[f32],
+        desired: &[f32],
+    ) {
+        self.instruction[env_idx] = instruction;
+        set_row(&mut self.instruction_embedding, env_idx, embedding);
+        set_row(&mut self.desired_goal, env_idx, desired);
     }
 }
 
@@ -223,6 +266,8 @@ pub struct StepInfo {
     pub ground_truth_reward: Vec<f32>,
     /// `[n_envs, n_metrics]` f32: further measurements, see [`VectorEnv::metric_names`].
     pub metrics: Vec<f32>,
+    /// `[n_envs]`: index of the instruction in [`VectorEnv::instructions`].
+    pub instruction: Vec<u32>,
     /// `[n_envs]`: control steps since the episode's start.
     pub episode_steps: Vec<u32>,
     /// `[n_envs]`: this row is the first observation of an episode and no action led to it.
@@ -233,10 +278,12 @@ pub struct StepInfo {
 
 impl StepInfo {
     fn clear(&mut self) {
-        let Self { success, ground_truth_reward, metrics, episode_steps, is_reset, quarantined } = self;
+        let Self { success, ground_truth_reward, metrics, instruction, episode_steps, is_reset, quarantined } =
+            self;
         success.clear();
         ground_truth_reward.clear();
         metrics.clear();
+        instruction.clear();
         episode_steps.clear();
         is_reset.clear();
         quarantined.clear();
@@ -246,10 +293,16 @@ impl StepInfo {
         self.success.extend_from_slice(&more.success);
         self.ground_truth_reward.extend_from_slice(&more.ground_truth_reward);
         self.metrics.extend_from_slice(&more.metrics);
+        self.instruction.extend_from_slice(&more.instruction);
         self.episode_steps.extend_from_slice(&more.episode_steps);
         self.is_reset.extend_from_slice(&more.is_reset);
         self.quarantined.extend_from_slice(&more.quarantined);
     }
+}
+
+/// Sets a row of a matrix.
+pub(crate) fn set_row(matrix: &mut [f32], row: usize, values: &[f32]) {
+    matrix[row * values.len()..][..values.len()].copy_from_slice(values);
 }
 
 /// Checks that the option `what` has one entry per env.

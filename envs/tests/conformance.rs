@@ -3,11 +3,11 @@
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use sayso_envs::{
-    Actions, AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, Seed, Space, StepBatch,
+    Actions, AutoresetMode, EnvConfig, ObservationConfig, ResetOptions, RewardSource, Seed, Space, StepBatch,
     VecEnv, VectorEnv, registry,
 };
 /// A batch of an environment with short episodes.
-fn make(id: &str, n_envs: usize, autoreset: AutoresetMode, observation: ObservationMode) -> VecEnv {
+fn make(id: &str, n_envs: usize, autoreset: AutoresetMode, observation: ObservationConfig) -> VecEnv {
     let config = EnvConfig {
         id: id.to_owned(),
         n_envs,
@@ -65,12 +65,13 @@ fn specifications_are_consistent() {
                 goal.baseline_prompt
             );
             assert!(!goal.paraphrases.is_empty(), "{id}: goal {} has no paraphrase", goal.name);
-            for instruction in std::iter::once(&goal.instruction).chain(&goal.paraphrases) {
+            assert!(!goal.held_out_paraphrases.is_empty(), "{id}: goal {} holds out none", goal.name);
+            for instruction in goal.wordings() {
                 assert!(is_caption(instruction), "{id}: '{instruction}' is not a caption of the task");
             }
         }
         let scene = task.scene();
-        let env = make(id, 1, AutoresetMode::SameStep, ObservationMode::State);
+        let env = make(id, 1, AutoresetMode::SameStep, ObservationConfig::STATE);
         let steps_per_sec = 1.0 / f64::from(scene.physics.control_dt_secs());
         assert!((f64::from(env.control_hz()) - steps_per_sec).abs() < 1e-3, "{id}: {steps_per_sec} Hz");
         for camera in
@@ -84,21 +85,19 @@ fn specifications_are_consistent() {
 #[test]
 fn observations_are_finite_fit_their_space_and_vary() {
     for id in registry::ids() {
-        let mut env = make(id, 5, AutoresetMode::SameStep, ObservationMode::Both);
+        let mut env = make(id, 5, AutoresetMode::SameStep, ObservationConfig::BOTH);
         let mut batch = reset(&mut env, 3);
         let first = batch.observations.clone();
         let state_dim = env.task_spec().state_space.dim();
         assert_eq!(first.state.len(), 5 * state_dim);
-        assert_eq!((first.pixels.n_views(), first.pixels.height(), first.pixels.width()), (5, 24, 32));
+        let image = &first.pixels[0];
+        assert_eq!((image.n_views(), image.height(), image.width()), (5, 24, 32));
         assert_ne!(
             first.state[..state_dim],
             first.state[state_dim..2 * state_dim],
             "{id}: envs start differently"
         );
-        assert!(
-            first.pixels.view(0).iter().any(|&p| p != first.pixels.view(0)[0]),
-            "{id}: the image is not blank"
-        );
+        assert!(image.view(0).iter().any(|&p| p != image.view(0)[0]), "{id}: the image is not blank");
         for step in 0..5 {
             let actions = actions(&env, step);
             env.step(&actions, &mut batch).expect("step");
@@ -125,7 +124,7 @@ fn equal_seeds_give_equal_states_at_any_batch_size_and_thread_count() {
         let run = |n_envs: usize, n_threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("a pool");
             pool.install(|| {
-                let mut env = make(id, n_envs, AutoresetMode::SameStep, ObservationMode::State);
+                let mut env = make(id, n_envs, AutoresetMode::SameStep, ObservationConfig::STATE);
                 let mut batch = reset(&mut env, 11);
                 for step in 0..15 {
                     let actions = actions(&env, step);
@@ -145,7 +144,7 @@ fn equal_seeds_give_equal_states_at_any_batch_size_and_thread_count() {
 #[test]
 fn next_step_autoreset_resets_in_a_step_of_its_own() {
     for id in registry::ids() {
-        let mut env = make(id, 2, AutoresetMode::NextStep, ObservationMode::Both);
+        let mut env = make(id, 2, AutoresetMode::NextStep, ObservationConfig::BOTH);
         let mut batch = reset(&mut env, 5);
         let start = batch.observations.clone();
         assert!(batch.info.is_reset.iter().all(|r| *r));
@@ -174,7 +173,7 @@ fn next_step_autoreset_resets_in_a_step_of_its_own() {
 #[test]
 fn next_step_autoreset_keeps_the_last_state_until_the_next_step() {
     for id in registry::ids() {
-        let mut env = make(id, 2, AutoresetMode::NextStep, ObservationMode::State);
+        let mut env = make(id, 2, AutoresetMode::NextStep, ObservationConfig::STATE);
         let mut batch = reset(&mut env, 3);
         let camera = env.task_spec().video_camera;
         let first = env.render(camera, 24, 24).expect("frames");
@@ -196,8 +195,8 @@ fn next_step_autoreset_keeps_the_last_state_until_the_next_step() {
 #[test]
 fn same_step_autoreset_keeps_the_last_observation_of_the_old_episode() {
     for id in registry::ids() {
-        let mut same = make(id, 3, AutoresetMode::SameStep, ObservationMode::Both);
-        let mut manual = make(id, 3, AutoresetMode::Disabled, ObservationMode::Both);
+        let mut same = make(id, 3, AutoresetMode::SameStep, ObservationConfig::BOTH);
+        let mut manual = make(id, 3, AutoresetMode::Disabled, ObservationConfig::BOTH);
         let (mut batch, mut expected) = (reset(&mut same, 8), reset(&mut manual, 8));
         assert_eq!(batch.observations, expected.observations, "{id}");
         for step in 0..14 {
@@ -213,10 +212,10 @@ fn same_step_autoreset_keeps_the_last_observation_of_the_old_episode() {
             );
             if ended.iter().any(|e| *e) {
                 for env_idx in (0..3).filter(|i| ended[*i]) {
-                    let pixels = batch.final_observations.pixels.view(env_idx);
+                    let pixels = batch.final_observations.pixels[0].view(env_idx);
                     assert_eq!(
                         pixels,
-                        expected.observations.pixels.view(env_idx),
+                        expected.observations.pixels[0].view(env_idx),
                         "{id}: the last frame is kept"
                     );
                 }
@@ -232,7 +231,7 @@ fn same_step_autoreset_keeps_the_last_observation_of_the_old_episode() {
 #[test]
 fn calls_in_the_wrong_order_and_wrong_actions_are_errors() {
     for id in registry::ids() {
-        let mut env = make(id, 2, AutoresetMode::Disabled, ObservationMode::State);
+        let mut env = make(id, 2, AutoresetMode::Disabled, ObservationConfig::STATE);
         let mut batch = StepBatch::default();
         let good = actions(&env, 0);
         let error = env.step(&good, &mut batch).expect_err("no reset yet").to_string();
@@ -261,14 +260,14 @@ fn calls_in_the_wrong_order_and_wrong_actions_are_errors() {
 #[test]
 fn a_restored_batch_continues_bit_exactly() {
     for id in registry::ids() {
-        let mut env = make(id, 3, AutoresetMode::NextStep, ObservationMode::State);
+        let mut env = make(id, 3, AutoresetMode::NextStep, ObservationConfig::STATE);
         let mut batch = reset(&mut env, 2);
         for step in 0..4 {
             let actions = actions(&env, step);
             env.step(&actions, &mut batch).expect("step");
         }
         let snapshot = env.snapshot().expect("snapshot");
-        let mut twin = make(id, 3, AutoresetMode::NextStep, ObservationMode::State);
+        let mut twin = make(id, 3, AutoresetMode::NextStep, ObservationConfig::STATE);
         twin.restore(&snapshot).expect("restore");
         let mut twin_batch = StepBatch::default();
         for step in 4..12 {
@@ -279,7 +278,7 @@ fn a_restored_batch_continues_bit_exactly() {
             assert_eq!(batch.observations, twin_batch.observations, "{id}");
             assert_eq!(batch.truncated, twin_batch.truncated, "{id}");
         }
-        let mut other = make(id, 2, AutoresetMode::NextStep, ObservationMode::State);
+        let mut other = make(id, 2, AutoresetMode::NextStep, ObservationConfig::STATE);
         assert!(other.restore(&snapshot).is_err(), "{id}: a snapshot of three envs does not fit two");
         assert!(other.restore(&snapshot[..40]).is_err(), "{id}: half a snapshot is an error");
     }
@@ -295,7 +294,7 @@ fn rows(batch: &StepBatch) -> impl PartialEq + std::fmt::Debug + use<> {
         .collect();
     let last_pixels: Vec<Vec<u8>> = (0..n_envs)
         .filter(|&env_idx| batch.done(env_idx) && 0 < width)
-        .map(|env_idx| batch.final_observations.pixels.view(env_idx).to_vec())
+        .map(|env_idx| batch.final_observations.pixels[0].view(env_idx).to_vec())
         .collect();
     (
         (
@@ -317,7 +316,7 @@ fn results_do_not_depend_on_the_number_of_groups() {
                     id: (*id).to_owned(),
                     n_envs: 7,
                     autoreset,
-                    observation: ObservationMode::Both,
+                    observation: ObservationConfig::BOTH,
                     pixel_size: [12, 16],
                     max_episode_steps: Some(4),
                     n_groups,
@@ -355,7 +354,7 @@ fn results_do_not_depend_on_the_number_of_groups() {
 #[test]
 fn an_env_with_its_own_seed_equals_a_batch_of_one() {
     for id in registry::ids() {
-        let mut together = make(id, 3, AutoresetMode::SameStep, ObservationMode::State);
+        let mut together = make(id, 3, AutoresetMode::SameStep, ObservationConfig::STATE);
         let seeds = [5, 11, 5];
         let options = ResetOptions { seed: Some(Seed::PerEnv(seeds.map(Some).to_vec())), mask: None };
         let mut all = StepBatch::default();
@@ -363,7 +362,7 @@ fn an_env_with_its_own_seed_equals_a_batch_of_one() {
         let mut alone: Vec<(VecEnv, StepBatch)> = seeds
             .iter()
             .map(|&seed| {
-                let mut env = make(id, 1, AutoresetMode::SameStep, ObservationMode::State);
+                let mut env = make(id, 1, AutoresetMode::SameStep, ObservationConfig::STATE);
                 let batch = reset(&mut env, seed);
                 (env, batch)
             })
@@ -411,7 +410,7 @@ fn errors_suggest_the_nearest_known_name() {
     let config = EnvConfig { n_envs: 100, n_groups: 65, ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("too many groups").to_string();
     assert!(error.contains("env.n_groups = 65"), "{error}");
-    let config = EnvConfig { instruction: Some("blu".to_owned()), ..EnvConfig::default() };
+    let config = EnvConfig { instruction: Some("blu".into()), ..EnvConfig::default() };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
     assert!(error.contains("did you mean 'blue'?"), "{error}");
     let config = EnvConfig {
@@ -420,16 +419,4 @@ fn errors_suggest_the_nearest_known_name() {
     };
     let error = VecEnv::new(&config, RewardSource::None).err().expect("unknown").to_string();
     assert!(error.contains("contrl") && error.contains("control"), "{error}");
-}
-
-#[test]
-fn without_an_instruction_the_first_of_several_goals_does_not_count_as_success() {
-    let goal_idx = |id: &str, instruction: Option<&str>| {
-        let instruction = instruction.map(str::to_owned);
-        let config = EnvConfig { id: id.to_owned(), instruction, ..EnvConfig::default() };
-        VecEnv::new(&config, RewardSource::None).expect("an env").goal_idx()
-    };
-    assert_eq!(goal_idx("Reach-v1", None), None);
-    assert_eq!(goal_idx("Reach-v1", Some("blue")), Some(2));
-    assert_eq!(goal_idx("CartPole-v1", None), Some(0), "the only goal");
 }

@@ -98,7 +98,7 @@ pub fn evaluate_model(
             Ok::<_, crate::PretrainError>(scores)
         };
         let mut evaluation = scenes.evaluate_goal(task, goal_idx, &scores_of(&goal.goal_prompt)?);
-        for instruction in std::iter::once(&goal.instruction).chain(&goal.paraphrases) {
+        for instruction in goal.wordings() {
             let averaged = scenes.evaluate_goal(task, goal_idx, &scores_of(instruction)?).averaged;
             evaluation.worst_instruction = evaluation.worst_instruction.min(averaged);
         }

@@ -10,6 +10,15 @@ __version__: str
 MAX_ENVS: int
 """Largest number of envs in a batch."""
 
+GROUND_TRUTH_KINDS: list[str]
+"""Kinds of rewards that are ground truth."""
+
+MAX_TEXT_LENGTH: int
+"""Largest number of characters of an instruction that is observed as text."""
+
+STATE_BOUND: float
+"""Bound of values of states and goals that have no tighter one."""
+
 class SaysoError(Exception):
     """Base class of Sayso's exceptions."""
 
@@ -28,9 +37,17 @@ def describe(id: str, options: str) -> dict[str, Any]:
 def goal_named_in(id: str, options: str, prompt: str) -> int | None:
     """Index of the goal that a prompt names, if it names exactly one of an environment's goals. Creates no world."""
 
-def instruction_of(settings: str) -> tuple[str, int | None]:
-    """The instruction of some settings (JSON), and the index of its goal among the task's goals; ``None`` if the settings
-    name no goal. Creates no world."""
+def instructions_of(settings: str) -> list[tuple[str, int | None]]:
+    """The instructions that episodes with some settings (JSON) may have: the sentence, and the index of its goal among the
+    task's goals; ``None`` if it is of none. Creates no world."""
+
+def goal_rewards(
+    id: str, options: str, kind: str, achieved: NDArray[np.float32], desired: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The rewards of achieved and desired goals, f32 ``[n, goal_dim]``, by a kind of reward."""
+
+def text_dim(name: str) -> int:
+    """Width of the embeddings of a model's text tower."""
 
 class RewardModel:
     """An image tower and a text tower with a shared embedding space."""
@@ -60,5 +77,9 @@ class VecEnv:
     def step_continuous(self, actions: NDArray[np.float32]) -> dict[str, Any]: ...
     def step_discrete(self, actions: NDArray[np.int64]) -> dict[str, Any]: ...
     def render(self, height: int, width: int, camera: str | None = None) -> NDArray[np.uint8]: ...
+    def instructions(self) -> list[tuple[str, int | None]]: ...
+    def set_instruction(
+        self, env_idx: int, text: str, goal_prompt: str | None = None, baseline_prompt: str | None = None
+    ) -> dict[str, Any]: ...
     def snapshot(self) -> bytes: ...
     def restore(self, snapshot: bytes) -> None: ...

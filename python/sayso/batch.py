@@ -6,8 +6,9 @@ import numpy as np
 from gymnasium import spaces
 
 from sayso import _core
+from sayso.checks import text
 from sayso.errors import ActionError, ClosedError, ResetNeededError
-from sayso.settings import Settings
+from sayso.settings import GOAL_KEYS, Settings
 
 
 class Batch:
@@ -19,12 +20,17 @@ class Batch:
         self.action_space = action_space
         self.is_closed = False
         self.was_reset = False
+        # Those of the settings, then those that :meth:`set_instruction` added.
+        self.instructions = list(settings.instructions)
+        self.current = self._first_sentences()
         self._native: _core.VecEnv | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         state["_native"] = None
         state["was_reset"] = False
+        state["instructions"] = list(self.settings.instructions)
+        state["current"] = self._first_sentences()
         return state
 
     @property
@@ -87,6 +93,68 @@ class Batch:
         if not self.was_reset:
             raise ResetNeededError("render before reset: call reset first")
         return self.native.render(size[0], size[1], camera)
+
+    def _first_sentences(self) -> tuple[str, ...]:
+        """The sentence of each env before the first episode: empty if episodes have different ones."""
+        sentences = [sentence for sentence, _ in self.settings.instructions]
+        return (sentences[0] if len(sentences) == 1 else "",) * self.num_envs
+
+    def present_observation(self, columns: dict[str, Any]) -> Any:
+        """:meth:`observation` of the present state; :attr:`current` is then the sentence of each env."""
+        self.current = self.sentences(columns["instruction"])
+        return self.observation(columns)
+
+    def observation(self, columns: dict[str, Any]) -> Any:
+        """The observations of a batch from the native columns: an array, or a dict of arrays; texts are a tuple."""
+        observed: dict[str, Any] = {}
+        for name in self.settings.columns:
+            if name == "state":
+                observed[self.settings.state_key] = columns["state"]
+            elif name == "pixels":
+                observed.update(zip(self.settings.pixel_keys, columns["pixels"], strict=True))
+            elif name == "goal":
+                observed.update({key: columns[key] for key in GOAL_KEYS})
+            elif name == "instruction_text":
+                observed["instruction"] = self.sentences(columns["instruction"])
+            else:
+                observed["instruction"] = columns[name]
+        return next(iter(observed.values())) if len(observed) == 1 else observed
+
+    def sentences(self, instruction: np.ndarray) -> tuple[str, ...]:
+        """The sentence of each index."""
+        return tuple(self.instructions[i][0] for i in instruction.tolist())
+
+    def success(self, info: dict[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Success on the goal of each env's instruction, bool ``[num_envs]``, under both of its names; and which envs have
+        such a goal. The dict is empty if none has."""
+        goals = [self.instructions[i][1] for i in info["instruction"].tolist()]
+        has_goal = np.array([goal is not None for goal in goals])
+        if not has_goal.any():
+            return {}, has_goal
+        columns = np.array([goal or 0 for goal in goals])
+        success = info["success"][np.arange(self.num_envs), columns] & has_goal
+        return {"success": success, "is_success": success}, has_goal
+
+    def set_instruction(
+        self, env_idx: int, words: str, goal_prompt: str | None, baseline_prompt: str | None
+    ) -> Any:
+        """Changes the instruction of one env's episode. Returns the value of the observation's column ``instruction``; ``None``
+        if that is not observed."""
+        text("instruction", words)
+        for name, prompt in (("goal_prompt", goal_prompt), ("baseline_prompt", baseline_prompt)):
+            if prompt is not None:
+                text(name, prompt)
+        if not self.was_reset:
+            raise ResetNeededError("set_instruction before reset: call reset first")
+        if "instruction_text" in self.settings.columns:
+            space = self.settings.observation_space["instruction"]
+            if not space.contains(words):
+                raise ValueError(f"instruction = {words!r} is not in the observation space {space}")
+        columns = self.native.set_instruction(env_idx, words, goal_prompt, baseline_prompt)
+        self.instructions = self.native.instructions()
+        self.current = self.sentences(columns["instruction"])
+        values = {**columns, "instruction_text": self.current}
+        return next((values[name][env_idx] for name in self.settings.columns if name.startswith("instruction")), None)
 
     def close(self) -> None:
         """Frees everything. Further calls do nothing."""

@@ -1,6 +1,7 @@
 """One environment for Gymnasium."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -11,7 +12,7 @@ from sayso.batch import Batch
 from sayso.checks import choice, refuse_unknown, seed_of
 from sayso.errors import ResetNeededError
 from sayso.registration import UNLIMITED, with_limit
-from sayso.settings import Obs, Reward, Schedule, Settings
+from sayso.settings import Obs, Paraphrases, Reward, Schedule, Settings
 
 RENDER_SIZE = (240, 240)
 
@@ -21,14 +22,18 @@ class Env(gymnasium.Env):
 
     Args:
         env_id: as ``sayso envs`` lists it; Gymnasium's ids have the prefix ``sayso/``.
-        instruction: name of the goal whose instruction the agent is given, one of :attr:`goals`; the goal that
-            ``goal_prompt`` names, or the first, if absent.
-        goal_prompt: description of the goal state for the reward model; that of the instruction if absent.
-        baseline_prompt: description of the scene without the goal, for goal-baseline regularisation; that of the instruction
-            if absent.
+        instruction: name of the goal whose instruction the agent is given, one of :attr:`goals`; a list of them, or
+            ``"all"``, of which one is sampled for each episode. If absent, the goal that ``goal_prompt`` names, or the first.
+        paraphrases: wordings of the instructions, of which one is sampled for each episode: ``"none"`` (the instruction alone),
+            ``"training"`` (the instruction and its paraphrases except those that are held out), ``"held_out"`` or ``"all"``.
+        instruction_text: a sentence in place of the task's own instruction.
+        goal_prompt: description of the goal state for the reward model; that of each instruction's goal if absent.
+        baseline_prompt: description of the scene without the goal, for goal-baseline regularisation; that of each
+            instruction's goal if absent.
         alpha: strength of goal-baseline regularisation, in [0, 1]; the task's default if absent, 0 is plain cosine
             similarity.
-        reward: ``"ground_truth"``, ``"vlm_rm"`` (a vision-language model scores the frames), a :class:`sayso.RewardModel`
+        reward: ``"ground_truth"``, ``"goal_sparse"`` or ``"goal_dense"`` (ground truth too, of the goal's values alone, see
+            :meth:`compute_reward`), ``"vlm_rm"`` (a vision-language model scores the frames), a :class:`sayso.RewardModel`
             (the same, with a model that environments share), the name of another kind of reward model, a
             :class:`sayso.RewardFunction` or a function of frames and instructions, or ``"none"``.
         model: reward model of ``"vlm_rm"``: ``"bundled"``, a folder, or a name on the Hugging Face hub.
@@ -38,9 +43,15 @@ class Env(gymnasium.Env):
         schedule: how scores become rewards: ``"hold_last"`` (the latest score of the episode, 0 before the first),
             ``"difference"``, ``"episode_end"`` or ``"potential"``.
         discount: the learner's discount factor, for ``schedule="potential"``.
-        obs: ``"state"`` (f32), ``"pixels"`` (u8 ``[height, width, 3]``) or ``"both"``.
-        camera: camera of pixel observations; the task's default if absent.
-        size: rows and columns of pixel observations, or one number for both.
+        obs: columns of the observation: ``"state"`` (f32), ``"pixels"`` (u8 ``[height, width, 3]``), ``"both"``, or a list of
+            ``"state"``, ``"pixels"``, ``"goal"`` and the instruction in one of its forms, ``"instruction"`` (the index of its sentence in
+            :attr:`instructions`), ``"instruction_text"`` or ``"instruction_embedding"`` (f32 ``[embed_dim]``, of unit length).
+            The key of the instruction is ``"instruction"``. ``"goal"`` is ``achieved_goal`` and ``desired_goal``, in SI units; the
+            key of the state is ``"observation"`` then, as in gymnasium-robotics.
+        text_model: model whose text tower embeds instructions: ``"bundled"``, a folder, or a name on the Hugging Face hub.
+        camera: camera of pixel observations, or several; the task's default if absent. With several the keys are
+            ``"pixels_front"`` and so on.
+        size: rows and columns of pixel observations, or one number for both; a dict of them by camera if they differ.
         max_episode_steps: control steps after which an episode is truncated; the default of the task with its options if
             absent. ``gymnasium.make`` accepts any number, and -1 for no limit.
         device: device that renders and scores frames: ``"cpu"``, ``"auto"``, ``"gpu"``, ``"gpu:1"``, ``"gpu:"`` and a PCI
@@ -50,8 +61,8 @@ class Env(gymnasium.Env):
         render_mode: ``"rgb_array"`` or ``None``.
 
     ``info`` has ``success`` (ground truth, for evaluation), ``is_success`` (the same, under the name that some libraries
-    read) and the task's metrics, in SI units. Without an ``instruction``, a ``goal_prompt`` that does not name exactly one of
-    several goals leaves open what success is: ``success`` and ``is_success`` are absent then.
+    read), the index of the ``instruction``, and the task's metrics, in SI units. Without an ``instruction``, a ``goal_prompt``
+    that does not name exactly one of several goals leaves open what success is: ``success`` and ``is_success`` are absent then.
     """
 
     metadata = {"render_modes": ["rgb_array"]}
@@ -60,7 +71,9 @@ class Env(gymnasium.Env):
         self,
         env_id: str = "Reach-v1",
         *,
-        instruction: str | None = None,
+        instruction: str | Sequence[str] | None = None,
+        paraphrases: Paraphrases = "none",
+        instruction_text: str | None = None,
         goal_prompt: str | None = None,
         baseline_prompt: str | None = None,
         alpha: float | None = None,
@@ -71,8 +84,9 @@ class Env(gymnasium.Env):
         schedule: Schedule = "hold_last",
         discount: float | None = None,
         obs: Obs = "state",
-        camera: str | None = None,
-        size: int | tuple[int, int] = 64,
+        text_model: str = "bundled",
+        camera: str | Sequence[str] | None = None,
+        size: int | tuple[int, int] | dict[str, int | tuple[int, int]] = 64,
         max_episode_steps: int | None = None,
         device: str | None = None,
         options: dict[str, Any] | None = None,
@@ -86,6 +100,8 @@ class Env(gymnasium.Env):
             num_envs=1,
             autoreset="disabled",
             instruction=instruction,
+            paraphrases=paraphrases,
+            instruction_text=instruction_text,
             goal_prompt=goal_prompt,
             baseline_prompt=baseline_prompt,
             alpha=alpha,
@@ -96,6 +112,7 @@ class Env(gymnasium.Env):
             schedule=schedule,
             discount=discount,
             obs=obs,
+            text_model=text_model,
             camera=camera,
             size=size,
             max_episode_steps=max_episode_steps,
@@ -127,9 +144,41 @@ class Env(gymnasium.Env):
         return self._batch.settings.about["goals"]
 
     @property
+    def instructions(self) -> list[str]:
+        """The sentences of the instructions; their indices are those of observations and infos."""
+        return [sentence for sentence, _ in self._batch.instructions]
+
+    @property
     def task_description(self) -> str:
-        """The agent's instruction; ``goal_prompt`` if that is not the goal's own."""
-        return self._batch.settings.task_description
+        """The instruction of the episode; empty before the first one if episodes have different ones."""
+        return self._batch.current[0]
+
+    def set_instruction(self, text: str, *, goal_prompt: str | None = None, baseline_prompt: str | None = None) -> Any:
+        """Changes the instruction of the present episode, for a planner.
+
+        ``text`` is the name of a goal, one of :attr:`instructions`, or any other sentence, which the reward model is given too
+        unless there is a ``goal_prompt``; if it names no goal, a reward model with ``alpha`` above 0 needs a
+        ``baseline_prompt``. Rewards begin anew with the next frame that is scored. Returns the value of the observation's key
+        ``"instruction"``, which the next observation has too; ``None`` if it is not observed. After the end of an episode it
+        raises an error.
+        """
+        return self._batch.set_instruction(0, text, goal_prompt, baseline_prompt)
+
+    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+        """The reward of goals, f32 ``[goal_dim]`` or ``[n, goal_dim]``, by the convention of gymnasium-robotics, with
+        ``reward="goal_sparse"`` (0 where their distance is at most the task's threshold, else -1) or ``"goal_dense"`` (their
+        distance, negated). ``info`` is not used.
+        """
+        rewards = self._batch.settings.goal_rewards(achieved_goal, desired_goal)
+        return float(rewards) if rewards.ndim == 0 else rewards
+
+    def compute_terminated(self, achieved_goal: Any, desired_goal: Any, info: Any) -> bool:
+        """Whether a goal ends the episode: it never does."""
+        return False
+
+    def compute_truncated(self, achieved_goal: Any, desired_goal: Any, info: Any) -> bool:
+        """Whether a goal truncates the episode: it never does."""
+        return False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -165,14 +214,15 @@ class Env(gymnasium.Env):
         self._batch.close()
 
     def _observation(self, columns: dict[str, Any]) -> Any:
-        observation = self._batch.settings.observation(columns["observation"])
+        observation = self._batch.present_observation(columns["observation"])
         if isinstance(observation, dict):
             return {key: value[0] for key, value in observation.items()}
         return observation[0]
 
     def _info(self, columns: dict[str, Any]) -> dict[str, Any]:
-        success = self._batch.settings.success(columns["info"])
+        success, _ = self._batch.success(columns["info"])
         info: dict[str, Any] = {name: bool(column[0]) for name, column in success.items()}
+        info["instruction"] = int(columns["info"]["instruction"][0])
         values = columns["info"]["metrics"][0]
         info.update({name: float(value) for name, value in zip(self._metric_names, values, strict=True)})
         return info

@@ -20,8 +20,10 @@ from gymnasium.vector.utils import batch_space
 
 from sayso.checks import choice, text
 from sayso.registration import describe, goal_named_in
-from sayso.settings import OBSERVATIONS, Obs
+from sayso.settings import Obs
 from sayso.vector import VectorEnv
+
+OBSERVATIONS = ("state", "pixels", "both")
 
 # Number of leading values of the state that describe the robot; the others describe the scene.
 N_AGENT_POS = {"Reach-v1": 18, "GoTo-v1": 6}
@@ -99,6 +101,9 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
                 f"goal_prompt = {prompt!r} does not name exactly one goal of {env_id}, and LeRobot needs the success of one: "
                 f"use the word {instruction!r} and no other of {', '.join(known['goals'])} in it, or leave it out"
             )
+        for name, kinds in (("camera", (str, type(None))), ("size", (int, tuple, list))):
+            if not isinstance(settings.get(name, 64 if name == "size" else None), kinds):
+                raise TypeError(f"{name} = {settings[name]!r}; LeRobot's images have one size: name further cameras in cameras")
         cameras = [choice("cameras", name, tuple(known["cameras"])) for name in _listed(cameras)]
         for fixed in ("autoreset_mode", "render_mode"):
             if fixed in settings:
@@ -179,7 +184,7 @@ class _Slot:
 
     @property
     def task_description(self) -> str:
-        return self._vector.task_description
+        return self._vector.call("task_description")[self._env_idx]
 
     def render(self) -> np.ndarray:
         return self._vector.render()[self._env_idx]

@@ -15,7 +15,7 @@ from sayso.checks import choice, integer, refuse_unknown, seed_of
 from sayso.env import RENDER_SIZE, Env
 from sayso.errors import ResetNeededError
 from sayso.registration import UNLIMITED, with_limit
-from sayso.settings import Obs, Reward, Schedule
+from sayso.settings import Obs, Paraphrases, Reward, Schedule
 
 
 class VectorEnv(gymnasium.vector.VectorEnv):
@@ -38,7 +38,9 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         seed_stride: int = 1,
-        instruction: str | None = None,
+        instruction: str | Sequence[str] | None = None,
+        paraphrases: Paraphrases = "none",
+        instruction_text: str | None = None,
         goal_prompt: str | None = None,
         baseline_prompt: str | None = None,
         alpha: float | None = None,
@@ -49,8 +51,9 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         schedule: Schedule = "hold_last",
         discount: float | None = None,
         obs: Obs = "state",
-        camera: str | None = None,
-        size: int | tuple[int, int] = 64,
+        text_model: str = "bundled",
+        camera: str | Sequence[str] | None = None,
+        size: int | tuple[int, int] | dict[str, int | tuple[int, int]] = 64,
         max_episode_steps: int | None = None,
         device: str | None = None,
         options: dict[str, Any] | None = None,
@@ -65,6 +68,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             num_envs=num_envs,
             autoreset=mode.name.lower(),
             instruction=instruction,
+            paraphrases=paraphrases,
+            instruction_text=instruction_text,
             goal_prompt=goal_prompt,
             baseline_prompt=baseline_prompt,
             alpha=alpha,
@@ -75,6 +80,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             schedule=schedule,
             discount=discount,
             obs=obs,
+            text_model=text_model,
             camera=camera,
             size=size,
             max_episode_steps=max_episode_steps,
@@ -111,9 +117,25 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         return self._batch.settings.about["goals"]
 
     @property
-    def task_description(self) -> str:
-        """The agents' instruction; ``goal_prompt`` if that is not the goal's own."""
-        return self._batch.settings.task_description
+    def instructions(self) -> list[str]:
+        """The sentences of the instructions; their indices are those of observations and infos."""
+        return [sentence for sentence, _ in self._batch.instructions]
+
+    @property
+    def task_description(self) -> str | tuple[str, ...]:
+        """The instruction, or that of each env if episodes have different ones: empty before the first episode."""
+        return self._batch.current[0] if len(self._batch.instructions) == 1 else self._batch.current
+
+    def set_instruction(
+        self, env_idx: int, text: str, *, goal_prompt: str | None = None, baseline_prompt: str | None = None
+    ) -> Any:
+        """Changes the instruction of the present episode of one env, see :meth:`sayso.Env.set_instruction`."""
+        env_idx = integer("env_idx", env_idx, 0, self.num_envs - 1)
+        return self._batch.set_instruction(env_idx, text, goal_prompt, baseline_prompt)
+
+    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+        """The rewards of goals, see :meth:`sayso.Env.compute_reward`."""
+        return self._batch.settings.goal_rewards(achieved_goal, desired_goal)
 
     def reset(
         self,
@@ -126,7 +148,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         columns = self._batch.reset(self._seeds(seed), mask)
         started = np.ones(self.num_envs, bool) if mask is None else mask
         self._has_ended[started] = False
-        return self._batch.settings.observation(columns["observation"]), self._infos(columns["info"], started)
+        observation = self._batch.present_observation(columns["observation"])
+        return observation, self._infos(columns["info"], started)
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One control step of every env; rewards are f64 ``[num_envs]``."""
@@ -145,7 +168,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             infos["_final_obs"] = self._has_ended.copy()
         else:
             infos = self._infos(columns["info"], all_envs)
-        observation = self._batch.settings.observation(columns["observation"])
+        observation = self._batch.present_observation(columns["observation"])
         return observation, columns["reward"].astype(np.float64), terminated, truncated, infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
@@ -164,6 +187,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         """The result of a method, or the value of an attribute, of every env."""
         if name == "render":
             return self.render() or (None,) * self.num_envs
+        if name == "task_description":
+            return self._batch.current
         value = getattr(self, name)
         value = value(*args, **kwargs) if callable(value) else value
         return (value,) * self.num_envs
@@ -213,16 +238,18 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         return np.ascontiguousarray(mask)
 
     def _infos(self, columns: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
-        values = self._batch.settings.success(columns)
-        values.update({name: columns["metrics"][:, i] for i, name in enumerate(self._metric_names)})
+        success, has_goal = self._batch.success(columns)
+        values = {name: (column, mask & has_goal) for name, column in success.items()}
+        values["instruction"] = (columns["instruction"], mask)
+        values.update({name: (columns["metrics"][:, i], mask) for i, name in enumerate(self._metric_names)})
         infos: dict[str, Any] = {}
-        for name, column in values.items():
-            infos[name] = np.where(mask, column, np.zeros((), column.dtype))
-            infos[f"_{name}"] = mask.copy()
+        for name, (column, of_envs) in values.items():
+            infos[name] = np.where(of_envs, column, np.zeros((), column.dtype))
+            infos[f"_{name}"] = of_envs.copy()
         return infos
 
     def _final_observations(self, columns: dict[str, Any]) -> np.ndarray:
-        last = self._batch.settings.observation(columns["final_observation"])
+        last = self._batch.observation(columns["final_observation"])
         final = np.full(self.num_envs, None, object)
         for i in np.flatnonzero(self._has_ended):
             final[i] = {key: part[i] for key, part in last.items()} if isinstance(last, dict) else last[i]

@@ -28,10 +28,15 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(vec_env::reward_kinds, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::describe, module)?)?;
     module.add_function(wrap_pyfunction!(vec_env::goal_named_in, module)?)?;
-    module.add_function(wrap_pyfunction!(vec_env::instruction_of, module)?)?;
+    module.add_function(wrap_pyfunction!(vec_env::instructions_of, module)?)?;
+    module.add_function(wrap_pyfunction!(vec_env::text_dim, module)?)?;
+    module.add_function(wrap_pyfunction!(vec_env::goal_rewards, module)?)?;
     module.add_function(wrap_pyfunction!(process::panic, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("MAX_ENVS", sayso::envs::config::MAX_ENVS)?;
+    module.add("GROUND_TRUTH_KINDS", sayso::config::GROUND_TRUTH_KINDS.to_vec())?;
+    module.add("MAX_TEXT_LENGTH", sayso::envs::config::MAX_TEXT_LENGTH)?;
+    module.add("STATE_BOUND", sayso::envs::task::STATE_BOUND)?;
     module.add("SCHEDULES", sayso::rewards::RewardSchedule::NAMES.to_vec())?;
     Ok(())
 }

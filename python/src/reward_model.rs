@@ -10,8 +10,8 @@ use pyo3::prelude::*;
 use sayso::envs::{EnvConfig, EnvError};
 use sayso::rewards::{
     CheckpointModel, Embeddings, FailureConfig, Fit, FrameRow, FrameScorer, FrameSelection,
-    ImageTextModel as _, RewardFrames, RewardSchedule, RewardText, Score, ScoredStep, Scorer, ScoringPlan,
-    VlmRmModel,
+    ImageTextModel as _, LatestScore, RewardFrames, RewardSchedule, RewardText, Score, ScoredStep, Scorer,
+    ScoringPlan, VlmRmModel,
 };
 use sayso::sim::render::RenderDevice;
 use sayso::sim::{Frames, ImageSpec, SimError};
@@ -183,7 +183,7 @@ pub struct EpisodeRewards {
     device: RenderDevice,
     scorer: Scorer,
     discount: f32,
-    latest: Vec<Option<f32>>,
+    latest: Vec<Option<LatestScore>>,
     /// Whether each env has started an episode.
     is_started: Vec<bool>,
     /// Control steps of each env's episode.
@@ -254,7 +254,8 @@ impl EpisodeRewards {
             let images = Images::copied(&frames.as_array(), self.model.image_spec())?;
             let (model, scorer) = (&self.model, &mut self.scorer);
             detached(py, || {
-                let frames = RewardFrames { frames: images.fitted(model).into(), rows };
+                let frames = images.fitted(model).into();
+                let frames = RewardFrames { frames, rows, ..RewardFrames::default() };
                 scorer.score(&frames, &mut scores).map_err(raise)
             })?;
         }
@@ -267,11 +268,12 @@ impl EpisodeRewards {
         let rewards = envs.map(|((latest, step), score)| match *step {
             Step::None => 0.0,
             Step::Start => {
-                *latest = score;
+                *latest = score.map(|score| LatestScore { score, text_idx: 0 });
                 0.0
             }
             Step::Control { is_terminated, is_last } => {
-                schedule.reward(latest, ScoredStep { score, is_terminated, is_last }, self.discount)
+                let step = ScoredStep { score, is_terminated, is_last, ..ScoredStep::default() };
+                schedule.reward(latest, step, self.discount)
             }
         });
         Ok(PyArray1::from_vec(py, rewards.collect()))

@@ -10,15 +10,15 @@ use pyo3::types::PyDict;
 use sayso::config::{GROUND_TRUTH, Layers, RunConfig, presets};
 use sayso::envs::language::named_goal;
 use sayso::envs::{
-    Actions, AutoresetMode, EnvConfig, EnvError, Observations, ResetOptions, RewardSource, Seed, Space,
-    StepBatch, StepInfo, VectorEnv as _, registry,
+    Actions, AutoresetMode, EnvConfig, EnvError, GoalReward, Instruction, Observations, ResetOptions,
+    RewardSource, Seed, Space, StepBatch, StepInfo, VectorEnv as _, registry,
 };
 use sayso::rewards::kinds::VlmRm;
 use sayso::rewards::registry::kinds;
-use sayso::rewards::{CheckpointModel, RewardModel, VlmRmModel};
-use sayso::setup;
+use sayso::rewards::{CheckpointModel, ImageTextModel as _, ModelDevice, RewardModel, VlmRmModel};
 use sayso::sim::Frames;
 use sayso::sim::render::RenderDevice;
+use sayso::{models, setup};
 
 use crate::errors::raise;
 use crate::process::{ProcessLocal, detached, use_device};
@@ -54,12 +54,53 @@ pub fn describe<'py>(py: Python<'py>, id: &str, options: &str) -> PyResult<Bound
         "instructions",
         spec.goals.iter().map(|goal| goal.instruction.clone()).collect::<Vec<_>>(),
     )?;
+    let goal_space = spec.goal_space.as_ref();
+    dict.set_item("goal_value_names", goal_space.map(|space| space.names.clone()))?;
+    dict.set_item("pixel_camera", spec.pixel_camera)?;
     dict.set_item("metric_names", &spec.metric_names)?;
     dict.set_item("state_names", &spec.state_names)?;
     dict.set_item("state_space", bounds(py, &spec.state_space)?)?;
     dict.set_item("action_space", bounds(py, &spec.action_space)?)?;
     dict.set_item("cameras", task.scene().cameras.iter().map(|it| it.name.clone()).collect::<Vec<_>>())?;
     Ok(dict)
+}
+
+/// The rewards, f32 `[n]`, of achieved and desired goals, f32 `[n, goal_dim]`, of an environment with some options (JSON), by the
+/// kind of reward `goal_sparse` or `goal_dense`.
+#[pyfunction]
+pub fn goal_rewards<'py>(
+    py: Python<'py>,
+    id: &str,
+    options: &str,
+    kind: &str,
+    achieved: PyReadonlyArray2<'py, f32>,
+    desired: PyReadonlyArray2<'py, f32>,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let task = registry::task(id, &table("options", options)?).map_err(raise)?;
+    let Some(space) = &task.spec().goal_space else {
+        return Err(PyValueError::new_err(format!("the goals of {id} have no values")));
+    };
+    let reward = match kind {
+        "goal_sparse" => GoalReward::Sparse,
+        "goal_dense" => GoalReward::Dense,
+        _ => return Err(PyValueError::new_err(format!("the reward '{kind}' is not one of goals"))),
+    };
+    let [achieved, desired] = [achieved, desired].map(|goals| goals.as_array().to_owned());
+    if achieved.dim() != desired.dim() || achieved.ncols() != space.dim() {
+        let message = format!(
+            "goals have shapes {:?} and {:?}; expected [n, {}] of both",
+            achieved.shape(),
+            desired.shape(),
+            space.dim()
+        );
+        return Err(PyValueError::new_err(message));
+    }
+    let rewards = achieved
+        .rows()
+        .into_iter()
+        .zip(desired.rows())
+        .map(|(achieved, desired)| reward.of(space, &achieved.to_vec(), &desired.to_vec()));
+    Ok(PyArray1::from_iter(py, rewards))
 }
 
 /// `{"low", "high"}` of a box space, `{"n"}` of a discrete one.
@@ -111,8 +152,10 @@ fn reward_source(config: &RunConfig, model: Option<Arc<CheckpointModel>>) -> PyR
             Some(Arc::new(VlmRmModel::new(model, options.alpha)))
         }
     };
-    let Some(model) = model else { return Ok(RewardSource::GroundTruth) };
-    Ok(RewardSource::Model(model, config.scoring().map_err(raise)?))
+    let Some(model) = model else {
+        return Ok(config.reward.ground_truth().unwrap_or(RewardSource::GroundTruth));
+    };
+    Ok(RewardSource::Model(model, config.scoring()))
 }
 
 /// Index of the goal that a prompt names, if it names exactly one of the goals of an environment with some options (JSON).
@@ -123,10 +166,12 @@ pub fn goal_named_in(id: &str, options: &str, prompt: &str) -> PyResult<Option<u
     Ok(named_goal(&task.spec().goals, prompt))
 }
 
-/// The instruction of some settings (JSON), and the index of its goal among the task's goals; `None` if the settings name no
-/// goal. Creates no world and opens no device.
+/// An instruction: its sentence, and the index of its goal among the task's goals; `None` if it is of none.
+type InstructionRow = (String, Option<usize>);
+
+/// The instructions that episodes with some settings (JSON) may have. Creates no world and opens no device.
 #[pyfunction]
-pub fn instruction_of(settings: &str) -> PyResult<(String, Option<usize>)> {
+pub fn instructions_of(settings: &str) -> PyResult<Vec<InstructionRow>> {
     let mut settings = table("settings", settings)?;
     if let Some(env) = settings.get_mut("env").and_then(toml::Value::as_table_mut) {
         let device = env.insert("device".to_owned(), "cpu".into());
@@ -134,8 +179,19 @@ pub fn instruction_of(settings: &str) -> PyResult<(String, Option<usize>)> {
         device.parse::<RenderDevice>().map_err(|error| raise(EnvError::from(error)))?;
     }
     let (config, _) = resolve(settings)?;
-    let task = registry::task(&config.env.id, &config.env.options).map_err(raise)?;
-    Ok(config.instruction(task.spec()))
+    let task = config.task().map_err(raise)?;
+    Ok(rows_of(&config.instructions(task.spec()).map_err(raise)?))
+}
+
+fn rows_of(instructions: &[Instruction]) -> Vec<InstructionRow> {
+    instructions.iter().map(|it| (it.text.clone(), it.goal_idx)).collect()
+}
+
+/// Width of the embeddings of a model's text tower: `bundled`, a folder, or a name on the Hugging Face hub.
+#[pyfunction]
+pub fn text_dim(py: Python<'_>, name: &str) -> PyResult<usize> {
+    let model = detached(py, || models::load(name, &ModelDevice::cpu()).map_err(raise))?;
+    Ok(model.embed_dim())
 }
 
 /// Envs that step together.
@@ -170,13 +226,11 @@ impl VecEnv {
             }
             use_device(&config.env.device)?;
             let source = match function {
-                Some(function) => {
-                    RewardSource::Model(function as Arc<dyn RewardModel>, config.scoring().map_err(raise)?)
-                }
+                Some(function) => RewardSource::Model(function as Arc<dyn RewardModel>, config.scoring()),
                 None if has_reward => reward_source(&config, model)?,
                 None => RewardSource::None,
             };
-            let env = sayso::envs::VecEnv::new(&config.env, source).map_err(raise)?;
+            let env = setup::envs(&config.env, source).map_err(raise)?;
             let video_camera = env.task_spec().video_camera;
             Ok(Self {
                 env: ProcessLocal::new(env),
@@ -248,6 +302,35 @@ impl VecEnv {
         images(py, frames)
     }
 
+    /// The instructions that episodes have or had; the columns `instruction` are indices into them.
+    fn instructions(&self) -> Vec<InstructionRow> {
+        rows_of(self.env.instructions())
+    }
+
+    /// Changes the instruction of one env's episode to the words `text`, which the reward model is given too unless there are
+    /// prompts. Returns the columns of the observation that have changed.
+    #[pyo3(signature = (env_idx, text, goal_prompt=None, baseline_prompt=None))]
+    fn set_instruction<'py>(
+        &mut self,
+        py: Python<'py>,
+        env_idx: usize,
+        text: &str,
+        goal_prompt: Option<String>,
+        baseline_prompt: Option<String>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let mut instruction = Instruction::from_text(self.env.task_spec(), text);
+        if let Some(prompt) = goal_prompt {
+            instruction.goal_prompts = vec![prompt];
+        }
+        if let Some(prompt) = baseline_prompt {
+            instruction.baseline_prompts = vec![prompt];
+        }
+        use_device(&self.device)?;
+        let mut observations = Observations::default();
+        detached(py, || self.env.set_instruction(env_idx, instruction, &mut observations).map_err(raise))?;
+        observation(py, observations, self.env.n_envs())
+    }
+
     /// The complete state, as bytes.
     fn snapshot(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
         detached(py, || self.env.snapshot().map_err(raise))
@@ -311,7 +394,8 @@ impl VecEnv {
 
 /// Success and ground-truth reward of every goal `[n_envs, n_goals]`, metrics `[n_envs, n_metrics]`, and per-env columns.
 fn info_columns(py: Python<'_>, info: StepInfo, n_envs: usize) -> PyResult<Bound<'_, PyDict>> {
-    let StepInfo { success, ground_truth_reward, metrics, episode_steps, is_reset, quarantined } = info;
+    let StepInfo { success, ground_truth_reward, metrics, instruction, episode_steps, is_reset, quarantined } =
+        info;
     let rows = |len: usize| [n_envs, len / n_envs];
     let dict = PyDict::new(py);
     let (n_success, n_rewards, n_metrics) = (success.len(), ground_truth_reward.len(), metrics.len());
@@ -319,29 +403,38 @@ fn info_columns(py: Python<'_>, info: StepInfo, n_envs: usize) -> PyResult<Bound
     let ground_truth_reward = PyArray1::from_vec(py, ground_truth_reward);
     dict.set_item("ground_truth_reward", ground_truth_reward.reshape(rows(n_rewards))?)?;
     dict.set_item("metrics", PyArray1::from_vec(py, metrics).reshape(rows(n_metrics))?)?;
+    dict.set_item("instruction", indices(py, &instruction))?;
     dict.set_item("episode_steps", PyArray1::from_vec(py, episode_steps))?;
     dict.set_item("is_reset", PyArray1::from_vec(py, is_reset))?;
     dict.set_item("quarantined", PyArray1::from_vec(py, quarantined))?;
     Ok(dict)
 }
 
-/// An array, or `None` for a part that is not observed.
-type Part<'py> = Option<Bound<'py, PyAny>>;
-
-/// State and pixels.
+/// Every column that an observation may have: `instruction` is the index, and `pixels` an array for each camera.
 fn observation<'py>(
     py: Python<'py>,
     observations: Observations,
     n_envs: usize,
-) -> PyResult<(Part<'py>, Part<'py>)> {
-    let Observations { state, pixels } = observations;
-    let width = state.len() / n_envs;
-    let state = match width {
-        0 => None,
-        _ => Some(PyArray1::from_vec(py, state).reshape([n_envs, width])?.into_any()),
+) -> PyResult<Bound<'py, PyDict>> {
+    let Observations { state, pixels, instruction, instruction_embedding, achieved_goal, desired_goal } =
+        observations;
+    let matrix = |values: Vec<f32>| match values.len() / n_envs {
+        0 => Ok::<_, PyErr>(None),
+        width => Ok(Some(PyArray1::from_vec(py, values).reshape([n_envs, width])?.into_any())),
     };
-    let pixels = if pixels.n_views() == 0 { None } else { Some(images(py, pixels)?) };
-    Ok((state, pixels))
+    let dict = PyDict::new(py);
+    dict.set_item("state", matrix(state)?)?;
+    let pixels = pixels.into_iter().map(|frames| images(py, frames)).collect::<PyResult<Vec<_>>>()?;
+    dict.set_item("pixels", pixels)?;
+    dict.set_item("instruction", indices(py, &instruction))?;
+    dict.set_item("instruction_embedding", matrix(instruction_embedding)?)?;
+    dict.set_item("achieved_goal", matrix(achieved_goal)?)?;
+    dict.set_item("desired_goal", matrix(desired_goal)?)?;
+    Ok(dict)
+}
+
+fn indices<'py>(py: Python<'py>, values: &[u32]) -> Bound<'py, PyArray1<i64>> {
+    PyArray1::from_iter(py, values.iter().map(|&value| i64::from(value)))
 }
 
 fn images<'py>(py: Python<'py>, frames: Frames) -> PyResult<Bound<'py, PyAny>> {

@@ -11,10 +11,15 @@ from sayso.conformance import CHECKS, NEXT_STEP, ConformanceError, Subject, chec
 IDS = [env_id for env_id in gymnasium.registry if env_id.startswith("sayso/")]
 
 
-def sayso_vector(env_id, obs="state"):
+def sayso_vector(env_id, obs="state", **kwargs):
     return lambda num_envs, mode: gymnasium.make_vec(
-        env_id, num_envs=num_envs, autoreset_mode=mode, obs=obs, size=16, max_episode_steps=6
+        env_id, num_envs=num_envs, autoreset_mode=mode, obs=obs, size=16, max_episode_steps=6, **kwargs
     )
+
+
+def instructed(column):
+    """Every episode has an instruction of its own, which is observed."""
+    return sayso_vector("sayso/Reach-v1", ["state", column], instruction="all", paraphrases="all")
 
 
 def singles(num_envs, **kwargs):
@@ -29,6 +34,9 @@ def sync_vector(num_envs, mode):
 SUBJECTS = {
     **{env_id: sayso_vector(env_id) for env_id in IDS},
     "pixels": sayso_vector("sayso/Reach-v1", "both"),
+    "instruction": instructed("instruction"),
+    "instruction_text": instructed("instruction_text"),
+    "instruction_embedding": instructed("instruction_embedding"),
     "SyncVectorEnv": sync_vector,
 }
 

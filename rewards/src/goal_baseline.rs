@@ -73,7 +73,8 @@ impl GoalBaseline {
     /// # Errors
     /// As [`embed_prompts`].
     pub fn new(model: &dyn ImageTextModel, config: &GoalBaselineConfig) -> Result<Self> {
-        Ok(Self { prompts: embed_prompts(model, config)?, alpha: config.alpha })
+        let embed = |prompts: &[String]| model.embed_prompts(prompts);
+        Ok(Self { prompts: embed_prompts(&embed, config)?, alpha: config.alpha })
     }
 
     /// Replaces the content of `out` with one reward per row of `frames`, each at most 1.
@@ -96,19 +97,22 @@ impl GoalBaseline {
 }
 
 /// Embeds goal and baseline prompts: `[2 * embed_dim + 1]`, the goal `g`, the direction `d = g - b` (zeros without a
-/// baseline), and `|d|²`.
+/// baseline), and `|d|²`. `embed` returns the unit embedding of each text.
 ///
 /// # Errors
 /// If the config is out of range, the model cannot encode a prompt, or goal and baseline have the same embedding while
 /// `alpha` is not 0.
-pub fn embed_prompts(model: &dyn ImageTextModel, config: &GoalBaselineConfig) -> Result<Vec<f32>> {
+pub fn embed_prompts(
+    embed: &dyn Fn(&[String]) -> Result<Embeddings>,
+    config: &GoalBaselineConfig,
+) -> Result<Vec<f32>> {
     config.validate()?;
-    let mut prompts = mean_row(&model.embed_prompts(&config.goal_prompts)?);
+    let mut prompts = mean_row(&embed(&config.goal_prompts)?);
     let dim = prompts.len();
     if config.baseline_prompts.is_empty() {
         prompts.resize(2 * dim, 0.0);
     } else {
-        let baseline = mean_row(&model.embed_prompts(&config.baseline_prompts)?);
+        let baseline = mean_row(&embed(&config.baseline_prompts)?);
         for (idx, b) in baseline.iter().enumerate() {
             prompts.push(prompts[idx] - b);
         }

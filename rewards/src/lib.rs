@@ -9,6 +9,7 @@ pub mod scoring;
 pub mod goal_baseline;
 pub mod kinds;
 pub mod model;
+mod sentences;
 
 mod cuda_import;
 pub mod model_device;
@@ -39,9 +40,10 @@ pub use reader::FrameReader;
 pub use registry::{Resources, RewardOptions, register};
 pub use reward_model::{Feature, FrameSelection, RewardModel, RewardText, Windows};
 pub use scoring::{
-    EnvHistory, FailureConfig, FrameRow, FrameScorer, OnFailure, RewardFrames, RewardSchedule, RewardWorker,
-    Score, ScoredStep, Scorer, ScoringPlan,
+    EnvHistory, FailureConfig, FrameRow, FrameScorer, LatestScore, OnFailure, RewardFrames, RewardSchedule,
+    RewardWorker, Score, ScoredStep, Scorer, ScoringPlan, check_text,
 };
+pub use sentences::SentenceEmbeddings;
 pub use tokens::PromptTokenizer;
 pub use towers::{Clip, ClipConfig};
 

@@ -99,7 +99,7 @@ fn built_in() -> [Kind; 3] {
 }
 
 /// Names that are not those of reward models.
-const RESERVED: [&str; 2] = ["ground_truth", "none"];
+const RESERVED: [&str; 4] = ["ground_truth", "goal_sparse", "goal_dense", "none"];
 
 /// Adds a kind of reward model, for all configurations of this process.
 ///
@@ -139,8 +139,11 @@ pub fn kind(name: &str) -> Result<Kind> {
     if let Some(kind) = kinds.iter().find(|kind| kind.name == name) {
         return Ok(kind.clone());
     }
-    let known: Vec<String> =
-        kinds.into_iter().map(|kind| kind.name).chain([RESERVED[0].to_owned()]).collect();
+    let known: Vec<String> = kinds
+        .into_iter()
+        .map(|kind| kind.name)
+        .chain(RESERVED[..3].iter().map(|&name| name.to_owned()))
+        .collect();
     let nearest = names::nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
     Err(RewardError::UnknownKind { name: name.to_owned(), nearest, known })
 }

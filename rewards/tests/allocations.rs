@@ -45,7 +45,8 @@ fn scorer(frames: FrameSelection, n_envs: usize) -> Scorer {
 }
 
 /// The frames of a step of every env; episodes have 50 steps, and the last step also has the first frames of the next ones.
-fn fill(step: u32, n_envs: u32, out: &mut RewardFrames) {
+fn fill(step: u32, n_envs: u32, texts: &Arc<[RewardText]>, out: &mut RewardFrames) {
+    out.texts = Arc::clone(texts);
     let row = |env_idx, n_steps| FrameRow { env_idx, n_steps, is_last: n_steps == 50, text_idx: 0 };
     let n_steps = step % 50;
     out.rows.clear();
@@ -68,11 +69,12 @@ fn a_step_allocates_nothing() {
         FrameSelection::Episode { n_frames: N_FRAMES },
     ];
     for frames in selections {
+        let texts: Arc<[RewardText]> = Arc::from([RewardText::default()]);
         let mut scorer = scorer(frames, 64);
         let (mut step_frames, mut scores) = (RewardFrames::default(), Vec::new());
         let mut steps = |range: std::ops::Range<u32>| {
             for step in range {
-                fill(step, 64, &mut step_frames);
+                fill(step, 64, &texts, &mut step_frames);
                 scorer.score(&step_frames, &mut scores).expect("scores");
             }
         };
@@ -85,6 +87,7 @@ fn a_step_allocates_nothing() {
 
 #[test]
 fn an_env_takes_the_memory_of_its_frames_and_little_more() {
+    let texts: Arc<[RewardText]> = Arc::from([RewardText::default()]);
     let bytes = |n_envs| {
         let frames = FrameSelection::Window { n_frames: N_FRAMES, stride: 1 };
         let mut made = None;
@@ -92,7 +95,7 @@ fn an_env_takes_the_memory_of_its_frames_and_little_more() {
             let mut scorer = scorer(frames, n_envs as usize);
             let (mut step_frames, mut scores) = (RewardFrames::default(), Vec::new());
             for step in 0..3 {
-                fill(step, n_envs, &mut step_frames);
+                fill(step, n_envs, &texts, &mut step_frames);
                 scorer.score(&step_frames, &mut scores).expect("scores");
             }
             made = Some(scorer);

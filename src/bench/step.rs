@@ -8,7 +8,7 @@ use sayso_envs::{
     VectorEnv as _, registry,
 };
 use sayso_rewards::{
-    ImageTextModel, ModelDevice, RewardFrames, RewardModel, RewardText, RewardWorker, Route, VlmRmModel,
+    ImageTextModel, ModelDevice, RewardFrames, RewardModel, RewardWorker, Route, VlmRmModel,
 };
 use sayso_sim::render::Backend;
 use sayso_sim::{FramePart, seed};
@@ -58,8 +58,7 @@ fn reward(model: Arc<dyn ImageTextModel>) -> Arc<dyn RewardModel> {
 
 fn scoring() -> ScoringConfig {
     let goal_prompts = vec!["the gripper touching the red ball".to_owned()];
-    let text = RewardText { goal_prompts, ..RewardText::default() };
-    ScoringConfig { text, ..ScoringConfig::default() }
+    ScoringConfig { goal_prompts, ..ScoringConfig::default() }
 }
 
 /// Envs that step with random actions.

@@ -23,6 +23,8 @@ pub struct ConfigArgs {
     /// the goal that the goal prompt names; else required unless alpha is 0]
     #[arg(long, value_name = "TEXT", help_heading = HEADING)]
     pub baseline_prompt: Vec<String>,
+    #[command(flatten)]
+    pub instruction: InstructionArgs,
     /// Strength of goal-baseline regularisation, from 0 (plain cosine similarity) to 1 (full projection)
     #[arg(long, value_name = "0..1", help_heading = HEADING)]
     pub alpha: Option<f64>,
@@ -35,9 +37,9 @@ pub struct ConfigArgs {
     /// Use the task's ground-truth reward instead of a reward model, for comparison
     #[arg(long, conflicts_with_all = ["goal_prompt", "baseline_prompt", "alpha", "model"], help_heading = HEADING)]
     pub ground_truth: bool,
-    /// Observations of the policy
-    #[arg(long, value_enum, value_name = "OBS", help_heading = HEADING)]
-    pub obs: Option<Obs>,
+    /// Observations of the policy, separated by commas
+    #[arg(long, value_enum, value_name = "OBS", value_delimiter = ',', help_heading = HEADING)]
+    pub obs: Vec<Obs>,
     /// Random seed of the run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..), help_heading = HEADING)]
     pub seed: Option<i64>,
@@ -64,6 +66,54 @@ pub enum Obs {
     Pixels,
     /// State vector and images
     Both,
+    /// Embedding of the instruction's sentence, for a policy that reads
+    InstructionEmbedding,
+}
+
+/// Instructions of episodes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct InstructionArgs {
+    /// Goal of the instruction, by its name in `sayso envs ENV`; repeat it, or give `all`, to sample one for each episode
+    #[arg(long, value_name = "GOAL", help_heading = HEADING)]
+    pub instruction: Vec<String>,
+    /// Wordings of the instructions, one of which is sampled for each episode [default: none]
+    #[arg(long, value_enum, value_name = "WHICH", help_heading = HEADING)]
+    pub paraphrases: Option<ParaphrasesArg>,
+}
+
+/// Wordings of instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ParaphrasesArg {
+    /// The instruction alone
+    None,
+    /// The instruction and its paraphrases, without those that are held out
+    Training,
+    /// The paraphrases that are held out, alone
+    HeldOut,
+    /// The instruction and all paraphrases
+    All,
+}
+
+impl InstructionArgs {
+    /// Sets the keys of the configuration. Texts and prompts of lower layers belong to another instruction.
+    pub fn add_to(&self, layers: &mut Layers) {
+        if let [first, rest @ ..] = self.instruction.as_slice() {
+            for key in ["env.instruction_text", "reward.goal_prompts", "reward.baseline_prompts"] {
+                layers.remove(key);
+            }
+            let value =
+                if rest.is_empty() { Value::from(first.as_str()) } else { self.instruction.clone().into() };
+            layers.set("env.instruction", value);
+        }
+        if let Some(paraphrases) = self.paraphrases {
+            layers.set("env.paraphrases", config_name(paraphrases));
+        }
+    }
+}
+
+/// The name of a value in a configuration.
+fn config_name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or(String::new(), |value| value.get_name().replace('-', "_"))
 }
 
 /// The device that renders.
@@ -134,7 +184,12 @@ impl ConfigArgs {
         let prompts = |texts: &[String]| Value::from(texts.to_vec());
         if !self.goal_prompt.is_empty() {
             // The instruction and the baseline prompts of a file belong to the goal prompts of that file.
-            layers.remove("env.instruction");
+            for key in ["env.instruction", "env.instruction_text"] {
+                layers.remove(key);
+            }
+        }
+        self.instruction.add_to(layers);
+        if !self.goal_prompt.is_empty() {
             layers.set("reward.goal_prompts", prompts(&self.goal_prompt));
             layers.set("reward.baseline_prompts", Value::Array(Vec::new()));
         }
@@ -153,8 +208,13 @@ impl ConfigArgs {
         if self.ground_truth {
             layers.set("reward.kind", "ground_truth");
         }
-        if let Some(obs) = self.obs.and_then(|obs| obs.to_possible_value()) {
-            layers.set("env.observation", obs.get_name());
+        match self.obs.as_slice() {
+            [] => {}
+            [only] => layers.set("env.observation", config_name(*only)),
+            several => {
+                let names: Vec<String> = several.iter().map(|&obs| config_name(obs)).collect();
+                layers.set("env.observation", names);
+            }
         }
         for key in ["env.seed", "train.seed"] {
             if let Some(seed) = self.seed {

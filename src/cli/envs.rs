@@ -73,6 +73,9 @@ fn describe_goal(goal: &Goal) -> Result<()> {
     for paraphrase in &goal.paraphrases {
         print_line!("  paraphrase       {paraphrase}")?;
     }
+    for paraphrase in &goal.held_out_paraphrases {
+        print_line!("  held out         {paraphrase}")?;
+    }
     print_line!("  goal prompt      {}", goal.goal_prompt)?;
     print_line!("  baseline prompt  {}\n", goal.baseline_prompt)?;
     Ok(())

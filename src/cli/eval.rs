@@ -10,7 +10,7 @@ use crate::recording::record;
 use crate::{run_folder, setup};
 use anyhow::{Context as _, Result};
 
-use super::args::DeviceArgs;
+use super::args::{DeviceArgs, InstructionArgs};
 use super::measure::{go_on, run_episodes};
 use super::{Outcome, tables};
 
@@ -19,7 +19,8 @@ use super::{Outcome, tables};
 /// Prints ground-truth success rates with 95% confidence intervals, and writes RUN/eval-SEED.json and a video.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  sayso eval runs/reach-001\n  sayso eval runs/reach-001 --episodes 1000 --seed 7 --no-video"
+    after_help = "Examples:\n  sayso eval runs/reach-001\n  sayso eval runs/reach-001 --episodes 1000 --seed 7 --no-video\n  \
+                  sayso eval runs/reach-001 --instruction all --paraphrases held-out"
 )]
 pub struct Args {
     /// Run folder of `sayso train`
@@ -36,6 +37,8 @@ pub struct Args {
     /// Number of episodes in the video
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     video_episodes: u32,
+    #[command(flatten)]
+    instruction: InstructionArgs,
     /// Evaluate the checkpoint with the highest mean training reward instead of the newest
     #[arg(long)]
     best: bool,
@@ -49,7 +52,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     interrupt::listen("Stopping after this step.")?;
-    let config = config_of(&args.run, &args.device)?;
+    let config = config_of(&args.run, &args.device, &args.instruction)?;
     let mut env = setup::evaluation_env(&config, (args.envs.min(args.episodes)) as usize)?;
     let mut policy = match args.best {
         true => setup::policy_of(&setup::best_checkpoint(&args.run)?, &env)?,
@@ -71,6 +74,9 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
         args.seed
     )?;
     print_line!("{}", tables::success(&report.goals))?;
+    if 1 < report.instructions.len() {
+        print_line!("{}", tables::instructions(&report.instructions))?;
+    }
     print_line!(
         "Mean length {:.1} steps, mean ground-truth return {:.2}",
         report.mean_steps,
@@ -91,12 +97,20 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The configuration of a run, with the device of the command line.
-pub fn config_of(run: &std::path::Path, device: &DeviceArgs) -> Result<RunConfig> {
+/// The configuration of a run, with the device and the instructions of the command line.
+pub fn config_of(
+    run: &std::path::Path,
+    device: &DeviceArgs,
+    instruction: &InstructionArgs,
+) -> Result<RunConfig> {
     let mut layers = Layers::default();
     layers.add_text(&run_folder::read_config(run)?, &run.join(run_folder::CONFIG))?;
     if let Some((key, device)) = device.setting() {
         layers.set(key, device);
+    }
+    instruction.add_to(&mut layers);
+    if instruction.paraphrases.is_some() {
+        layers.remove("evaluation.paraphrases");
     }
     Ok(layers.finish::<RunConfig>()?.resolve()?)
 }

@@ -3,18 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::agents::evaluate::GoalSuccess;
 use crate::config::RunConfig;
 use crate::interrupt;
 use crate::recording::Recording;
-use crate::report::{self, Clip, GoalRow, Report};
-use crate::results::{Evaluation, Summary};
+use crate::report::{self, Clip, GoalRow, InstructionRow, Report};
+use crate::results::{Evaluation, InstructionSummary, Summary};
 use crate::rewards::RewardModel;
 use crate::run_folder::{RunFolder, SUMMARY};
 use crate::{machine, models, setup};
 use anyhow::Result;
 
-use super::args::DeviceArgs;
+use super::args::{DeviceArgs, InstructionArgs};
 use super::measure::{self, RunPolicy};
 use super::{Outcome, eval, tables};
 
@@ -38,7 +37,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     interrupt::listen("Stopping after this step.")?;
-    let config = eval::config_of(&args.run, &args.device)?;
+    let config = eval::config_of(&args.run, &args.device, &InstructionArgs::default())?;
     let folder = RunFolder::open(&args.run)?;
     let reward_model = setup::reward_model(&config)?;
     make(&config, &folder, reward_model.model.as_ref(), is_quiet)
@@ -64,8 +63,8 @@ pub fn make(
         };
         measured.push(Measured { evaluation, recording });
     }
-    let report = write(config, folder, &measured)?;
-    print_table(config, &measured)?;
+    let (report, summary) = write(config, folder, &measured)?;
+    print_tables(&summary)?;
     print_line!("Report: {}", report.display())?;
     Ok(Outcome::Done)
 }
@@ -76,12 +75,14 @@ struct Measured {
     recording: Recording,
 }
 
-/// Writes videos, frames, report and summary; returns the report's path.
-fn write(config: &RunConfig, folder: &RunFolder, measured: &[Measured]) -> Result<PathBuf> {
+/// Writes videos, frames, report and summary; returns the report's path and the summary.
+fn write(config: &RunConfig, folder: &RunFolder, measured: &[Measured]) -> Result<(PathBuf, Summary)> {
     let [before, ..] = measured else { anyhow::bail!("the untrained policy was not evaluated") };
     let after = measured.get(1);
     let rows = folder.rows()?;
-    let summary = Summary::new(config, rows.last(), &before.evaluation, after.map(|m| &m.evaluation));
+    let instructions = config.instructions(config.task()?.spec())?;
+    let after_evaluation = after.map(|m| &m.evaluation);
+    let summary = Summary::new(config, &instructions, rows.last(), &before.evaluation, after_evaluation);
     let frames = after.unwrap_or(before).recording.scored_frames(N_FRAMES)?;
     folder.clear_frames()?;
     for (idx, frame) in frames.iter().enumerate() {
@@ -97,13 +98,21 @@ fn write(config: &RunConfig, folder: &RunFolder, measured: &[Measured]) -> Resul
         before: Some(goal.before),
         after: goal.after,
     };
+    let instruction_row = |it: &InstructionSummary| InstructionRow {
+        instruction: it.instruction.clone(),
+        is_held_out: it.is_held_out,
+        goal: it.goal.clone(),
+        before: it.before,
+        after: it.after,
+    };
     let page = report::render(&Report {
-        goal_prompt: config.goal_prompt().to_owned(),
+        title: config.title(&instructions),
         has_reward_model: !config.reward.is_ground_truth(),
         is_bundled_model: config.reward.model_name().is_some_and(|name| models::is_bundled(&name)),
         env_id: config.env.id.clone(),
         facts: facts(config, &summary),
         goals: summary.goals.iter().map(goal_row).collect(),
+        instructions: summary.instructions.iter().map(instruction_row).collect(),
         rows,
         videos: clips,
         frames,
@@ -114,7 +123,7 @@ fn write(config: &RunConfig, folder: &RunFolder, measured: &[Measured]) -> Resul
     let path = folder.write_report(&page)?;
     // The summary comes last: it says that the report is complete.
     folder.write_json(SUMMARY, &summary)?;
-    Ok(path)
+    Ok((path, summary))
 }
 
 /// The videos, with reward bars over the same range.
@@ -133,17 +142,15 @@ fn videos(measured: &[Measured]) -> Result<Vec<Clip>> {
     recordings.zip(titles).map(clip).collect()
 }
 
-fn print_table(config: &RunConfig, measured: &[Measured]) -> std::io::Result<()> {
-    let n = config.evaluation.n_episodes;
+fn print_tables(summary: &Summary) -> std::io::Result<()> {
+    let n = summary.episodes.n_episodes;
     print_line!("Ground-truth success at the end of {n} episodes, with 95% confidence intervals:")?;
-    let goals: Vec<&[GoalSuccess]> = measured.iter().map(|m| m.evaluation.goals.as_slice()).collect();
-    print_line!(
-        "{}",
-        match goals[..] {
-            [before, after] => tables::before_and_after(config.env.instruction.as_deref(), before, after),
-            _ => tables::success(goals.first().copied().unwrap_or_default()),
-        }
-    )
+    print_line!("{}", tables::before_and_after(&summary.goals))?;
+    if 1 < summary.instructions.len() {
+        print_line!("Success on the goal of the instruction, by instruction:")?;
+        print_line!("{}", tables::instructions_before_and_after(&summary.instructions))?;
+    }
+    Ok(())
 }
 
 fn facts(config: &RunConfig, summary: &Summary) -> Vec<(String, String)> {

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use toml::Value;
 
 use super::Outcome;
-use super::args::{ConfigArgs, DeviceArgs};
+use super::args::{ConfigArgs, DeviceArgs, InstructionArgs};
 use super::failure::BadInput;
 use super::measure::go_on;
 
@@ -41,6 +41,8 @@ pub struct Args {
     /// Goal prompt that frames are scored against [default: that of --run, or of the task's first goal]
     #[arg(long, value_name = "TEXT")]
     goal_prompt: Option<String>,
+    #[command(flatten)]
+    instruction: InstructionArgs,
     /// Baseline prompt [default: the task's own]
     #[arg(long, value_name = "TEXT")]
     baseline_prompt: Option<String>,
@@ -86,7 +88,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     let config = config(args)?;
     let model = setup::reward_model(&config)?.model;
     let mut env = setup::recording_env(&config, config.env.n_envs, model.as_ref())?;
-    let mut policy = policy(args, &config, &env)?;
+    let mut policy = policy(args, &env)?;
     run_folder::create_empty(&args.out, &["frames"])?;
     if !is_quiet {
         eprintln!("{} episodes of {} ...", args.episodes, config.env.id);
@@ -105,6 +107,7 @@ fn config(args: &Args) -> Result<RunConfig> {
         baseline_prompt: args.baseline_prompt.iter().cloned().collect(),
         env: Some(args.id.clone()),
         model: args.model.clone(),
+        instruction: args.instruction.clone(),
         ground_truth: args.no_score,
         seed: Some(args.seed),
         envs: Some(args.episodes),
@@ -114,7 +117,7 @@ fn config(args: &Args) -> Result<RunConfig> {
     let Some(run) = &args.run else { return shared.resolve(&device) };
     // A trained policy keeps its observations, options and device, and without prompts of the command line those of its run;
     // everything else follows the arguments.
-    let trained = super::eval::config_of(run, &args.device)?;
+    let trained = super::eval::config_of(run, &args.device, &InstructionArgs::default())?;
     if trained.env.id != args.id {
         let message = format!("{} was trained in {}, not in {}", run.display(), trained.env.id, args.id);
         return Err(BadInput::refuse(message, format!("use `sayso rollout {}`", trained.env.id)));
@@ -125,22 +128,32 @@ fn config(args: &Args) -> Result<RunConfig> {
         ("env.options", Value::Table(trained.env.options)),
         ("env.device", trained.env.device.to_string().into()),
     ];
-    if args.goal_prompt.is_none() {
-        further.extend(trained.env.instruction.map(|instruction| ("env.instruction", instruction.into())));
+    further.push(("env.text_model", trained.env.text_model.into()));
+    if args.goal_prompt.is_none() && args.instruction.instruction.is_empty() {
+        if let Some(choice) = trained.env.instruction {
+            further.push(("env.instruction", Value::try_from(choice).map_err(anyhow::Error::from)?));
+        }
+        further.extend(trained.env.instruction_text.map(|text| ("env.instruction_text", text.into())));
         further.push(("reward.goal_prompts", trained.reward.goal_prompts.into()));
         if args.baseline_prompt.is_none() {
             further.push(("reward.baseline_prompts", trained.reward.baseline_prompts.into()));
+        }
+        if args.instruction.paraphrases.is_none() {
+            let paraphrases = Value::try_from(trained.env.paraphrases).map_err(anyhow::Error::from)?;
+            further.push(("env.paraphrases", paraphrases));
         }
     }
     shared.resolve(&further)
 }
 
-fn policy(args: &Args, config: &RunConfig, env: &VecEnv) -> Result<Box<dyn Policy>> {
+fn policy(args: &Args, env: &VecEnv) -> Result<Box<dyn Policy>> {
     Ok(match (args.policy, &args.run) {
         (PolicyKind::Random, _) | (PolicyKind::Trained, None) => Box::new(RandomPolicy::new(env)),
         (PolicyKind::Scripted, _) => {
-            let goal_idx = env.goal_idx().ok_or_else(|| no_goal(config.goal_prompt(), env))?;
-            Box::new(ScriptedPolicy::new(env.task_spec(), goal_idx).map_err(Error::from)?)
+            if let Some(instruction) = env.instructions().iter().find(|it| it.goal_idx.is_none()) {
+                return Err(no_goal(&instruction.text, env));
+            }
+            Box::new(ScriptedPolicy::new(env.task_spec(), env.instructions()).map_err(Error::from)?)
         }
         (PolicyKind::Trained, Some(run)) => Box::new(setup::trained_policy(run, env)?),
     })
@@ -186,6 +199,7 @@ fn score_line(recording: &Recording, step: &RecordedStep) -> String {
         "step": step.step,
         "reward": step.score,
         "goals_met": truth,
+        "instruction": recording.instructions.get(step.instruction).map(|it| it.text.as_str()),
     });
     format!("{line}\n")
 }

@@ -1,6 +1,7 @@
 //! Tables on stdout.
 
-use crate::agents::evaluate::{GoalSuccess, SuccessRate};
+use crate::agents::evaluate::{GoalSuccess, InstructionSuccess, SuccessRate};
+use crate::results::{GoalSummary, InstructionSummary};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
@@ -14,15 +15,43 @@ pub fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// Success per goal before and after training; an arrow points to the goal of the instruction.
-pub fn before_and_after(target: Option<&str>, before: &[GoalSuccess], after: &[GoalSuccess]) -> Table {
+/// Success per goal before and after training; arrows point to the goals of the instructions.
+pub fn before_and_after(goals: &[GoalSummary]) -> Table {
     let mut table = table(["Goal", "Untrained", "Trained"]);
-    for (before, after) in before.iter().zip(after) {
-        let arrow = if target == Some(before.goal.as_str()) { "  ← instruction" } else { "" };
-        table.add_row([format!("{}{arrow}", before.goal), rate(&before.at_end), rate(&after.at_end)]);
+    for goal in goals {
+        let arrow = if goal.is_target { "  ← instruction" } else { "" };
+        let after = goal.after.as_ref().map_or(String::new(), rate);
+        table.add_row([format!("{}{arrow}", goal.goal), rate(&goal.before), after]);
     }
     align_numbers(&mut table);
     table
+}
+
+/// Success of each instruction on its own goal before and after training.
+pub fn instructions_before_and_after(instructions: &[InstructionSummary]) -> Table {
+    let mut table = table(["Instruction", "Untrained", "Trained"]);
+    let cell = |of: Option<&SuccessRate>| of.map_or(String::new(), rate);
+    for it in instructions {
+        let name = sentence(&it.instruction, it.is_held_out);
+        table.add_row([name, cell(it.before.as_ref()), cell(it.after.as_ref())]);
+    }
+    align_numbers(&mut table);
+    table
+}
+
+/// Success of each instruction on its own goal, of one policy.
+pub fn instructions(instructions: &[InstructionSuccess]) -> Table {
+    let mut table = table(["Instruction", "Goal", "At the end", "At any time"]);
+    for it in instructions {
+        let name = sentence(&it.instruction, it.is_held_out);
+        table.add_row([name, it.goal.clone(), rate(&it.at_end), rate(&it.ever)]);
+    }
+    align_numbers(&mut table);
+    table
+}
+
+fn sentence(instruction: &str, is_held_out: bool) -> String {
+    if is_held_out { format!("{instruction}  (held out)") } else { instruction.to_owned() }
 }
 
 /// Success per goal of one policy: at the end of episodes, and at any time in them.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::agents::{Checkpoint, TrainObserver, UpdateReport, train};
 use crate::config::{Layers, RunConfig};
+use crate::envs::VectorEnv as _;
 use crate::interrupt;
 use crate::metrics::MetricsRow;
 use crate::progress::Progress;
@@ -48,6 +49,7 @@ Examples:
   sayso train --goal-prompt 'the gripper touching the blue ball' --seed 3
   sayso train --env CartPole-v1 --steps 100000
   sayso train --env GoTo-v1 --obs both --out runs/go-to
+  sayso train --instruction all --paraphrases training --obs state,instruction-embedding
   sayso train --config mine.toml --set train.ppo.learning_rate=5e-4
   sayso train --resume runs/reach-001
 
@@ -125,7 +127,8 @@ impl Session {
                 eprintln!("{}", printable(&text))
             }
         };
-        say(format!("{}: \"{}\"", self.config.env.id, self.config.goal_prompt()));
+        let instructions = self.config.instructions(self.config.task()?.spec())?;
+        say(format!("{}: \"{}\"", self.config.env.id, self.config.title(&instructions)));
         say(format!("Rendering on {}", self.backend.name()));
         let LoadedReward { model, device } = &self.reward_model;
         if model.is_some() {
@@ -158,6 +161,7 @@ impl Session {
             log: &mut log,
             started: Instant::now(),
             elapsed_secs: self.elapsed_secs,
+            by_instruction: 1 < env.instructions().len(),
             failure: None,
         };
         let outcome = train(&mut env, scorer, &config, self.checkpoint.as_ref(), &mut observer);
@@ -181,33 +185,36 @@ struct Observer<'a> {
     started: Instant,
     /// Training time of earlier sessions.
     elapsed_secs: f64,
+    /// Whether episodes have different instructions.
+    by_instruction: bool,
     failure: Option<crate::Error>,
 }
 
 impl TrainObserver for Observer<'_> {
     fn on_update(&mut self, report: &UpdateReport) -> ControlFlow<()> {
         let elapsed_secs = self.elapsed_secs + self.started.elapsed().as_secs_f64();
-        if let Err(err) = self.log.write(&row(report, elapsed_secs)) {
+        if let Err(err) = self.log.write(&row(report, elapsed_secs, self.by_instruction)) {
             self.failure = Some(err);
             return ControlFlow::Break(());
         }
-        self.progress.update(report.n_steps, message(report));
+        self.progress.update(report.n_steps, message(report, self.by_instruction));
         if interrupt::is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
-fn message(report: &UpdateReport) -> String {
-    let goals: Vec<String> =
-        report.goals.iter().map(|goal| format!("{} {:.0}%", goal.goal, goal.at_end * 100.0)).collect();
-    format!(
-        "reward {:.3}  success: {}",
-        report.mean_reward,
-        if goals.is_empty() { "-".into() } else { goals.join(" ") }
-    )
+/// `by_instruction`: success is that of each episode's own instruction, not of every goal.
+fn message(report: &UpdateReport, by_instruction: bool) -> String {
+    let rates: Vec<String> = if by_instruction {
+        report.success_rate.iter().map(|rate| format!("{:.0}%", rate * 100.0)).collect()
+    } else {
+        report.goals.iter().map(|goal| format!("{} {:.0}%", goal.goal, goal.at_end * 100.0)).collect()
+    };
+    let rates = if rates.is_empty() { "-".to_owned() } else { rates.join(" ") };
+    format!("reward {:.3}  success: {rates}", report.mean_reward)
 }
 
 /// Tags are those of Stable-Baselines3 where it has them.
-fn row(report: &UpdateReport, elapsed_secs: f64) -> MetricsRow {
+fn row(report: &UpdateReport, elapsed_secs: f64, by_instruction: bool) -> MetricsRow {
     let update = &report.update;
     let mut values = vec![
         ("rollout/reward_mean".to_owned(), report.mean_reward),
@@ -228,6 +235,9 @@ fn row(report: &UpdateReport, elapsed_secs: f64) -> MetricsRow {
     }
     values.extend(report.mean_return.map(|value| ("rollout/ep_rew_mean".to_owned(), value)));
     values.extend(report.mean_episode_steps.map(|value| ("rollout/ep_len_mean".to_owned(), value)));
+    if by_instruction {
+        values.extend(report.success_rate.map(|value| ("rollout/success_rate".to_owned(), value)));
+    }
     values
         .extend(report.goals.iter().map(|goal| (format!("rollout/success_rate/{}", goal.goal), goal.at_end)));
     MetricsRow { step: report.n_steps, elapsed_secs, values }

@@ -8,12 +8,16 @@ pub use layers::{Layers, parse_assignment};
 
 use sayso_agents::TrainConfig;
 use sayso_envs::config::MAX_ENVS;
+use sayso_envs::instructions::instructions;
 use sayso_envs::language::named_goal;
 use sayso_envs::registry;
-use sayso_envs::task::TaskSpec;
-use sayso_envs::{EnvConfig, RewardTerm, ScoringConfig};
+use sayso_envs::task::{Task, TaskSpec};
+use sayso_envs::{
+    EnvConfig, GoalReward, Instruction, InstructionChoice, Paraphrases, RewardSource, RewardTerm,
+    ScoringConfig,
+};
 use sayso_rewards::registry::{self as registry_of_rewards, RewardOptions};
-use sayso_rewards::{FailureConfig, FrameSelection, RewardError, RewardSchedule, RewardText};
+use sayso_rewards::{FailureConfig, FrameSelection, RewardError, RewardSchedule};
 use sayso_sim::{memory, names};
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -37,13 +41,13 @@ pub struct RunConfig {
 /// The reward of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RewardConfig {
-    /// Kind of reward: a name in the registry of reward models ([`sayso_rewards::registry::kinds`]), or [`GROUND_TRUTH`].
+    /// Kind of reward: a name in the registry of reward models ([`sayso_rewards::registry::kinds`]), or one of
+    /// [`GROUND_TRUTH_KINDS`].
     pub kind: String,
-    /// Descriptions of the goal state; several are averaged. If empty, that of the goal of `env.instruction`, or else of the
-    /// task's first goal.
+    /// Descriptions of the goal state; several are averaged. If empty, that of the goal of each instruction.
     #[serde(default)]
     pub goal_prompts: Vec<String>,
-    /// Descriptions of the scene without the goal, one for each goal prompt. If empty, that of the same goal.
+    /// Descriptions of the scene without the goal, one for each goal prompt. If empty, those of the same goals.
     #[serde(default)]
     pub baseline_prompts: Vec<String>,
     /// Names of the reward cameras; scores are averaged over them. If empty, those of the task.
@@ -66,6 +70,9 @@ pub struct RewardConfig {
 
 /// The kind of the task's dense ground-truth reward, for comparison.
 pub const GROUND_TRUTH: &str = "ground_truth";
+/// The kinds of rewards that are ground truth: the task's dense one, and those of the values of the goal
+/// ([`sayso_envs::GoalReward`]).
+pub const GROUND_TRUTH_KINDS: [&str; 3] = [GROUND_TRUTH, "goal_sparse", "goal_dense"];
 
 /// Evaluation of policies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +86,9 @@ pub struct EvaluationConfig {
     pub seed: u64,
     /// Episodes in each video; 0 for no videos.
     pub n_video_episodes: usize,
+    /// Wordings of the instructions; as in training if absent. A policy may be evaluated on wordings that it never read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paraphrases: Option<Paraphrases>,
     /// Control steps per episode; as in training if absent. A policy may train on short episodes and be evaluated on
     /// full ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,13 +96,13 @@ pub struct EvaluationConfig {
 }
 
 impl RunConfig {
-    /// Checks the whole configuration, and fills in what is unset: the prompts, the instruction that the goal prompts name,
-    /// and the device.
+    /// Checks the whole configuration, and fills in what is unset: the prompts of a single instruction, the instruction that the
+    /// goal prompts name, and the device.
     ///
     /// # Errors
     /// Names the field, its value and the allowed values.
     pub fn resolve(mut self) -> Result<Self> {
-        let task = registry::task(&self.env.id, &self.env.options)?;
+        let task = self.task()?;
         self.env.device = self.env.device.resolve();
         self.train.validate()?;
         self.env.validate()?;
@@ -102,9 +112,13 @@ impl RunConfig {
         if self.evaluation.max_episode_steps == Some(0) {
             return Err(out_of_range("evaluation.max_episode_steps", 0, "1 or more"));
         }
-        self.reward.resolve(&mut self.env.instruction, task.spec())?;
-        let (_, goal_idx) = self.instruction(task.spec());
-        self.scoring_of(task.spec()).validate(task.spec(), goal_idx)?;
+        self.reward.resolve(&mut self.env, task.spec())?;
+        let configured = self.instructions(task.spec())?;
+        self.scoring().validate(task.spec(), &configured)?;
+        let is_goal_reward = matches!(self.reward.ground_truth(), Some(RewardSource::Goal(_)));
+        self.env.check_columns(task.spec(), &configured, is_goal_reward)?;
+        let RewardConfig { goal_prompts, baseline_prompts, .. } = &self.reward;
+        instructions(&self.evaluation_env(1), task.spec(), goal_prompts, baseline_prompts)?;
         if !self.reward.is_ground_truth() {
             self.check_frames(FrameSelection::Last, task.spec())?;
         }
@@ -121,33 +135,30 @@ impl RunConfig {
     /// The configuration of `n_envs` envs for evaluation.
     pub fn evaluation_env(&self, n_envs: usize) -> EnvConfig {
         let max_episode_steps = self.evaluation.max_episode_steps.or(self.env.max_episode_steps);
-        EnvConfig { n_envs, max_episode_steps, ..self.env.clone() }
+        let paraphrases = self.evaluation.paraphrases.unwrap_or(self.env.paraphrases);
+        EnvConfig { n_envs, max_episode_steps, paraphrases, ..self.env.clone() }
     }
 
-    /// What the agent is to do, and the index of its goal. That is the goal's instruction if the goal prompt is the goal's own,
-    /// else the goal prompt.
-    pub fn instruction(&self, task: &TaskSpec) -> (String, Option<usize>) {
-        let goal_idx = task.goals.iter().position(|goal| Some(&goal.name) == self.env.instruction.as_ref());
-        let own = goal_idx.map(|idx| &task.goals[idx]).filter(|goal| goal.goal_prompt == self.goal_prompt());
-        (own.map_or(self.goal_prompt(), |goal| &goal.instruction).to_owned(), goal_idx)
-    }
-
-    /// Which frames are scored, against which text, and how scores become rewards.
+    /// The task.
     ///
     /// # Errors
-    /// If the environment or an option is unknown.
-    pub fn scoring(&self) -> Result<ScoringConfig> {
-        Ok(self.scoring_of(registry::task(&self.env.id, &self.env.options)?.spec()))
+    /// If the id or an option is unknown.
+    pub fn task(&self) -> Result<Box<dyn Task>> {
+        Ok(registry::task(&self.env.id, &self.env.options)?)
     }
 
-    /// [`Self::scoring`] for the task of the run.
-    pub(crate) fn scoring_of(&self, task: &TaskSpec) -> ScoringConfig {
+    /// The instructions that episodes may have, with the prompts of each.
+    ///
+    /// # Errors
+    /// If a name is unknown, or something of one instruction is given for several.
+    pub fn instructions(&self, task: &TaskSpec) -> Result<Vec<Instruction>> {
+        let RewardConfig { goal_prompts, baseline_prompts, .. } = &self.reward;
+        Ok(instructions(&self.env, task, goal_prompts, baseline_prompts)?)
+    }
+
+    /// Which frames are scored, against which prompts, and how scores become rewards.
+    pub fn scoring(&self) -> ScoringConfig {
         let reward = &self.reward;
-        let text = RewardText {
-            instruction: self.instruction(task).0,
-            goal_prompts: reward.goal_prompts.clone(),
-            baseline_prompts: reward.baseline_prompts.clone(),
-        };
         ScoringConfig {
             cameras: reward.cameras.clone(),
             every_n_steps: reward.every_n_steps,
@@ -155,13 +166,14 @@ impl RunConfig {
             discount: self.train.ppo.discount as f32,
             failures: reward.failures,
             terms: reward.terms.clone(),
-            text,
+            goal_prompts: reward.goal_prompts.clone(),
+            baseline_prompts: reward.baseline_prompts.clone(),
         }
     }
 
     /// Checks that the interval of scores and a window of `frames` are no longer than an episode of training or evaluation.
     pub(crate) fn check_frames(&self, frames: FrameSelection, task: &TaskSpec) -> Result<()> {
-        let scoring = self.scoring_of(task);
+        let scoring = self.scoring();
         for max_steps in [self.env.max_episode_steps, self.evaluation_env(1).max_episode_steps] {
             scoring.plan(frames, max_steps.unwrap_or(task.max_episode_steps))?;
         }
@@ -182,8 +194,11 @@ impl RunConfig {
 
     /// Name of the reward, for display.
     pub fn reward_name(&self) -> String {
-        if self.reward.is_ground_truth() {
-            return "ground truth".to_owned();
+        match self.reward.ground_truth() {
+            Some(RewardSource::Goal(GoalReward::Sparse)) => return "ground truth, sparse goal".to_owned(),
+            Some(RewardSource::Goal(GoalReward::Dense)) => return "ground truth, dense goal".to_owned(),
+            Some(_) => return "ground truth".to_owned(),
+            None => {}
         }
         match (self.reward.kind.as_str(), self.reward.model_name()) {
             ("vlm_rm", Some(model)) => model,
@@ -192,9 +207,13 @@ impl RunConfig {
         }
     }
 
-    /// The first goal prompt.
-    pub fn goal_prompt(&self) -> &str {
-        self.reward.goal_prompts.first().map_or("", String::as_str)
+    /// What is asked of the policy, for display: the first goal prompt, or how many instructions there are.
+    pub fn title(&self, instructions: &[Instruction]) -> String {
+        match (self.reward.goal_prompts.first(), instructions) {
+            (Some(prompt), _) => prompt.clone(),
+            (None, [only]) => only.text.clone(),
+            (None, all) => format!("{} instructions", all.len()),
+        }
     }
 }
 
@@ -218,7 +237,18 @@ impl RewardConfig {
 
     /// Whether rewards are the task's ground truth.
     pub fn is_ground_truth(&self) -> bool {
-        self.kind == GROUND_TRUTH
+        self.ground_truth().is_some()
+    }
+
+    /// The rewards, if they are ground truth.
+    pub fn ground_truth(&self) -> Option<RewardSource> {
+        let sources = [
+            RewardSource::GroundTruth,
+            RewardSource::Goal(GoalReward::Sparse),
+            RewardSource::Goal(GoalReward::Dense),
+        ];
+        let mut named = GROUND_TRUTH_KINDS.into_iter().zip(sources);
+        named.find_map(|(kind, source)| (kind == self.kind).then_some(source))
     }
 
     /// The options of the kind; `None` for the ground truth, which has none.
@@ -234,7 +264,7 @@ impl RewardConfig {
             None => Ok(None),
             Some(key) => Err(Error::ConfigKey {
                 field: format!("reward.{key}"),
-                reason: "is an option of a reward model, and reward.kind is \"ground_truth\"".to_owned(),
+                reason: format!("is an option of a reward model, and reward.kind is \"{}\"", self.kind),
                 nearest: None,
             }),
         }
@@ -246,36 +276,15 @@ impl RewardConfig {
         options.model_name().map(str::to_owned)
     }
 
-    /// Fills in the instruction from the goal prompts, the goal prompts from the instruction, and the baseline prompts from
-    /// the instruction's goal.
-    fn resolve(&mut self, instruction: &mut Option<String>, task: &TaskSpec) -> Result<()> {
+    /// Fills in the instruction from the goal prompts, the goal prompts of a single goal from the instruction, and the baseline
+    /// prompts from the instruction's goal.
+    fn resolve(&mut self, env: &mut EnvConfig, task: &TaskSpec) -> Result<()> {
         let options = self.model_options()?;
         if let (None, Some(term)) = (&options, self.terms.first()) {
-            let expected = "no terms, as reward.kind is \"ground_truth\"";
-            return Err(out_of_range("reward.terms", term, expected));
+            let expected = format!("no terms, as reward.kind is \"{}\"", self.kind);
+            return Err(out_of_range("reward.terms", term, &expected));
         }
         let needs_baseline = options.is_some_and(|options| options.needs_baseline());
-        let named = self.goal_prompts.first().and_then(|prompt| named_goal(&task.goals, prompt));
-        let goal = match &*instruction {
-            Some(name) => {
-                let known: Vec<&str> = task.goals.iter().map(|goal| goal.name.as_str()).collect();
-                let goal = task.goals.iter().find(|goal| goal.name == *name);
-                Some(goal.ok_or_else(|| sayso_envs::EnvError::unknown("instruction", name, &known))?)
-            }
-            None if self.goal_prompts.is_empty() => task.goals.first(),
-            None => named.map(|goal_idx| &task.goals[goal_idx]),
-        };
-        if let (Some(goal), Some(named)) = (goal, named.map(|goal_idx| &task.goals[goal_idx]))
-            && goal.name != named.name
-        {
-            let got = format!("prompts that name '{}'", named.name);
-            let expected = format!("prompts that name '{}', as env.instruction does", goal.name);
-            return Err(out_of_range("reward.goal_prompts", got, &expected));
-        }
-        *instruction = goal.map(|goal| goal.name.clone());
-        if let (true, Some(goal)) = (self.goal_prompts.is_empty(), goal) {
-            self.goal_prompts = vec![goal.goal_prompt.clone()];
-        }
         for (field, prompts) in
             [("goal_prompts", &self.goal_prompts), ("baseline_prompts", &self.baseline_prompts)]
         {
@@ -283,6 +292,43 @@ impl RewardConfig {
                 let got = format!("an empty prompt (number {})", empty + 1);
                 return Err(out_of_range(&format!("reward.{field}"), got, "a non-empty text"));
             }
+        }
+        let named = self.goal_prompts.first().and_then(|prompt| named_goal(&task.goals, prompt));
+        let goals = match (&env.instruction, &env.instruction_text) {
+            (Some(choice), _) => choice.goals(task)?,
+            (None, Some(text)) => Instruction::from_text(task, text).goal_idx.into_iter().collect(),
+            (None, None) if self.goal_prompts.is_empty() => vec![0],
+            (None, None) => named.into_iter().collect(),
+        };
+        let goal = match goals.as_slice() {
+            [] => None,
+            [only] => Some(&task.goals[*only]),
+            // Each has prompts of its own; the instructions of the envs are checked for others.
+            [..] => return Ok(()),
+        };
+        if let (Some(goal), Some(named)) = (goal, named.map(|goal_idx| &task.goals[goal_idx]))
+            && goal.name != named.name
+        {
+            let got = format!("prompts that name '{}'", named.name);
+            let key = if env.instruction.is_some() { "env.instruction" } else { "env.instruction_text" };
+            let expected = format!("prompts that name '{}', as {key} does", goal.name);
+            return Err(out_of_range("reward.goal_prompts", got, &expected));
+        }
+        let own = goal.map(|goal| goal.goal_prompt.as_str());
+        match (&env.instruction_text, self.goal_prompts.first()) {
+            // The instruction is in the words of the user, not the goal's own.
+            (None, Some(prompt)) if env.paraphrases == Paraphrases::None && Some(prompt.as_str()) != own => {
+                env.instruction_text = Some(prompt.clone());
+            }
+            // Words that the task does not know are what the reward model is given.
+            (Some(text), None) if env.instruction.is_none() => {
+                self.goal_prompts = Instruction::from_text(task, text).goal_prompts;
+            }
+            (_, None) => self.goal_prompts = own.map(str::to_owned).into_iter().collect(),
+            (_, Some(_)) => {}
+        }
+        if env.instruction.is_none() {
+            env.instruction = goal.map(|goal| InstructionChoice::Goal(goal.name.clone()));
         }
         if self.baseline_prompts.is_empty() {
             self.baseline_prompts = match goal {

@@ -13,8 +13,8 @@ use crate::metrics::MetricsRow;
 /// Content of the page.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The first goal prompt.
-    pub goal_prompt: String,
+    /// What is asked of the policy: the first goal prompt, or how many instructions there are.
+    pub title: String,
     /// Whether rewards are from a reward model, and not from ground truth.
     pub has_reward_model: bool,
     /// Whether the reward model is the bundled one.
@@ -25,6 +25,8 @@ pub struct Report {
     pub facts: Vec<(String, String)>,
     /// Ground-truth success of the untrained and the trained policy, one row per goal of the task.
     pub goals: Vec<GoalRow>,
+    /// Ground-truth success of each instruction on its own goal.
+    pub instructions: Vec<InstructionRow>,
     /// Rows of the metrics log.
     pub rows: Vec<MetricsRow>,
     /// Videos of the untrained and the trained policy.
@@ -44,8 +46,23 @@ pub struct Report {
 pub struct GoalRow {
     /// Name of the goal.
     pub goal: String,
-    /// Whether it is the goal of the instruction.
+    /// Whether an instruction is of this goal.
     pub is_target: bool,
+    /// Success rate of the untrained policy.
+    pub before: Option<SuccessRate>,
+    /// Success rate of the trained policy.
+    pub after: Option<SuccessRate>,
+}
+
+/// Ground-truth success of one instruction on its own goal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstructionRow {
+    /// The sentence.
+    pub instruction: String,
+    /// Whether it is a paraphrase that is held out from training.
+    pub is_held_out: bool,
+    /// Name of its goal.
+    pub goal: String,
     /// Success rate of the untrained policy.
     pub before: Option<SuccessRate>,
     /// Success rate of the trained policy.

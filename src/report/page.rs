@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sayso_agents::evaluate::SuccessRate;
 
 use super::charts::{Chart, Series, percent, short_value};
-use super::{Clip, GoalRow, Report, ScoredFrame};
+use super::{Clip, GoalRow, InstructionRow, Report, ScoredFrame};
 use crate::error::Result;
 use crate::metrics::MetricsRow;
 
@@ -39,7 +39,7 @@ pub fn render(report: &Report) -> Result<String> {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "Sayso · " (report.env_id) " · " (report.goal_prompt) }
+                title { "Sayso · " (report.env_id) " · " (report.title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
@@ -48,6 +48,7 @@ pub fn render(report: &Report) -> Result<String> {
                     (videos(&report.videos))
                     (training(report)?)
                     (success_table(&report.goals))
+                    (instruction_table(report))
                     (frames(&report.frames))
                     (losses(&report.rows)?)
                     (appendix(report))
@@ -60,19 +61,17 @@ pub fn render(report: &Report) -> Result<String> {
 }
 
 fn header(report: &Report) -> Markup {
-    let target = report.goals.iter().find(|goal| goal.is_target);
+    let has_several = 1 < report.instructions.len();
     html! {
         header {
-            p.eyebrow { "Sayso run report · " (report.env_id) " · goal prompt" }
-            h1 { "“" (report.goal_prompt) "”" }
-            @if let Some(GoalRow { goal, before: Some(before), after: Some(after), .. }) = target {
+            p.eyebrow { "Sayso run report · " (report.env_id) @if !has_several { " · goal prompt" } }
+            h1 { @if has_several { (report.title) } @else { "“" (report.title) "”" } }
+            @if let Some((before, after, what)) = headline(report) {
                 p.headline {
-                    span.from { (percent(before.rate)) }
+                    span.from { (percent(before)) }
                     span.arrow { "→" }
-                    span.to { (percent(after.rate)) }
-                    span.what {
-                        "ground-truth success rate for " strong { (goal) } " before and after training"
-                    }
+                    span.to { (percent(after)) }
+                    span.what { (what) " before and after training" }
                 }
             }
             dl.facts {
@@ -83,6 +82,23 @@ fn header(report: &Report) -> Markup {
             p.lead { (reward_note(report)) }
         }
     }
+}
+
+/// Success before and after training, and on what.
+fn headline(report: &Report) -> Option<(f64, f64, Markup)> {
+    if 1 < report.instructions.len() {
+        let total = |rate_of: &dyn Fn(&InstructionRow) -> Option<SuccessRate>| {
+            let rates = report.instructions.iter().filter_map(rate_of);
+            let add = |(met, n), rate: SuccessRate| (met + rate.n_success, n + rate.n_episodes);
+            let (met, n) = rates.fold((0, 0), add);
+            (0 < n).then(|| SuccessRate::new(met, n).rate)
+        };
+        let what = html! { "ground-truth success rate on the goal of the instruction" };
+        return Some((total(&|row| row.before)?, total(&|row| row.after)?, what));
+    }
+    let target = report.goals.iter().find(|goal| goal.is_target)?;
+    let what = html! { "ground-truth success rate for " strong { (target.goal) } };
+    Some((target.before?.rate, target.after?.rate, what))
 }
 
 /// What the reward is, and what ground truth has to do with it.
@@ -131,6 +147,9 @@ fn training(report: &Report) -> Result<Markup> {
         let tag = format!("rollout/success_rate/{}", goal.goal);
         series(&report.rows, &tag, &goal.goal, goal_colour(&goal.goal, idx))
     });
+    let own = (1 < report.instructions.len())
+        .then(|| series(&report.rows, "rollout/success_rate", "the instruction's", ACCENT));
+    let curves = own.into_iter().chain(curves);
     let reward_title = if report.has_reward_model { "Reward-model return" } else { "Ground-truth return" };
     let success = Chart { size: WIDE, y_range: Some((0.0, 1.0)), is_share: true, series: curves.collect() };
     Ok(html! {
@@ -218,6 +237,39 @@ fn success_table(goals: &[GoalRow]) -> Markup {
                                     td { (rate(goal.before.as_ref())) }
                                     td { (rate(goal.after.as_ref())) }
                                     td.wide { (interval_bar(goal, idx)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn instruction_table(report: &Report) -> Markup {
+    let rows = &report.instructions;
+    let idx_of = |goal: &str| report.goals.iter().position(|row| row.goal == goal).unwrap_or(0);
+    html! {
+        @if 1 < rows.len() {
+            section {
+                h2 { "Success by instruction" }
+                p.lead {
+                    "Fraction of the evaluation episodes with an instruction that end with the goal of that instruction met."
+                }
+                div.scroll {
+                    table {
+                        thead { tr { th { "Instruction" } th { "Goal" } th { "Untrained" } th { "Trained" } } }
+                        tbody {
+                            @for row in rows {
+                                tr {
+                                    th scope="row" {
+                                        (row.instruction)
+                                        @if row.is_held_out { span.badge { "held out" } }
+                                    }
+                                    td { (dot(&row.goal, idx_of(&row.goal))) (row.goal) }
+                                    td { (rate(row.before.as_ref())) }
+                                    td { (rate(row.after.as_ref())) }
                                 }
                             }
                         }

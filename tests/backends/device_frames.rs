@@ -8,8 +8,7 @@ use sayso_envs::{
     AutoresetMode, EnvConfig, ResetOptions, RewardSource, ScoringConfig, StepBatch, VecEnv, VectorEnv as _,
 };
 use sayso_rewards::{
-    CheckpointModel, Embeddings, ImageTextModel, ModelDevice, RewardFrames, RewardModel, RewardText,
-    VlmRmModel,
+    CheckpointModel, Embeddings, ImageTextModel, ModelDevice, RewardFrames, RewardModel, VlmRmModel,
 };
 use sayso_sim::frame_batch::DeviceRequest;
 use sayso_sim::render::{
@@ -162,12 +161,11 @@ fn rewards(reward_model: &Arc<dyn RewardModel>, n_groups: usize, is_deferred: bo
         n_groups,
         ..EnvConfig::default()
     };
-    let text = RewardText {
-        instruction: "touch the red ball".to_owned(),
+    let scoring = ScoringConfig {
         goal_prompts: vec!["the gripper touching the red ball".to_owned()],
         baseline_prompts: vec!["the gripper far from the red ball".to_owned()],
+        ..ScoringConfig::default()
     };
-    let scoring = ScoringConfig { text, ..ScoringConfig::default() };
     let source = match is_deferred {
         true => RewardSource::Deferred(reward_model.clone(), scoring.clone()),
         false => RewardSource::Model(reward_model.clone(), scoring.clone()),

@@ -1,8 +1,8 @@
 //! The registered environments on either backend.
 
 use sayso_envs::{
-    Actions, AutoresetMode, EnvConfig, ObservationMode, ResetOptions, RewardSource, Space, StepBatch, VecEnv,
-    VectorEnv as _, registry,
+    Actions, AutoresetMode, EnvConfig, ObservationConfig, ResetOptions, RewardSource, Space, StepBatch,
+    VecEnv, VectorEnv as _, registry,
 };
 use sayso_sim::app::{Slot, in_slot_order};
 use sayso_sim::render::{DeviceChoice, Outputs, RenderDevice, RenderScene, RenderSpec, Samples, View};
@@ -15,7 +15,7 @@ fn env(id: &str, device: RenderDevice, autoreset: AutoresetMode) -> VecEnv {
         id: id.into(),
         n_envs: 6,
         seed: 3,
-        observation: ObservationMode::Both,
+        observation: ObservationConfig::BOTH,
         max_episode_steps: Some(4),
         autoreset,
         device,
@@ -72,7 +72,7 @@ pub fn stepping() {
             }
             assert_eq!(outs[0].observations.state, outs[1].observations.state, "the state of step {step}");
             let [cpu, gpu] = outs.each_ref().map(|out| sayso_sim::render::RenderTarget {
-                rgb: out.observations.pixels.clone(),
+                rgb: out.observations.pixels[0].clone(),
                 ..Default::default()
             });
             check_same(&format!("step {step} of {autoreset:?}"), &cpu, &gpu, &spec);

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use libtest_mimic::{Arguments, Trial};
 use sayso_agents::{AgentError, Checkpoint, TrainConfig, TrainObserver, UpdateReport, train};
-use sayso_envs::{AutoresetMode, EnvConfig, EnvError, ObservationMode, RewardSource, VecEnv};
+use sayso_envs::{AutoresetMode, EnvConfig, EnvError, ObservationConfig, RewardSource, VecEnv};
 use sayso_sim::SimError;
 use sayso_sim::render::{DeviceChoice, Gpu, RenderDevice, adapters};
 
@@ -27,7 +27,7 @@ fn lost_during_training() {
     let env = EnvConfig {
         n_envs: 4,
         autoreset: AutoresetMode::SameStep,
-        observation: ObservationMode::Both,
+        observation: ObservationConfig::BOTH,
         pixel_size: [40, 40],
         device: RenderDevice::Gpu(DeviceChoice::First),
         ..EnvConfig::default()

@@ -84,6 +84,47 @@ fn policies_with_pixel_observations_are_trained_and_evaluated() {
 }
 
 #[test]
+fn a_policy_that_reads_is_trained_resumed_and_evaluated_on_other_wordings() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let reading =
+        ["--instruction", "all", "--paraphrases", "training", "--obs", "state,instruction-embedding"];
+    let run = |name: &str, steps: &str| {
+        let args = [&["--steps", steps, "--out", name][..], &reading].concat();
+        let fixed = ["--set", "env.max_episode_steps=8", "--set", "train.ppo.linear_decay=false"];
+        let args = [&with_language_reward(&args)[..], &fixed].concat();
+        let output = sayso(dir.path(), &args);
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    run("whole", "256");
+    run("half", "128");
+    let output = sayso(dir.path(), &["train", "--quiet", "--resume", "half", "--steps", "256"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows = |name: &str| {
+        let rows = metrics::read(&dir.path().join(name).join("metrics.jsonl")).expect("reads");
+        let is_timed = |tag: &str| tag.starts_with("time/");
+        rows.into_iter()
+            .map(|row| row.values.into_iter().filter(|(tag, _)| !is_timed(tag)).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(rows("half"), rows("whole"));
+    assert!(rows("whole").iter().flatten().any(|(tag, _)| tag == "rollout/success_rate"));
+
+    let summary = summary(&dir.path().join("whole"));
+    assert_eq!((summary.instruction, summary.goal_prompts.len()), (None, 0));
+    assert!(summary.goals.iter().all(|goal| goal.is_target) && 1 < summary.instructions.len());
+    assert!(summary.instructions.iter().all(|it| !it.is_held_out && it.after.is_some()));
+    let page = fs::read_to_string(dir.path().join("whole/report.html")).expect("reads");
+    assert!(page.contains("12 instructions") && page.contains("Success by instruction"));
+
+    let args = ["eval", "whole", "--episodes", "12", "--no-video"];
+    let output = sayso(dir.path(), &[&args[..], &["--instruction", "blue", "--paraphrases", "all"]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = stdout(&output);
+    assert!(table.contains("put the gripper on the blue ball  (held out)"), "{table}");
+    assert!(!table.contains("the red ball"), "{table}");
+}
+
+#[test]
 fn a_report_has_no_external_resources() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let output = sayso(dir.path(), &small(&["--env", "CartPole-v1", "--steps", "128", "--out", "run"]));

@@ -1,13 +1,13 @@
 //! The actor-critic: the networks of a trained policy and of its value function.
 //!
 //! Actor and critic are separate perceptrons, initialised orthogonally with Stable-Baselines3's gains. Images pass through
-//! a small convolutional encoder that both share. Continuous actions follow a diagonal Gaussian whose standard deviation
-//! does not depend on the state; discrete ones a categorical distribution.
+//! a small convolutional encoder that both share, embeddings of instructions through a layer. Continuous actions follow a
+//! diagonal Gaussian whose standard deviation does not depend on the state; discrete ones a categorical distribution.
 
 use candle_core::{Device, Tensor, Var};
 use rand::Rng;
 use rand_pcg::Pcg64;
-use sayso_envs::{Actions, Space};
+use sayso_envs::{Actions, Observations, Space};
 
 use sayso_rewards::nn::{Activation, Linear, Parameters};
 use sayso_rewards::ops::with_values;
@@ -15,6 +15,7 @@ use sayso_rewards::ops::with_values;
 use super::{ActionDistribution, ActionSpec, PolicySpec, encoder::PixelEncoder};
 use crate::Result;
 use crate::error::AgentError;
+use crate::normalize::ObservationNormalizer;
 
 /// Gains of the orthogonal initialisation, as in Stable-Baselines3.
 const HIDDEN_GAIN: f64 = std::f64::consts::SQRT_2;
@@ -28,10 +29,49 @@ pub struct ActorCritic {
     device: Device,
     parameters: Parameters,
     encoder: Option<PixelEncoder>,
+    /// Layer between the embedding of the instruction and the perceptrons.
+    reader: Option<Linear>,
     actor: Vec<Linear>,
     critic: Vec<Linear>,
     /// `[action_dim]`; only of a Gaussian.
     log_std: Option<Var>,
+}
+
+/// Observations as the networks read them, in host memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NetworkInputs {
+    /// Number of rows.
+    pub n_rows: usize,
+    /// `[n_rows, state_dim]` f32, normalised if configured.
+    pub state: Vec<f32>,
+    /// `[n_rows, height, width, 3]` u8.
+    pub pixels: Vec<u8>,
+    /// `[n_rows, instruction_dim]` f32, unit vectors.
+    pub instruction_embedding: Vec<f32>,
+}
+
+impl NetworkInputs {
+    /// Copies the observations of `n_envs` envs, and normalises the states.
+    pub fn read(
+        &mut self,
+        observations: &Observations,
+        n_envs: usize,
+        normalizer: Option<&ObservationNormalizer>,
+    ) {
+        self.n_rows = n_envs;
+        self.state.clone_from(&observations.state);
+        self.pixels.clear();
+        self.pixels.extend_from_slice(observations.first_pixels());
+        self.instruction_embedding.clone_from(&observations.instruction_embedding);
+        self.normalize(normalizer);
+    }
+
+    /// Normalises the states.
+    pub fn normalize(&mut self, normalizer: Option<&ObservationNormalizer>) {
+        if let Some(normalizer) = normalizer {
+            normalizer.normalize(&mut self.state);
+        }
+    }
 }
 
 /// Observations as tensors, made by [`ActorCritic::inputs`].
@@ -39,6 +79,7 @@ pub struct ActorCritic {
 pub struct Inputs {
     state: Option<Tensor>,
     pixels: Option<Tensor>,
+    instruction: Option<Tensor>,
 }
 
 /// Outputs of the networks for a batch of observations.
@@ -78,7 +119,17 @@ impl ActorCritic {
             }
             None => None,
         };
-        let input_is_data = encoder.is_none();
+        let reader = match spec.instruction_dim {
+            Some(dim) => {
+                let sizes = (dim, network.instruction_features);
+                let activation = network.activation;
+                let name = "reader";
+                let gain = HIDDEN_GAIN;
+                Some(Linear::new(&mut parameters, name, sizes, activation, gain, true, rng, device)?)
+            }
+            None => None,
+        };
+        let input_is_data = encoder.is_none() && reader.is_none();
         let mut perceptron = |name: &str, n_out: usize, out_gain: f64| -> Result<Vec<Linear>> {
             let widths = spec.perceptron_widths(n_out);
             let mut layers = Vec::with_capacity(widths.len() - 1);
@@ -114,7 +165,7 @@ impl ActorCritic {
             }
             ActionSpec::Discrete { .. } => None,
         };
-        Ok(Self { spec, device: device.clone(), parameters, encoder, actor, critic, log_std })
+        Ok(Self { spec, device: device.clone(), parameters, encoder, reader, actor, critic, log_std })
     }
 
     /// Inputs, actions and network sizes of the policy.
@@ -144,8 +195,13 @@ impl ActorCritic {
     pub fn check_fits(&self, observation_space: &Space, action_space: &Space) -> Result<()> {
         let other = PolicySpec::new(self.spec.network.clone(), observation_space, action_space)?;
         let mismatch = |what, expected: String, got: String| AgentError::Mismatch { what, expected, got };
-        let observed = |spec: &PolicySpec| format!("{} state values, image {:?}", spec.state_dim, spec.image);
-        if (self.spec.state_dim, self.spec.image) != (other.state_dim, other.image) {
+        let observed = |spec: &PolicySpec| {
+            let reads = spec.instruction_dim.map(|dim| format!(", instruction of {dim} values"));
+            let reads = reads.unwrap_or_default();
+            format!("{} state values, image {:?}{reads}", spec.state_dim, spec.image)
+        };
+        let parts = |spec: &PolicySpec| (spec.state_dim, spec.image, spec.instruction_dim);
+        if parts(&self.spec) != parts(&other) {
             return Err(mismatch("the policy's observations", observed(&self.spec), observed(&other)));
         }
         if self.spec.actions != other.actions {
@@ -155,35 +211,44 @@ impl ActorCritic {
         Ok(())
     }
 
-    /// Copies `n_rows` observations to the device: `state` is `[n_rows, state_dim]` f32, already normalised; `pixels` is
-    /// `[n_rows, height, width, 3]` u8. Parts that the policy does not read are ignored.
+    /// Copies observations to the device. Parts that the policy does not read are ignored.
     ///
     /// # Errors
     /// If a part has another size.
-    pub fn inputs(&self, state: &[f32], pixels: &[u8], n_rows: usize) -> Result<Inputs> {
-        let wrong_size = |what, expected: usize, got: usize| AgentError::Mismatch {
-            what,
-            expected: format!("{expected} values for {n_rows} rows"),
-            got: format!("{got}"),
+    pub fn inputs(&self, inputs: &NetworkInputs) -> Result<Inputs> {
+        let n_rows = inputs.n_rows;
+        let check = |what, row_len: usize, got: usize| {
+            if got == n_rows * row_len {
+                return Ok(());
+            }
+            let expected = format!("{} values for {n_rows} rows", n_rows * row_len);
+            Err(AgentError::Mismatch { what, expected, got: format!("{got}") })
         };
-        let dim = self.spec.state_dim;
-        if 0 < dim && state.len() != n_rows * dim {
-            return Err(wrong_size("state observations", n_rows * dim, state.len()));
-        }
-        let state_tensor =
-            if 0 < dim { Some(Tensor::from_slice(state, (n_rows, dim), &self.device)?) } else { None };
-        let pixel_tensor = match self.spec.image {
+        let matrix = |what, values: &[f32], dim: usize| {
+            check(what, dim, values.len())?;
+            Ok::<_, AgentError>(Tensor::from_slice(values, (n_rows, dim), &self.device)?)
+        };
+        let state = match self.spec.state_dim {
+            0 => None,
+            dim => Some(matrix("state observations", &inputs.state, dim)?),
+        };
+        let pixels = match self.spec.image {
             Some([height, width]) => {
-                let expected = n_rows * height * width * 3;
-                if pixels.len() != expected {
-                    return Err(wrong_size("pixel observations", expected, pixels.len()));
-                }
-                let scaled: Vec<f32> = pixels.iter().map(|&value| f32::from(value) / 255.0).collect();
+                check("pixel observations", height * width * 3, inputs.pixels.len())?;
+                let scaled: Vec<f32> = inputs.pixels.iter().map(|&value| f32::from(value) / 255.0).collect();
                 Some(Tensor::from_vec(scaled, (n_rows, height, width, 3), &self.device)?)
             }
             None => None,
         };
-        Ok(Inputs { state: state_tensor, pixels: pixel_tensor })
+        let instruction = match self.spec.instruction_dim {
+            Some(dim) => {
+                let values = matrix("embeddings of instructions", &inputs.instruction_embedding, dim)?;
+                // Elements of about unit scale, like those of a normalised state.
+                Some((values * (dim as f64).sqrt())?)
+            }
+            None => None,
+        };
+        Ok(Inputs { state, pixels, instruction })
     }
 
     /// Runs actor and critic, with gradients.
@@ -199,26 +264,26 @@ impl ActorCritic {
     ///
     /// # Errors
     /// As [`Self::inputs`].
-    pub fn values(&self, state: &[f32], pixels: &[u8], n_rows: usize) -> Result<Vec<f32>> {
-        let features = self.features(&self.inputs(state, pixels, n_rows)?)?;
+    pub fn values(&self, inputs: &NetworkInputs) -> Result<Vec<f32>> {
+        let features = self.features(&self.inputs(inputs)?)?;
         to_host(&run(&self.critic, &features)?)
     }
 
-    /// The distribution of actions for each of `n_rows` observations.
+    /// The distribution of actions for each observation.
     ///
     /// # Errors
     /// As [`Self::inputs`].
-    pub fn distribution(&self, state: &[f32], pixels: &[u8], n_rows: usize) -> Result<ActionDistribution> {
-        let features = self.features(&self.inputs(state, pixels, n_rows)?)?;
+    pub fn distribution(&self, inputs: &NetworkInputs) -> Result<ActionDistribution> {
+        let features = self.features(&self.inputs(inputs)?)?;
         self.distribution_of(&run(&self.actor, &features)?)
     }
 
-    /// Samples an action for each of `n_rows` observations, and computes their values.
+    /// Samples an action for each observation, and computes their values.
     ///
     /// # Errors
     /// As [`Self::inputs`].
-    pub fn sample(&self, state: &[f32], pixels: &[u8], n_rows: usize, rng: &mut Pcg64) -> Result<Sampled> {
-        let outputs = self.forward(&self.inputs(state, pixels, n_rows)?)?;
+    pub fn sample(&self, inputs: &NetworkInputs, rng: &mut Pcg64) -> Result<Sampled> {
+        let outputs = self.forward(&self.inputs(inputs)?)?;
         let distribution = self.distribution_of(&outputs.head)?;
         let actions = distribution.sample(rng);
         let log_probs = distribution.log_probs(&actions)?;
@@ -239,15 +304,19 @@ impl ActorCritic {
             (Some(encoder), Some(pixels)) => Some(encoder.forward(pixels)?),
             _ => None,
         };
-        match (&inputs.state, encoded) {
-            (Some(state), Some(encoded)) => Ok(Tensor::cat(&[state, &encoded], 1)?),
-            (Some(state), None) => Ok(state.clone()),
-            (None, Some(encoded)) => Ok(encoded),
-            (None, None) => Err(AgentError::Mismatch {
+        let read = match (&self.reader, &inputs.instruction) {
+            (Some(reader), Some(instruction)) => Some(reader.forward(instruction)?),
+            _ => None,
+        };
+        let parts: Vec<&Tensor> = [&inputs.state, &encoded, &read].into_iter().flatten().collect();
+        match parts.as_slice() {
+            [] => Err(AgentError::Mismatch {
                 what: "observations",
                 expected: "a state or pixels".to_owned(),
                 got: "neither".to_owned(),
             }),
+            [only] => Ok((*only).clone()),
+            parts => Ok(Tensor::cat(parts, 1)?),
         }
     }
 }

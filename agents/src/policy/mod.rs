@@ -9,7 +9,7 @@ pub mod distribution;
 pub mod encoder;
 pub mod spec;
 
-pub use actor_critic::{ActorCritic, Inputs, Outputs, Sampled};
+pub use actor_critic::{ActorCritic, Inputs, NetworkInputs, Outputs, Sampled};
 pub use distribution::ActionDistribution;
 pub use random::RandomPolicy;
 pub use scripted::ScriptedPolicy;

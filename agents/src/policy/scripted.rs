@@ -1,19 +1,19 @@
 //! Scripted policies: hand-written controllers of the registered environments, for tests, for data, and as a reference
-//! for trained policies. Their only input is the state observation.
+//! for trained policies. Their input is the state observation, and the goal of the instruction.
 
 use rand_pcg::Pcg64;
 use sayso_envs::tasks::NAMED_COLOURS;
-use sayso_envs::{Actions, EnvError, Observations, TaskSpec};
+use sayso_envs::{Actions, EnvError, Instruction, Observations, TaskSpec};
 
 use super::Policy;
 use crate::{AgentError, Result};
 
-/// The scripted policy of an environment, for one of its goals.
+/// The scripted policy of an environment. It pursues the goal of each env's instruction.
 #[derive(Clone, Debug)]
 pub struct ScriptedPolicy {
     script: Script,
-    /// Colour of the object that the goal names, linear RGB.
-    colour: [f32; 3],
+    /// Colour of the object that the goal of each instruction names, linear RGB.
+    colours: Vec<[f32; 3]>,
     state_dim: usize,
 }
 
@@ -25,11 +25,11 @@ enum Script {
 }
 
 impl ScriptedPolicy {
-    /// The scripted policy of a task.
+    /// The scripted policy of a task, for its instructions ([`sayso_envs::VectorEnv::instructions`]).
     ///
     /// # Errors
-    /// If the task has none, or its action space is not that of the script.
-    pub fn new(task: &TaskSpec, goal_idx: usize) -> Result<Self> {
+    /// If the task has none, its action space is not that of the script, or an instruction is of no goal.
+    pub fn new(task: &TaskSpec, instructions: &[Instruction]) -> Result<Self> {
         let scripts =
             [("CartPole-v1", Script::CartPole), ("GoTo-v1", Script::GoTo), ("Reach-v1", Script::Reach)];
         let found = scripts.iter().find(|(id, _)| *id == task.id);
@@ -42,9 +42,18 @@ impl ScriptedPolicy {
                 got: format!("{} values", task.action_space.dim()),
             });
         }
-        let goal = task.goals.get(goal_idx).map_or("", |goal| goal.name.as_str());
-        let colour = NAMED_COLOURS.iter().find(|(name, _)| *name == goal).map_or([0.0; 3], |(_, rgb)| *rgb);
-        Ok(Self { script, colour, state_dim: task.state_space.dim() })
+        let colour_of = |instruction: &Instruction| {
+            let goal = instruction.goal_idx.and_then(|goal_idx| task.goals.get(goal_idx));
+            let goal = goal.ok_or_else(|| AgentError::Mismatch {
+                what: "instruction of the scripted policy",
+                expected: "one of a goal of the task".to_owned(),
+                got: format!("'{}'", instruction.text),
+            })?;
+            let colour = NAMED_COLOURS.iter().find(|(name, _)| *name == goal.name);
+            Ok(colour.map_or([0.0; 3], |(_, rgb)| *rgb))
+        };
+        let colours = instructions.iter().map(colour_of).collect::<Result<_>>()?;
+        Ok(Self { script, colours, state_dim: task.state_space.dim() })
     }
 }
 
@@ -58,10 +67,19 @@ impl Policy for ScriptedPolicy {
             });
         }
         let rows = observations.state.chunks_exact(self.state_dim);
+        let colour = |&instruction: &u32| self.colours.get(instruction as usize).copied();
+        let Some(colours) = observations.instruction.iter().map(colour).collect::<Option<Vec<_>>>() else {
+            return Err(AgentError::Mismatch {
+                what: "instruction of the scripted policy",
+                expected: format!("one of the {} that it was made for", self.colours.len()),
+                got: "another one".to_owned(),
+            });
+        };
+        let rows = rows.zip(colours);
         Ok(match self.script {
-            Script::CartPole => Actions::Discrete(rows.map(balance).collect()),
-            Script::Reach => Actions::Continuous(rows.flat_map(|row| touch(row, self.colour)).collect()),
-            Script::GoTo => Actions::Continuous(rows.flat_map(|row| drive(row, self.colour)).collect()),
+            Script::CartPole => Actions::Discrete(rows.map(|(row, _)| balance(row)).collect()),
+            Script::Reach => Actions::Continuous(rows.flat_map(|(row, colour)| touch(row, colour)).collect()),
+            Script::GoTo => Actions::Continuous(rows.flat_map(|(row, colour)| drive(row, colour)).collect()),
         })
     }
 }

@@ -8,6 +8,9 @@ use super::encoder::{self, PixelEncoder};
 use crate::Result;
 use crate::error::{AgentError, check};
 
+/// Name of the column of an observation that has the instruction.
+const INSTRUCTION: &str = "instruction";
+
 /// Sizes of the networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +23,13 @@ pub struct NetworkConfig {
     pub log_std_init: f64,
     /// Number of features that the image encoder outputs; in [1, 4096]. Unused without pixels.
     pub pixel_features: usize,
+    /// Number of features of the instruction's embedding that the networks read; in [1, 4096]. Unused if it is not observed.
+    #[serde(default = "instruction_features")]
+    pub instruction_features: usize,
+}
+
+fn instruction_features() -> usize {
+    32
 }
 
 impl NetworkConfig {
@@ -30,6 +40,7 @@ impl NetworkConfig {
             activation: Activation::Tanh,
             log_std_init: 0.0,
             pixel_features: 256,
+            instruction_features: instruction_features(),
         }
     }
 
@@ -46,8 +57,13 @@ impl NetworkConfig {
             self.log_std_init,
             "a number in [-5, 2]",
         )?;
-        let features_fit = (1..=4096).contains(&self.pixel_features);
-        check(features_fit, "train.ppo.network.pixel_features", self.pixel_features, "a number in [1, 4096]")
+        for (field, n_features) in [
+            ("train.ppo.network.pixel_features", self.pixel_features),
+            ("train.ppo.network.instruction_features", self.instruction_features),
+        ] {
+            check((1..=4096).contains(&n_features), field, n_features, "a number in [1, 4096]")?;
+        }
+        Ok(())
     }
 }
 
@@ -106,28 +122,37 @@ pub struct PolicySpec {
     pub state_dim: usize,
     /// Height and width of an image observation; `None` if the policy reads none.
     pub image: Option<[usize; 2]>,
+    /// Number of values of an instruction's embedding; `None` if the policy reads none.
+    pub instruction_dim: Option<usize>,
     /// The actions.
     pub actions: ActionSpec,
 }
 
 impl PolicySpec {
-    /// The policy for an env with these spaces. An observation is a box, an image, or a dict of one of each.
+    /// The policy for an env with these spaces. An observation is a box, an image, or a dict of one of each and of a box named
+    /// `instruction`, its embedding. An instruction in another form is not read.
     ///
     /// # Errors
     /// If a space is not supported.
     pub fn new(network: NetworkConfig, observation_space: &Space, action_space: &Space) -> Result<Self> {
-        let mut spec = Self { network, state_dim: 0, image: None, actions: ActionSpec::Discrete { n: 0 } };
-        let parts: Vec<&Space> = match observation_space {
-            Space::Dict(parts) => parts.iter().map(|(_, space)| space).collect(),
-            space => vec![space],
+        let actions = ActionSpec::Discrete { n: 0 };
+        let mut spec = Self { network, state_dim: 0, image: None, instruction_dim: None, actions };
+        let parts: Vec<(&str, &Space)> = match observation_space {
+            Space::Dict(parts) => parts.iter().map(|(name, space)| (name.as_str(), space)).collect(),
+            space => vec![("", space)],
         };
         for part in parts {
             match part {
-                Space::Box { low, .. } if spec.state_dim == 0 => spec.state_dim = low.len(),
-                &Space::Image { height, width } if spec.image.is_none() => spec.image = Some([height, width]),
-                // Text is ignored: it is constant for a policy that is trained for one instruction.
-                Space::Text { .. } => {}
-                other => return Err(unsupported("observation space", "one box, one image, or both", other)),
+                (INSTRUCTION, Space::Box { low, .. }) => spec.instruction_dim = Some(low.len()),
+                (INSTRUCTION, Space::Discrete { .. } | Space::Text { .. }) => {}
+                (_, Space::Box { low, .. }) if spec.state_dim == 0 => spec.state_dim = low.len(),
+                (_, &Space::Image { height, width }) if spec.image.is_none() => {
+                    spec.image = Some([height, width]);
+                }
+                (_, other) => {
+                    let expected = "one box, one image, or both, and an instruction";
+                    return Err(unsupported("observation space", expected, other));
+                }
             }
         }
         spec.actions = match action_space {
@@ -145,7 +170,8 @@ impl PolicySpec {
     /// Widths of the layers of a perceptron with `n_out` outputs, the inputs first.
     pub(super) fn perceptron_widths(&self, n_out: usize) -> Vec<usize> {
         let n_pixel_features = self.image.map_or(0, |_| self.network.pixel_features);
-        let n_features = self.state_dim.saturating_add(n_pixel_features);
+        let n_instruction_features = self.instruction_dim.map_or(0, |_| self.network.instruction_features);
+        let n_features = self.state_dim.saturating_add(n_pixel_features + n_instruction_features);
         std::iter::once(n_features).chain(self.network.hidden_sizes.iter().copied()).chain([n_out]).collect()
     }
 
@@ -160,12 +186,16 @@ impl PolicySpec {
             Some(image) => PixelEncoder::n_parameters(image, self.network.pixel_features)?,
             None => 0,
         };
+        let reader = match self.instruction_dim {
+            Some(dim) => dim.checked_add(1)?.checked_mul(self.network.instruction_features)?,
+            None => 0,
+        };
         let n_log_stds = match &self.actions {
             ActionSpec::Continuous { low, .. } => low.len(),
             ActionSpec::Discrete { .. } => 0,
         };
         let perceptrons = perceptron(self.actions.head_dim())?.checked_add(perceptron(1)?)?;
-        perceptrons.checked_add(encoder)?.checked_add(n_log_stds)
+        perceptrons.checked_add(encoder)?.checked_add(reader)?.checked_add(n_log_stds)
     }
 
     /// Checks every field; for specs that were read from a file.
@@ -181,6 +211,7 @@ impl PolicySpec {
             let fits = least <= height.min(width);
             check(fits, "policy.image", (height, width), format!("at least {least}x{least} pixels"))?;
         }
+        check(self.instruction_dim != Some(0), "policy.instruction_dim", 0, "at least 1")?;
         match &self.actions {
             ActionSpec::Continuous { low, high } => {
                 let ordered = low.len() == high.len() && low.iter().zip(high).all(|(low, high)| low <= high);

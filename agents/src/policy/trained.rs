@@ -3,7 +3,7 @@
 use rand_pcg::Pcg64;
 use sayso_envs::{Actions, Observations, VectorEnv};
 
-use super::{ActorCritic, Policy};
+use super::{ActorCritic, NetworkInputs, Policy};
 use crate::Result;
 use crate::normalize::ObservationNormalizer;
 
@@ -12,6 +12,7 @@ use crate::normalize::ObservationNormalizer;
 pub struct TrainedPolicy {
     network: ActorCritic,
     normalizer: Option<ObservationNormalizer>,
+    inputs: NetworkInputs,
     /// Whether actions are the mode of the distribution; samples from it otherwise.
     pub deterministic: bool,
 }
@@ -19,7 +20,7 @@ pub struct TrainedPolicy {
 impl TrainedPolicy {
     /// Wraps a network and, if observations were normalised, their statistics. Acts deterministically.
     pub fn new(network: ActorCritic, normalizer: Option<ObservationNormalizer>) -> Self {
-        Self { network, normalizer, deterministic: true }
+        Self { network, normalizer, inputs: NetworkInputs::default(), deterministic: true }
     }
 
     /// The network.
@@ -38,16 +39,13 @@ impl TrainedPolicy {
 
 impl Policy for TrainedPolicy {
     fn act(&mut self, observations: &Observations, rng: &mut Pcg64) -> Result<Actions> {
-        let mut state = observations.state.clone();
-        if let Some(normalizer) = &self.normalizer {
-            normalizer.normalize(&mut state);
-        }
         let spec = self.network.spec();
         let n_rows = match spec.image {
-            Some(_) => observations.pixels.n_views(),
-            None => state.len() / spec.state_dim,
+            Some([height, width]) => observations.first_pixels().len() / (height * width * 3),
+            None => observations.state.len() / spec.state_dim,
         };
-        let distribution = self.network.distribution(&state, observations.pixels.pixels(), n_rows)?;
+        self.inputs.read(observations, n_rows, self.normalizer.as_ref());
+        let distribution = self.network.distribution(&self.inputs)?;
         let actions = if self.deterministic { distribution.mode() } else { distribution.sample(rng) };
         Ok(spec.actions.clip(&actions))
     }

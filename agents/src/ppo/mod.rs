@@ -70,7 +70,7 @@ pub fn update(
         rows.shuffle(rng);
         for rows in rows.chunks(config.minibatch_size) {
             let pick = |column: &[f32]| rows.iter().map(|&row| column[row]).collect::<Vec<f32>>();
-            let (states, pixels, actions) = rollout.gather(rows);
+            let (inputs, actions) = rollout.gather(rows);
             let mut advantages = pick(advantages);
             if config.normalize_advantages {
                 standardize(&mut advantages);
@@ -82,7 +82,7 @@ pub fn update(
                 returns: pick(returns),
             };
 
-            let outputs = policy.forward(&policy.inputs(&states, &pixels, rows.len())?)?;
+            let outputs = policy.forward(&policy.inputs(&inputs)?)?;
             let (loss, terms) = ppo_loss(&outputs.head, &outputs.values, log_std, batch, coefs)?;
             sums.add_terms(&terms);
             if config.target_kl.is_some_and(|target| 1.5 * target < f64::from(terms.approx_kl)) {

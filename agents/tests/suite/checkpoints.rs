@@ -5,7 +5,7 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use safetensors::SafeTensors;
 use sayso_agents::{Checkpoint, Policy, TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train};
-use sayso_envs::{AutoresetMode, EnvConfig, ObservationMode, Observations, RewardSource, VecEnv};
+use sayso_envs::{AutoresetMode, EnvConfig, ObservationConfig, Observations, RewardSource, VecEnv};
 use sayso_rewards::{FrameSelection, RewardSchedule};
 use serde_json::Value;
 
@@ -112,7 +112,7 @@ fn frames_are_not_saved_and_resuming_renders_them_again() {
             let env = EnvConfig {
                 id: "GoTo-v1".to_owned(),
                 n_envs: 3,
-                observation: ObservationMode::Pixels,
+                observation: ObservationConfig::PIXELS,
                 pixel_size: [36, 36],
                 max_episode_steps: Some(7),
                 autoreset,

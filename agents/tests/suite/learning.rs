@@ -133,8 +133,18 @@ fn the_number_of_parameters_is_known_before_a_policy_is_made() {
     let state = || Space::uniform_box(5, -1.0, 1.0);
     let image = || Space::Image { height: 41, width: 52 };
     let both = Space::Dict(vec![("state".into(), state()), ("pixels".into(), image())]);
-    let network = NetworkConfig { hidden_sizes: vec![8, 7], pixel_features: 6, ..NetworkConfig::sb3() };
-    for observations in [state(), image(), both] {
+    let reading = Space::Dict(vec![
+        ("state".into(), state()),
+        ("pixels".into(), image()),
+        ("instruction".into(), Space::uniform_box(9, -1.0, 1.0)),
+    ]);
+    let network = NetworkConfig {
+        hidden_sizes: vec![8, 7],
+        pixel_features: 6,
+        instruction_features: 4,
+        ..NetworkConfig::sb3()
+    };
+    for observations in [state(), image(), both, reading] {
         for actions in [Space::Discrete { n: 3 }, Space::uniform_box(2, -1.0, 1.0)] {
             let spec = PolicySpec::new(network.clone(), &observations, &actions).unwrap();
             let expected = spec.n_parameters();

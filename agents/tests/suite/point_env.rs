@@ -110,15 +110,16 @@ impl PointEnv {
 
     fn observe(&self) -> Observations {
         let state = self.points.iter().map(|point| point.position).collect();
-        let mut pixels = Frames::default();
+        let mut pixels = Vec::new();
         if matches!(self.observation_space, Space::Dict(_)) {
-            pixels = Frames::new(self.points.len(), 40, 40);
+            let mut frames = Frames::new(self.points.len(), 40, 40);
             for (env_idx, point) in self.points.iter().enumerate() {
                 let column = ((point.position + OUTSIDE) / (2.0 * OUTSIDE) * 39.0).clamp(0.0, 39.0) as usize;
-                (0..40).for_each(|row| pixels.view_mut(env_idx)[(row * 40 + column) * 3] = 255);
+                (0..40).for_each(|row| frames.view_mut(env_idx)[(row * 40 + column) * 3] = 255);
             }
+            pixels.push(frames);
         }
-        Observations { state, pixels }
+        Observations { state, pixels, ..Observations::default() }
     }
 }
 
@@ -239,8 +240,8 @@ impl VectorEnv for PointEnv {
         frames.rows = self.frames.drain(..).map(|(row, _)| row).collect();
     }
 
-    fn render_observations(&mut self, out: &mut Frames) -> Result<(), EnvError> {
-        *out = self.observe().pixels;
+    fn render_observations(&mut self, out: &mut Observations) -> Result<(), EnvError> {
+        out.pixels = self.observe().pixels;
         Ok(())
     }
 

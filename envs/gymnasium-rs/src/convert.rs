@@ -17,7 +17,7 @@ pub trait Observation: Sized {
     fn take(observations: &mut Observations) -> Self;
 }
 
-/// The state, `[state_dim]`, for [`sayso_envs::ObservationMode::State`].
+/// The state, `[state_dim]`, for [`sayso_envs::ObservationConfig::STATE`].
 impl Observation for Array1<f32> {
     fn space(space: &SaysoSpace) -> Result<Space> {
         match space {
@@ -31,7 +31,7 @@ impl Observation for Array1<f32> {
     }
 }
 
-/// An image, `[height, width, 3]` u8 sRGB, for [`sayso_envs::ObservationMode::Pixels`].
+/// An image, `[height, width, 3]` u8 sRGB, for [`sayso_envs::ObservationConfig::PIXELS`].
 ///
 /// Its space is that of the flattened image, `[height * width * 3]`, because boxes of gymnasium-rs have one dimension.
 impl Observation for Array3<u8> {
@@ -46,7 +46,7 @@ impl Observation for Array3<u8> {
     }
 
     fn take(observations: &mut Observations) -> Self {
-        image(std::mem::take(&mut observations.pixels))
+        image(std::mem::take(&mut observations.pixels[0]))
     }
 }
 

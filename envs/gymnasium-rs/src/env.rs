@@ -20,8 +20,9 @@ pub const RENDER_SIZE: [usize; 2] = [240, 240];
 /// The methods of that trait cannot return an error: they panic with a message that says what was wrong and what to do.
 /// The methods with the prefix `try_` return the error instead.
 ///
-/// `info` holds ground truth, for evaluation: `success`, whether the env's goal is met (left out if [`VecEnv::goal_idx`] is
-/// `None`), and each of the task's metrics by name, in SI units; one that is not finite is `null`.
+/// `info` holds `instruction`, the sentence of the episode, and ground truth, for evaluation: `success`, whether the goal of the
+/// instruction is met (left out if it is of no goal), and each of the task's metrics by name, in SI units; one that is not finite
+/// is `null`.
 pub struct GymnasiumEnv<Obs, Action> {
     /// `None` once closed. In a cell, because rendering needs a mutable reference and the trait's `render` takes `&self`.
     env: RefCell<Option<VecEnv>>,
@@ -184,9 +185,13 @@ fn open(env: &mut Option<VecEnv>) -> Result<&mut VecEnv> {
 }
 
 fn info(env: &VecEnv, columns: &StepBatch) -> Info {
-    let success = env.goal_idx().map(|idx| ("success".to_owned(), Value::from(columns.info.success[idx])));
+    let instruction = env.instructions().get(columns.info.instruction[0] as usize);
+    let sentence = instruction.map(|it| ("instruction".to_owned(), Value::from(it.text.as_str())));
+    let goal_idx = instruction.and_then(|it| it.goal_idx);
+    let success = goal_idx.map(|idx| ("success".to_owned(), Value::from(columns.info.success[idx])));
     let metrics = env.metric_names().iter().zip(&columns.info.metrics);
-    success.into_iter().chain(metrics.map(|(name, value)| (name.clone(), Value::from(*value)))).collect()
+    let metrics = metrics.map(|(name, value)| (name.clone(), Value::from(*value)));
+    sentence.into_iter().chain(success).chain(metrics).collect()
 }
 
 #[track_caller]

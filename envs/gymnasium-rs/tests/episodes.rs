@@ -8,10 +8,11 @@ use gymnasium_rs::envs::cartpole::CartPole;
 use gymnasium_rs::wrappers::timelimit::TimeLimitWrapper;
 use ndarray::{Array1, Array3};
 use sayso_envs::{
-    EnvConfig, ObservationMode, ResetOptions, RewardSource, ScoringConfig, StepBatch, VecEnv, VectorEnv as _,
+    EnvConfig, ObservationConfig, ResetOptions, RewardSource, ScoringConfig, StepBatch, VecEnv,
+    VectorEnv as _,
 };
 use sayso_gymnasium_rs::{Action, GymnasiumEnv, Observation};
-use sayso_rewards::{ModelDevice, RewardText, VlmRmModel, load_model};
+use sayso_rewards::{ModelDevice, VlmRmModel, load_model};
 use serde_json::Value;
 
 /// An environment with episodes of four steps.
@@ -24,8 +25,7 @@ fn language_reward() -> RewardSource {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/models/sayso-clip-64");
     let model = load_model(&folder.to_string_lossy(), &[], &ModelDevice::cpu()).expect("the bundled model");
     let goal_prompts = vec!["pole vertically upright on top of the cart".to_owned()];
-    let text = RewardText { goal_prompts, ..RewardText::default() };
-    let scoring = ScoringConfig { text, ..ScoringConfig::default() };
+    let scoring = ScoringConfig { goal_prompts, ..ScoringConfig::default() };
     RewardSource::Model(Arc::new(VlmRmModel::new(Arc::new(model), 0.0)), scoring)
 }
 
@@ -64,12 +64,14 @@ where
 }
 
 fn assert_info(info: &Info, engine: &VecEnv, batch: &StepBatch) {
-    let success = engine.goal_idx().map(|goal_idx| Value::from(batch.info.success[goal_idx]));
+    let instruction = &engine.instructions()[batch.info.instruction[0] as usize];
+    assert_eq!(info["instruction"], Value::from(instruction.text.as_str()));
+    let success = instruction.goal_idx.map(|goal_idx| Value::from(batch.info.success[goal_idx]));
     assert_eq!(info.get("success"), success.as_ref());
     for (name, value) in engine.metric_names().iter().zip(&batch.info.metrics) {
         assert_eq!(info[name], *value, "{name}");
     }
-    assert_eq!(info.len(), usize::from(success.is_some()) + engine.metric_names().len());
+    assert_eq!(info.len(), 1 + usize::from(success.is_some()) + engine.metric_names().len());
 }
 
 #[test]
@@ -83,7 +85,7 @@ fn states_equal_those_of_the_engine() {
 
 #[test]
 fn frames_equal_those_of_the_engine() {
-    let pixels = |id| EnvConfig { observation: ObservationMode::Pixels, ..config(id) };
+    let pixels = |id| EnvConfig { observation: ObservationConfig::PIXELS, ..config(id) };
     let car = pixels("GoTo-v1");
     let action = Array1::from_elem(action_dim(&car), 0.5);
     let rewards = assert_equals_the_engine::<Array3<u8>, _>(&car, RewardSource::None, action);

@@ -3,7 +3,7 @@
 use gymnasium_rs::core::{Env, Options, Space};
 use ndarray::{Array1, Array3, s};
 use sayso_envs::{
-    Actions, AutoresetMode, EnvConfig, ObservationMode, RewardSource, Space as SaysoSpace, registry,
+    Actions, AutoresetMode, EnvConfig, ObservationConfig, RewardSource, Space as SaysoSpace, registry,
 };
 use sayso_gymnasium_rs::{Action, GymnasiumEnv, Observation};
 use serde_json::json;
@@ -49,7 +49,7 @@ fn spaces_are_those_of_the_task() {
 
 #[test]
 fn the_space_of_pixels_is_that_of_the_flattened_image() {
-    let config = EnvConfig { observation: ObservationMode::Pixels, pixel_size: [24, 32], ..cart_config() };
+    let config = EnvConfig { observation: ObservationConfig::PIXELS, pixel_size: [24, 32], ..cart_config() };
     let mut env = GymnasiumEnv::<Array3<u8>, i32>::from_config(&config, RewardSource::None).expect("an env");
     let (image, _) = env.reset_default();
     assert_eq!(image.dim(), (24, 32, 3));
@@ -163,7 +163,7 @@ fn configurations_that_the_trait_cannot_express_are_errors() {
         "autoreset = same_step is out of range; expected next_step or disabled"
     );
     assert_eq!(
-        error_of::<State, i32>(EnvConfig { observation: ObservationMode::Both, ..cart_config() }),
+        error_of::<State, i32>(EnvConfig { observation: ObservationConfig::BOTH, ..cart_config() }),
         "observation = state and pixels is out of range; expected the state, as Obs is Array1<f32>"
     );
     assert_eq!(

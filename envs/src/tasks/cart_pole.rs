@@ -80,6 +80,7 @@ pub struct CartPole {
 impl CartPole {
     /// The task with its options.
     pub fn new(options: CartPoleOptions) -> Self {
+        let [instruction, paraphrases @ .., held_out] = INSTRUCTIONS.map(str::to_owned);
         let is_classic = options.variant == Variant::Classic;
         let angle_bound = if is_classic { 2.0 * MAX_ANGLE } else { PI };
         let high = vec![2.0 * MAX_POSITION, STATE_BOUND, angle_bound, STATE_BOUND];
@@ -99,11 +100,13 @@ impl CartPole {
             action_space: Space::Discrete { n: 2 },
             goals: vec![Goal {
                 name: "upright".to_owned(),
-                instruction: INSTRUCTIONS[0].to_owned(),
-                paraphrases: INSTRUCTIONS[1..].iter().map(|&s| s.to_owned()).collect(),
+                instruction,
+                paraphrases: paraphrases.to_vec(),
+                held_out_paraphrases: vec![held_out],
                 goal_prompt: GOAL_PROMPT.to_owned(),
                 baseline_prompt: BASELINE.to_owned(),
             }],
+            goal_space: None,
             captions: captions(),
             landmark_names: ["cart", "pole tip"].map(str::to_owned).to_vec(),
             metric_names: ["pole_angle", "cart_position"].map(str::to_owned).to_vec(),
@@ -115,7 +118,7 @@ impl CartPole {
     }
 }
 
-/// The instruction and its paraphrases.
+/// The instruction and its paraphrases, of which the last one is held out.
 const INSTRUCTIONS: [&str; 3] = [
     "balance the pole upright on the cart",
     "keep the pole upright",

@@ -17,6 +17,7 @@ use super::arm::{self, Arm, N_JOINTS};
 use super::looks::{self, NAMED_COLOURS};
 use super::relations::{GRIPPER_GAP, is_touching};
 use crate::Result;
+use crate::goals::GoalSpace;
 use crate::language::{Caption, Goal};
 use crate::space::Space;
 use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskSpec};
@@ -88,6 +89,10 @@ impl Reach {
             state_names,
             action_space: Space::uniform_box(n_actions, -1.0, 1.0),
             goals: NAMED_COLOURS[..N_BALLS].iter().map(|(colour, _)| goal(colour)).collect(),
+            goal_space: Some(GoalSpace {
+                names: ["x", "y", "z"].map(|axis| format!("{axis} [m]")).to_vec(),
+                threshold: BALL_RADIUS + 0.02,
+            }),
             captions: captions(),
             landmark_names: std::iter::once("gripper")
                 .chain(NAMED_COLOURS.map(|(colour, _)| colour))
@@ -103,17 +108,18 @@ impl Reach {
 }
 
 fn goal(colour: &str) -> Goal {
-    let [instruction, paraphrases @ ..] = instructions(colour);
+    let [instruction, paraphrases @ .., held_out] = instructions(colour);
     Goal {
         name: colour.to_owned(),
         instruction,
         paraphrases: paraphrases.to_vec(),
+        held_out_paraphrases: vec![held_out],
         goal_prompt: format!("the gripper touching the {colour} ball"),
         baseline_prompt: format!("the gripper far from the {colour} ball"),
     }
 }
 
-/// The instruction for a ball, and its paraphrases.
+/// The instruction for a ball, and its paraphrases, of which the last one is held out.
 fn instructions(colour: &str) -> [String; 5] {
     [
         format!("touch the {colour} ball"),
@@ -384,6 +390,14 @@ impl TaskInstance for ReachInstance {
             out.metrics[goal_idx] = gap;
         }
         out.is_terminal = false;
+    }
+
+    /// The position of the tip, and that of the centre of the ball.
+    fn goal(&self, world: &SimWorld, goal_idx: usize, achieved: &mut [f32], desired: &mut [f32]) {
+        achieved.copy_from_slice(&self.arm.tip(world).to_array());
+        if let Some(ball) = self.ball_colours.iter().position(|&colour| colour == goal_idx) {
+            desired.copy_from_slice(&self.ball_position(world, ball).to_array());
+        }
     }
 
     fn sample_pretraining_state(&mut self, world: &mut SimWorld, rng: &mut Rng) {

@@ -6,23 +6,23 @@ use sayso_envs::{
     AutoresetMode, EnvConfig, RewardSource, RewardTerm, ScoringConfig, StepBatch, VecEnv, VectorEnv as _,
 };
 use sayso_rewards::{
-    Feature, FrameSelection, Result, RewardFrames, RewardModel, RewardSchedule, RewardText, ScoredStep,
-    Windows,
+    Feature, FrameSelection, LatestScore, Result, RewardFrames, RewardModel, RewardSchedule, RewardText,
+    ScoredStep, Windows,
 };
 use sayso_sim::{FrameBatch, FrameRequest};
 
-use crate::mean_colour::{MeanColour, SELECTIONS, actions, config, make, plans, reset, rewards};
+use crate::mean_colour::{MeanColour, SELECTIONS, actions, config, instructed, make, plans, reset, rewards};
 
 #[test]
 fn equal_seeds_give_equal_rewards_after_any_history() {
     for plan in plans() {
         for autoreset in [AutoresetMode::SameStep, AutoresetMode::NextStep] {
-            let mut fresh = make(&config(3, autoreset), &plan);
+            let mut fresh = make(&instructed(3, autoreset), &plan);
             reset(&mut fresh, 7, None);
             let expected = rewards(&mut fresh, 12);
             assert!(expected.iter().flatten().any(|&reward| reward != 0.0), "{plan:?}");
 
-            let mut used = make(&config(3, autoreset), &plan);
+            let mut used = make(&instructed(3, autoreset), &plan);
             reset(&mut used, 3, None);
             rewards(&mut used, 4);
             reset(&mut used, 7, None);
@@ -35,7 +35,7 @@ fn equal_seeds_give_equal_rewards_after_any_history() {
 fn rewards_depend_neither_on_the_number_of_envs_nor_on_groups() {
     for plan in plans() {
         let of_first_env = |n_envs, n_groups| {
-            let config = EnvConfig { n_groups, ..config(n_envs, AutoresetMode::SameStep) };
+            let config = EnvConfig { n_groups, ..instructed(n_envs, AutoresetMode::SameStep) };
             let mut env = make(&config, &plan);
             reset(&mut env, 7, None);
             rewards(&mut env, 11).iter().map(|row| row[0]).collect::<Vec<_>>()
@@ -56,7 +56,7 @@ fn rewards_within_the_step_equal_those_of_frames_that_are_scored_later() {
     let modes = [(1, AutoresetMode::SameStep), (2, AutoresetMode::SameStep), (2, AutoresetMode::NextStep)];
     for plan in plans() {
         for (n_groups, autoreset) in modes {
-            let config = EnvConfig { n_groups, ..config(3, autoreset) };
+            let config = EnvConfig { n_groups, ..instructed(3, autoreset) };
             let mut env = make(&config, &plan);
             reset(&mut env, 7, None);
             let expected = rewards(&mut env, 12);
@@ -80,7 +80,7 @@ fn rewards_within_the_step_equal_those_of_frames_that_are_scored_later() {
                     let found = scores.iter().find(|score| {
                         score.row.env_idx as usize == env_idx && (score.row.n_steps == 0) == is_first
                     });
-                    found.map(|found| found.score)
+                    found.map(|found| LatestScore { score: found.score, text_idx: found.row.text_idx })
                 };
                 for (env_idx, latest) in latest.iter_mut().enumerate() {
                     if batch.info.is_reset[env_idx] && autoreset == AutoresetMode::NextStep {
@@ -88,7 +88,9 @@ fn rewards_within_the_step_equal_those_of_frames_that_are_scored_later() {
                     } else if 0 < step {
                         let is_last = batch.done(env_idx);
                         let is_terminated = batch.terminated[env_idx];
-                        let scored = ScoredStep { score: score_of(env_idx, false), is_terminated, is_last };
+                        let score = score_of(env_idx, false).map(|it| it.score);
+                        let text_idx = batch.info.instruction[env_idx];
+                        let scored = ScoredStep { score, text_idx, is_terminated, is_last };
                         let reward = scoring.schedule.reward(latest, scored, scoring.discount);
                         assert_eq!(
                             reward,
@@ -123,22 +125,22 @@ fn every_n_steps_counts_the_steps_of_an_episode() {
 fn a_snapshot_restores_what_rewards_depend_on() {
     for plan in plans() {
         for autoreset in [AutoresetMode::SameStep, AutoresetMode::NextStep] {
-            let mut env = make(&config(3, autoreset), &plan);
+            let mut env = make(&instructed(3, autoreset), &plan);
             reset(&mut env, 7, None);
             rewards(&mut env, 3);
             let snapshot = env.snapshot().expect("a snapshot");
             let expected = rewards(&mut env, 9);
-            let grouped = EnvConfig { n_groups: 2, ..config(3, autoreset) };
+            let grouped = EnvConfig { n_groups: 2, ..instructed(3, autoreset) };
             let mut other = make(&grouped, &plan);
             other.restore(&snapshot).expect("restored");
             assert_eq!(rewards(&mut other, 9), expected, "{autoreset:?} {plan:?}");
         }
     }
     let window = (SELECTIONS[1], ScoringConfig::default());
-    let mut env = make(&config(1, AutoresetMode::SameStep), &window);
+    let mut env = make(&instructed(1, AutoresetMode::SameStep), &window);
     reset(&mut env, 7, None);
     let snapshot = env.snapshot().expect("a snapshot");
-    let mut other = make(&config(1, AutoresetMode::SameStep), &(SELECTIONS[2], ScoringConfig::default()));
+    let mut other = make(&instructed(1, AutoresetMode::SameStep), &(SELECTIONS[2], ScoringConfig::default()));
     let error = other.restore(&snapshot).expect_err("another model").to_string();
     assert!(error.contains("another model"), "{error}");
 }
@@ -168,7 +170,7 @@ fn a_model_that_panics_is_an_error_and_the_batch_goes_on() {
         }
         fn score(&self, windows: &Windows<'_>, out: &mut [f32]) -> Result<()> {
             let text: &RewardText = windows.text(0);
-            assert!(!text.instruction.is_empty(), "no instruction");
+            assert!(text.instruction.contains("blue"), "not about the blue ball");
             out.fill(1.0);
             Ok(())
         }
@@ -177,7 +179,7 @@ fn a_model_that_panics_is_an_error_and_the_batch_goes_on() {
     let mut env = VecEnv::new(&config(2, AutoresetMode::SameStep), source).expect("an env");
     let mut batch = reset(&mut env, 1, None);
     let error = env.step(&actions(&env, 0), &mut batch).expect_err("it panics").to_string();
-    assert_eq!(error, "the reward model panicked in score: no instruction");
+    assert_eq!(error, "the reward model panicked in score: not about the blue ball");
     reset(&mut env, 1, None);
 }
 
@@ -189,10 +191,10 @@ fn terms_combine_scores_with_metrics() {
     ];
     let composed = ScoringConfig { terms, ..ScoringConfig::default() };
     let mut plain =
-        make(&config(5, AutoresetMode::SameStep), &(FrameSelection::Last, ScoringConfig::default()));
-    let mut env = make(&config(5, AutoresetMode::SameStep), &(FrameSelection::Last, composed.clone()));
+        make(&instructed(5, AutoresetMode::SameStep), &(FrameSelection::Last, ScoringConfig::default()));
+    let mut env = make(&instructed(5, AutoresetMode::SameStep), &(FrameSelection::Last, composed.clone()));
     let later = RewardSource::Deferred(Arc::new(MeanColour(FrameSelection::Last)), composed);
-    let mut later = VecEnv::new(&config(5, AutoresetMode::SameStep), later).expect("an env");
+    let mut later = VecEnv::new(&instructed(5, AutoresetMode::SameStep), later).expect("an env");
     let mut batches = [reset(&mut plain, 7, None), reset(&mut env, 7, None), reset(&mut later, 7, None)];
     let mut n_closed = 0;
     for step in 0..12 {
@@ -217,19 +219,19 @@ fn terms_combine_scores_with_metrics() {
 /// The mean colour of the frames of every env, from an env that renders its first camera as a pixel observation, without a
 /// reward model: the state before the first action, and after each step.
 fn colours(n_steps: usize, autoreset: AutoresetMode) -> Vec<Vec<f32>> {
-    let camera = VecEnv::new(&config(1, autoreset), RewardSource::None).expect("an env");
+    let camera = VecEnv::new(&instructed(1, autoreset), RewardSource::None).expect("an env");
     let camera = camera.task_spec().reward_cameras[0].clone();
     let config = EnvConfig {
-        observation: sayso_envs::ObservationMode::Pixels,
+        observation: sayso_envs::ObservationConfig::PIXELS,
         pixel_size: [8, 8],
-        pixel_camera: Some(camera),
+        pixel_camera: vec![camera],
         max_episode_steps: Some(100),
         ..config(3, autoreset)
     };
     let mut env = VecEnv::new(&config, RewardSource::None).expect("an env");
     let mut batch = reset(&mut env, 7, None);
     let sums = |batch: &StepBatch| {
-        let frames = FrameBatch::from(batch.observations.pixels.clone());
+        let frames = FrameBatch::from(batch.observations.pixels[0].clone());
         let embedded = MeanColour(FrameSelection::Last).embed_frames(&frames).expect("embeddings");
         embedded.rows().map(|row| row.iter().sum()).collect::<Vec<f32>>()
     };
@@ -304,11 +306,11 @@ fn rewards_are_those_of_frames_that_another_env_observes() {
 #[test]
 fn masked_resets_and_disabled_autoreset_start_histories_anew() {
     for plan in plans() {
-        let mut env = make(&config(2, AutoresetMode::Disabled), &plan);
+        let mut env = make(&instructed(2, AutoresetMode::Disabled), &plan);
         reset(&mut env, 7, None);
         let expected = rewards(&mut env, 5);
         // Env 1 goes through an episode first; then env 0 is reset alone, and both are compared with the first run.
-        let mut env = make(&config(2, AutoresetMode::Disabled), &plan);
+        let mut env = make(&instructed(2, AutoresetMode::Disabled), &plan);
         reset(&mut env, 3, None);
         rewards(&mut env, 2);
         reset(&mut env, 7, Some(vec![false, true]));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sayso_envs::{AutoresetMode, RewardSource, ScoringConfig, VecEnv, VectorEnv as _};
 use sayso_rewards::{
     Embeddings, FailureConfig, Feature, FrameSelection, OnFailure, Result, RewardError, RewardModel,
-    RewardWorker, Score, Windows,
+    RewardText, RewardWorker, Score, Windows,
 };
 use sayso_sim::{FrameBatch, FrameRequest};
 
@@ -50,6 +50,10 @@ impl RewardModel for Late {
 
     fn embed_frames(&self, frames: &FrameBatch) -> Result<Embeddings> {
         self.model.embed_frames(frames)
+    }
+
+    fn embed_text(&self, text: &RewardText) -> Result<Vec<f32>> {
+        self.model.embed_text(text)
     }
 
     fn score(&self, windows: &Windows<'_>, out: &mut [f32]) -> Result<()> {

@@ -3,14 +3,26 @@
 use std::sync::Arc;
 
 use sayso_envs::{
-    Actions, AutoresetMode, EnvConfig, ResetOptions, RewardSource, ScoringConfig, Seed, Space, StepBatch,
-    VecEnv, VectorEnv as _,
+    Actions, AutoresetMode, EnvConfig, InstructionChoice, Paraphrases, ResetOptions, RewardSource,
+    ScoringConfig, Seed, Space, StepBatch, VecEnv, VectorEnv as _,
 };
-use sayso_rewards::{Embeddings, Feature, FrameSelection, Result, RewardModel, RewardSchedule, Windows};
+use sayso_rewards::{
+    Embeddings, Feature, FrameSelection, Result, RewardModel, RewardSchedule, RewardText, Windows,
+};
 use sayso_sim::{FrameBatch, FrameRequest, ImageSpec};
 
-/// Embeds a frame by its mean colour; the score sums over the frames of a window, each with its own weight.
+/// Embeds a frame by its mean colour; the score sums over the frames of a window, each with its own weight, and is multiplied
+/// by a factor that depends on the instruction: 1 for that of the default configuration.
 pub struct MeanColour(pub FrameSelection);
+
+/// The factor of a score.
+pub fn factor(instruction: &str) -> f32 {
+    if instruction == "touch the red ball" {
+        1.0
+    } else {
+        instruction.bytes().map(f32::from).sum::<f32>() / 1e3
+    }
+}
 
 impl RewardModel for MeanColour {
     fn frame_request(&self) -> FrameRequest {
@@ -38,12 +50,17 @@ impl RewardModel for MeanColour {
         Ok(Embeddings::from_values(3, values))
     }
 
+    fn embed_text(&self, text: &RewardText) -> Result<Vec<f32>> {
+        Ok(vec![factor(&text.instruction)])
+    }
+
     fn score(&self, windows: &Windows<'_>, out: &mut [f32]) -> Result<()> {
         for (row, score) in out.iter_mut().enumerate() {
-            *score = (0..windows.n_frames())
+            let sum: f32 = (0..windows.n_frames())
                 .filter_map(|frame| Some((frame, windows.embeddings(row, frame)?)))
                 .map(|(frame, views)| (frame + 1) as f32 * views.iter().sum::<f32>())
                 .sum();
+            *score = windows.text_features(row)[0] * sum;
         }
         Ok(())
     }
@@ -73,8 +90,15 @@ pub fn plans() -> impl Iterator<Item = (FrameSelection, ScoringConfig)> {
     })
 }
 
+/// Episodes of five steps with the same instruction.
 pub fn config(n_envs: usize, autoreset: AutoresetMode) -> EnvConfig {
     EnvConfig { n_envs, autoreset, max_episode_steps: Some(5), ..EnvConfig::default() }
+}
+
+/// Episodes of five steps with an instruction of their own.
+pub fn instructed(n_envs: usize, autoreset: AutoresetMode) -> EnvConfig {
+    let (instruction, paraphrases) = (Some(InstructionChoice::All), Paraphrases::All);
+    EnvConfig { instruction, paraphrases, ..config(n_envs, autoreset) }
 }
 
 pub fn make(config: &EnvConfig, (frames, scoring): &(FrameSelection, ScoringConfig)) -> VecEnv {

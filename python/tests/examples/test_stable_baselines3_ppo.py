@@ -27,6 +27,34 @@ def test_its_checker_gives_no_warnings(env_id, obs, reward):
         check_env(env)
 
 
+@pytest.mark.parametrize("column", ["instruction", "instruction_embedding", "goal"])
+def test_its_checker_gives_no_warnings_about_instructions_and_goals(column):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gymnasium.make("sayso/Reach-v1", obs=["state", column], instruction="all", paraphrases="all"))
+
+
+def test_hindsight_relabels_the_goals_of_a_vector():
+    envs = make_vec_env("sayso/Reach-v1", 4, seed=1, obs=["state", "goal"], reward="goal_sparse", max_episode_steps=10)
+    replay = {"n_sampled_goal": 4, "goal_selection_strategy": "future"}
+    model = sb3.SAC(
+        "MultiInputPolicy",
+        envs,
+        replay_buffer_class=sb3.HerReplayBuffer,
+        replay_buffer_kwargs=replay,
+        learning_starts=80,
+        batch_size=64,
+        seed=1,
+    )
+    model.learn(160)
+    batch = model.replay_buffer.sample(256)
+    goals = batch.next_observations["achieved_goal"], batch.observations["desired_goal"]
+    expected = envs.env_method("compute_reward", *(goal.numpy() for goal in goals), {}, indices=[0])[0]
+    np.testing.assert_array_equal(batch.rewards.numpy()[:, 0], expected)
+    # What a random arm touches is no ball; only relabelled goals are met.
+    assert 0 < (expected == 0.0).sum() < 256
+
+
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("obs", ["state", "both"])
 def test_the_adapter_equals_its_own_vector(native, obs):

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kinds::of_frames::{OfFrames, bundled};
 use crate::reward_model::{Feature, FrameSelection, RewardModel, RewardText, Windows};
-use crate::{Embeddings, GoalBaselineConfig, ImageTextModel, Result, goal_baseline};
+use crate::{Embeddings, GoalBaselineConfig, ImageTextModel, Result, SentenceEmbeddings, goal_baseline};
 
 /// Options of the kind `vlm_rm`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,13 +41,14 @@ impl OfFrames for VlmRm {
 #[derive(Clone)]
 pub struct VlmRmModel {
     model: Arc<dyn ImageTextModel>,
+    sentences: Arc<SentenceEmbeddings>,
     alpha: f32,
 }
 
 impl VlmRmModel {
     /// With goal-baseline regularisation of strength `alpha`, see [`GoalBaselineConfig::alpha`].
     pub fn new(model: Arc<dyn ImageTextModel>, alpha: f32) -> Self {
-        Self { model, alpha }
+        Self { sentences: Arc::new(SentenceEmbeddings::new(Arc::clone(&model))), model, alpha }
     }
 
     /// The reward of one frame, the mean over its views; `prompts` are those of [`goal_baseline::embed_prompts`].
@@ -76,7 +77,7 @@ impl RewardModel for VlmRmModel {
             baseline_prompts: text.baseline_prompts.clone(),
             alpha: self.alpha,
         };
-        goal_baseline::embed_prompts(&*self.model, &prompts)
+        goal_baseline::embed_prompts(&|prompts: &[String]| self.sentences.embed(prompts), &prompts)
     }
 
     fn score(&self, windows: &Windows<'_>, out: &mut [f32]) -> Result<()> {
@@ -135,7 +136,8 @@ mod tests {
         let mut all = Vec::new();
         for (n_steps, red) in [(0, [255, 51]), (1, [51, 0])] {
             let rows = vec![FrameRow { n_steps, ..FrameRow::default() }];
-            scorer.score(&RewardFrames { frames: frames(&red), rows }, &mut scores).expect("scores");
+            let step = RewardFrames { frames: frames(&red), rows, ..RewardFrames::default() };
+            scorer.score(&step, &mut scores).expect("scores");
             all.extend(scores.iter().map(|score| score.score));
         }
         all
@@ -160,7 +162,8 @@ mod tests {
         let failures = FailureConfig::default();
         let mut scorer = Scorer::new(model.clone(), plan, failures, 2, 2, std::slice::from_ref(&text))?;
         let row = |env_idx| FrameRow { env_idx, n_steps: 1, ..FrameRow::default() };
-        let mut step = RewardFrames { frames: frames(&[255, 0, 51, 51]), rows: vec![row(0), row(1)] };
+        let rows = vec![row(0), row(1)];
+        let mut step = RewardFrames { frames: frames(&[255, 0, 51, 51]), rows, ..RewardFrames::default() };
         let mut scores = Vec::new();
         scorer.score(&step, &mut scores)?;
         assert_eq!(scores.iter().map(|score| score.row).collect::<Vec<_>>(), step.rows);

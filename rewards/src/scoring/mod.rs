@@ -16,6 +16,6 @@ pub use calls::{FailureConfig, OnFailure};
 pub use frame_scorer::FrameScorer;
 pub use history::EnvHistory;
 pub use plan::{FrameRow, ScoringPlan};
-pub use schedule::{RewardSchedule, ScoredStep};
-pub use scorer::{RewardFrames, Score, Scorer};
+pub use schedule::{LatestScore, RewardSchedule, ScoredStep};
+pub use scorer::{RewardFrames, Score, Scorer, check_text};
 pub use worker::RewardWorker;

@@ -20,11 +20,23 @@ pub enum RewardSchedule {
     Potential,
 }
 
+/// A score, and the text that it was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatestScore {
+    /// The score, a finite number.
+    pub score: f32,
+    /// Index of the text.
+    pub text_idx: u32,
+}
+
 /// The end of a step of one env, as far as its reward depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ScoredStep {
     /// The score of the frame after the action; `None` if it was not scored.
     pub score: Option<f32>,
+    /// Index of the env's text in this step.
+    pub text_idx: u32,
     /// The task ended the episode.
     pub is_terminated: bool,
     /// The episode ended, for whatever reason.
@@ -47,18 +59,21 @@ impl RewardSchedule {
     }
 
     /// The reward of a step. `latest` is the latest score of the env's episode: `None` before the first one, and after the
-    /// episode's last step; `discount` is that of [`Self::Potential`].
-    pub fn reward(self, latest: &mut Option<f32>, step: ScoredStep, discount: f32) -> f32 {
-        let before = *latest;
-        *latest = step.score.or(before);
+    /// episode's last step; `discount` is that of [`Self::Potential`]. A score that was made with another text counts for
+    /// nothing: after a change of the text, rewards begin anew with the next score.
+    pub fn reward(self, latest: &mut Option<LatestScore>, step: ScoredStep, discount: f32) -> f32 {
+        let text_idx = step.text_idx;
+        let before = latest.filter(|latest| latest.text_idx == text_idx).map(|latest| latest.score);
+        let after = step.score.or(before);
+        *latest = after.map(|score| LatestScore { score, text_idx });
         let reward = match self {
-            Self::HoldLast => latest.unwrap_or(0.0),
+            Self::HoldLast => after.unwrap_or(0.0),
             Self::Difference => match (before, step.score) {
                 (Some(before), Some(score)) => score - before,
                 _ => 0.0,
             },
             Self::EpisodeEnd => step.score.filter(|_| step.is_last).unwrap_or(0.0),
-            Self::Potential => match (before, *latest) {
+            Self::Potential => match (before, after) {
                 (Some(before), Some(_)) if step.is_terminated => -before,
                 (Some(before), Some(after)) => discount * after - before,
                 _ => 0.0,
@@ -82,11 +97,16 @@ mod tests {
         scores: &[Option<f32>],
         is_terminated: bool,
     ) -> Vec<f32> {
-        let mut latest = first;
+        let mut latest = first.map(|score| LatestScore { score, text_idx: 0 });
         let mut rewards = Vec::new();
         for (idx, &score) in scores.iter().enumerate() {
             let is_last = idx + 1 == scores.len();
-            let step = ScoredStep { score, is_last, is_terminated: is_last && is_terminated };
+            let step = ScoredStep {
+                score,
+                is_last,
+                is_terminated: is_last && is_terminated,
+                ..ScoredStep::default()
+            };
             rewards.push(schedule.reward(&mut latest, step, 0.5));
         }
         assert_eq!(latest, None, "the next episode starts without a score");
@@ -121,6 +141,19 @@ mod tests {
         assert_eq!(discounted, -1.0, "whatever happens in between");
         let timeout = rewards(RewardSchedule::Potential, Some(1.0), &scores, false);
         assert_eq!(timeout[2], 0.5 * 8.0 - 2.0, "the value of the state after a timeout is bootstrapped");
+    }
+
+    #[test]
+    fn after_a_change_of_the_text_rewards_begin_anew() {
+        let rewards = |schedule: RewardSchedule| {
+            let mut latest = Some(LatestScore { score: 1.0, text_idx: 0 });
+            let steps = [(Some(2.0), 0), (None, 1), (Some(5.0), 1), (Some(7.0), 1)];
+            let step = |(score, text_idx)| ScoredStep { score, text_idx, ..ScoredStep::default() };
+            steps.map(|it| schedule.reward(&mut latest, step(it), 0.5))
+        };
+        assert_eq!(rewards(RewardSchedule::HoldLast), [2.0, 0.0, 5.0, 7.0]);
+        assert_eq!(rewards(RewardSchedule::Difference), [1.0, 0.0, 0.0, 2.0]);
+        assert_eq!(rewards(RewardSchedule::Potential), [0.0, 0.0, 0.0, 0.5 * 7.0 - 5.0]);
     }
 
     #[test]

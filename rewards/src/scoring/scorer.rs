@@ -21,6 +21,8 @@ pub struct RewardFrames {
     pub frames: FrameBatch,
     /// The env and the step of each frame. The frames of one env are in the order of its steps.
     pub rows: Vec<FrameRow>,
+    /// The texts that rows refer to, those of earlier steps if empty. A text is embedded once while it stays at its index.
+    pub texts: Arc<[RewardText]>,
 }
 
 impl RewardFrames {
@@ -50,6 +52,8 @@ pub struct Scorer {
     n_views: usize,
     frame_len: usize,
     history: History,
+    /// The texts of the last step.
+    source: Arc<[RewardText]>,
     texts: Arc<Vec<EmbeddedText>>,
     failures: FailureConfig,
     /// `None` if the model is called in this thread.
@@ -76,7 +80,8 @@ struct CallRows {
 const N_WAITING_PER_THREAD: usize = 4;
 
 impl Scorer {
-    /// A scorer for `n_envs` envs with `n_views` reward cameras each. `texts` are those that rows refer to.
+    /// A scorer for `n_envs` envs with `n_views` reward cameras each. `texts` are those that rows refer to until a step has its
+    /// own.
     ///
     /// # Errors
     /// If the plan is of another model, the model cannot read a text, the history does not fit into memory, or a thread cannot be started.
@@ -97,17 +102,17 @@ impl Scorer {
         let feature = model.feature();
         let frame_len = n_views * values_per_view(&*model);
         let history = History::new(plan, feature, n_envs, frame_len)?;
-        let texts = texts.iter().map(|text| embed_text(&*model, text)).collect::<Result<Vec<_>>>()?;
         let n_threads = model.n_parallel_calls().max(1);
         let has_pool = 1 < n_threads || failures.timeout_secs.is_some();
         let pool = has_pool.then(|| Pool::new(Arc::clone(&model), n_threads, failures)).transpose()?;
-        Ok(Self {
+        let mut scorer = Self {
             model,
             plan,
             n_views,
             frame_len,
             history,
-            texts: Arc::new(texts),
+            source: Arc::default(),
+            texts: Arc::default(),
             failures,
             pool,
             calls: BTreeMap::new(),
@@ -119,7 +124,9 @@ impl Scorer {
             text_indices: Vec::new(),
             scored: Vec::new(),
             scores: Vec::new(),
-        })
+        };
+        scorer.read_texts(&texts.into())?;
+        Ok(scorer)
     }
 
     /// The reward model.
@@ -174,6 +181,7 @@ impl Scorer {
         if step.rows.is_empty() {
             return Ok(());
         }
+        self.read_texts(&step.texts)?;
         self.read_frames(step)?;
         let mut n_done = 0;
         while n_done < step.rows.len() {
@@ -243,6 +251,21 @@ impl Scorer {
         if let Some(saved) = saved {
             self.history.load(env_idx, saved);
         }
+    }
+
+    /// Embeds the texts that differ from those of the step before.
+    fn read_texts(&mut self, texts: &Arc<[RewardText]>) -> Result<()> {
+        if texts.is_empty() || Arc::ptr_eq(texts, &self.source) {
+            return Ok(());
+        }
+        let is_same = |(own, text): &(&EmbeddedText, &RewardText)| own.text == **text;
+        let n_same = self.texts.iter().zip(texts.iter()).take_while(is_same).count();
+        let mut embedded = self.texts[..n_same].to_vec();
+        for text in &texts[n_same..] {
+            embedded.push(embed_text(&*self.model, text)?);
+        }
+        (self.source, self.texts) = (Arc::clone(texts), Arc::new(embedded));
+        Ok(())
     }
 
     /// Embeds all frames of a step, or copies their pixels.
@@ -321,6 +344,14 @@ impl Scorer {
         }
         Ok(())
     }
+}
+
+/// Checks that a model can read a text.
+///
+/// # Errors
+/// If it cannot, or panics.
+pub fn check_text(model: &dyn RewardModel, text: &RewardText) -> Result<()> {
+    embed_text(model, text).map(|_| ())
 }
 
 /// Embeds a text.
