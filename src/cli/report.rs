@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::config::RunConfig;
 use crate::interrupt;
 use crate::recording::Recording;
-use crate::report::{self, Clip, GoalRow, InstructionRow, Report};
-use crate::results::{Evaluation, InstructionSummary, Summary};
+use crate::report::{self, Clip, GoalRow, Report};
+use crate::results::{Evaluation, Summary};
 use crate::rewards::RewardModel;
 use crate::run_folder::{RunFolder, SUMMARY};
 use crate::{machine, models, setup};
@@ -98,13 +98,6 @@ fn write(config: &RunConfig, folder: &RunFolder, measured: &[Measured]) -> Resul
         before: Some(goal.before),
         after: goal.after,
     };
-    let instruction_row = |it: &InstructionSummary| InstructionRow {
-        instruction: it.instruction.clone(),
-        is_held_out: it.is_held_out,
-        goal: it.goal.clone(),
-        before: it.before,
-        after: it.after,
-    };
     let page = report::render(&Report {
         title: config.title(&instructions),
         has_reward_model: !config.reward.is_ground_truth(),
@@ -112,7 +105,7 @@ fn write(config: &RunConfig, folder: &RunFolder, measured: &[Measured]) -> Resul
         env_id: config.env.id.clone(),
         facts: facts(config, &summary),
         goals: summary.goals.iter().map(goal_row).collect(),
-        instructions: summary.instructions.iter().map(instruction_row).collect(),
+        instructions: summary.instructions.clone(),
         rows,
         videos: clips,
         frames,

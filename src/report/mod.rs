@@ -9,6 +9,7 @@ pub use page::render;
 use sayso_agents::evaluate::SuccessRate;
 
 use crate::metrics::MetricsRow;
+use crate::results::InstructionSummary;
 
 /// Content of the page.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +27,7 @@ pub struct Report {
     /// Ground-truth success of the untrained and the trained policy, one row per goal of the task.
     pub goals: Vec<GoalRow>,
     /// Ground-truth success of each instruction on its own goal.
-    pub instructions: Vec<InstructionRow>,
+    pub instructions: Vec<InstructionSummary>,
     /// Rows of the metrics log.
     pub rows: Vec<MetricsRow>,
     /// Videos of the untrained and the trained policy.
@@ -48,21 +49,6 @@ pub struct GoalRow {
     pub goal: String,
     /// Whether an instruction is of this goal.
     pub is_target: bool,
-    /// Success rate of the untrained policy.
-    pub before: Option<SuccessRate>,
-    /// Success rate of the trained policy.
-    pub after: Option<SuccessRate>,
-}
-
-/// Ground-truth success of one instruction on its own goal.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InstructionRow {
-    /// The sentence.
-    pub instruction: String,
-    /// Whether it is a paraphrase that is held out from training.
-    pub is_held_out: bool,
-    /// Name of its goal.
-    pub goal: String,
     /// Success rate of the untrained policy.
     pub before: Option<SuccessRate>,
     /// Success rate of the trained policy.

@@ -6,9 +6,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sayso_agents::evaluate::SuccessRate;
 
 use super::charts::{Chart, Series, percent, short_value};
-use super::{Clip, GoalRow, InstructionRow, Report, ScoredFrame};
+use super::{Clip, GoalRow, Report, ScoredFrame};
 use crate::error::Result;
 use crate::metrics::MetricsRow;
+use crate::results::InstructionSummary;
 
 const STYLE: &str = include_str!("style.css");
 const WIDE: (u32, u32) = (560, 280);
@@ -87,7 +88,7 @@ fn header(report: &Report) -> Markup {
 /// Success before and after training, and on what.
 fn headline(report: &Report) -> Option<(f64, f64, Markup)> {
     if 1 < report.instructions.len() {
-        let total = |rate_of: &dyn Fn(&InstructionRow) -> Option<SuccessRate>| {
+        let total = |rate_of: &dyn Fn(&InstructionSummary) -> Option<SuccessRate>| {
             let rates = report.instructions.iter().filter_map(rate_of);
             let add = |(met, n), rate: SuccessRate| (met + rate.n_success, n + rate.n_episodes);
             let (met, n) = rates.fold((0, 0), add);

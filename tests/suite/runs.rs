@@ -308,6 +308,28 @@ fn a_policy_learns_from_scored_frames_and_ground_truth_shows_it() {
     assert!(before < 0.2 && after > 0.6, "success went from {before} to {after}");
 }
 
+/// A policy that does not read touches the ball that is asked for in at most a third of the episodes.
+#[test]
+fn a_policy_learns_to_read_and_obeys_sentences_that_it_never_read() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let reading =
+        ["--instruction", "all", "--paraphrases", "training", "--obs", "state,instruction-embedding"];
+    let evaluation = ["--set", "evaluation.paraphrases=held_out", "--set", "evaluation.n_video_episodes=0"];
+    let args = ["train", "--quiet", "--ground-truth", "--steps", "300000", "--out", "run"];
+    let output = sayso(dir.path(), &[&args[..], &reading, &evaluation].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let instructions = summary(&dir.path().join("run")).instructions;
+    assert_eq!(instructions.len(), 3, "one held-out wording for each ball");
+    assert!(instructions.iter().all(|it| it.is_held_out));
+    let (mut n_met, mut n) = (0, 0);
+    for rate in instructions.iter().filter_map(|it| it.after) {
+        n_met += rate.n_success;
+        n += rate.n_episodes;
+    }
+    assert_eq!(n, 200);
+    assert!(100 < n_met, "success in {n_met} of {n} episodes");
+}
+
 fn with_language_reward<'a>(args: &[&'a str]) -> Vec<&'a str> {
     small(args).into_iter().filter(|arg| *arg != "--ground-truth").collect()
 }

@@ -1,8 +1,12 @@
 //! The actor-critic: the networks of a trained policy and of its value function.
 //!
 //! Actor and critic are separate perceptrons, initialised orthogonally with Stable-Baselines3's gains. Images pass through
-//! a small convolutional encoder that both share, embeddings of instructions through a layer. Continuous actions follow a
-//! diagonal Gaussian whose standard deviation does not depend on the state; discrete ones a categorical distribution.
+//! a small convolutional encoder that both share. Continuous actions follow a diagonal Gaussian whose standard deviation does
+//! not depend on the state; discrete ones a categorical distribution.
+//!
+//! A policy that reads has two layers on the embedding of the instruction: features beside the state, and a factor for each
+//! value of the state, whose products are further inputs. The factors are the scales of FiLM (Perez et al., AAAI 2018): a
+//! perceptron alone learns slowly to compare what the instruction names with what it sees.
 
 use candle_core::{Device, Tensor, Var};
 use rand::Rng;
@@ -29,8 +33,10 @@ pub struct ActorCritic {
     device: Device,
     parameters: Parameters,
     encoder: Option<PixelEncoder>,
-    /// Layer between the embedding of the instruction and the perceptrons.
+    /// Features of the instruction's embedding.
     reader: Option<Linear>,
+    /// A factor for each value of the state, from the instruction's embedding.
+    scale: Option<Linear>,
     actor: Vec<Linear>,
     critic: Vec<Linear>,
     /// `[action_dim]`; only of a Gaussian.
@@ -129,6 +135,14 @@ impl ActorCritic {
             }
             None => None,
         };
+        let scale = match spec.instruction_dim {
+            Some(dim) if 0 < spec.state_dim => {
+                let sizes = (dim, spec.state_dim);
+                let activation = Activation::Identity;
+                Some(Linear::new(&mut parameters, "scale", sizes, activation, 1.0, true, rng, device)?)
+            }
+            _ => None,
+        };
         let input_is_data = encoder.is_none() && reader.is_none();
         let mut perceptron = |name: &str, n_out: usize, out_gain: f64| -> Result<Vec<Linear>> {
             let widths = spec.perceptron_widths(n_out);
@@ -165,7 +179,7 @@ impl ActorCritic {
             }
             ActionSpec::Discrete { .. } => None,
         };
-        Ok(Self { spec, device: device.clone(), parameters, encoder, reader, actor, critic, log_std })
+        Ok(Self { spec, device: device.clone(), parameters, encoder, reader, scale, actor, critic, log_std })
     }
 
     /// Inputs, actions and network sizes of the policy.
@@ -308,7 +322,11 @@ impl ActorCritic {
             (Some(reader), Some(instruction)) => Some(reader.forward(instruction)?),
             _ => None,
         };
-        let parts: Vec<&Tensor> = [&inputs.state, &encoded, &read].into_iter().flatten().collect();
+        let scaled = match (&self.scale, &inputs.state, &inputs.instruction) {
+            (Some(scale), Some(state), Some(instruction)) => Some((state * scale.forward(instruction)?)?),
+            _ => None,
+        };
+        let parts: Vec<&Tensor> = [&inputs.state, &encoded, &scaled, &read].into_iter().flatten().collect();
         match parts.as_slice() {
             [] => Err(AgentError::Mismatch {
                 what: "observations",

@@ -167,11 +167,17 @@ impl PolicySpec {
         Ok(spec)
     }
 
+    /// Number of inputs of a perceptron that are made of the instruction: its features, and the scaled state.
+    fn n_instruction_inputs(&self) -> usize {
+        let n_inputs = self.network.instruction_features.saturating_add(self.state_dim);
+        self.instruction_dim.map_or(0, |_| n_inputs)
+    }
+
     /// Widths of the layers of a perceptron with `n_out` outputs, the inputs first.
     pub(super) fn perceptron_widths(&self, n_out: usize) -> Vec<usize> {
         let n_pixel_features = self.image.map_or(0, |_| self.network.pixel_features);
-        let n_instruction_features = self.instruction_dim.map_or(0, |_| self.network.instruction_features);
-        let n_features = self.state_dim.saturating_add(n_pixel_features + n_instruction_features);
+        let n_features =
+            self.state_dim.saturating_add(n_pixel_features).saturating_add(self.n_instruction_inputs());
         std::iter::once(n_features).chain(self.network.hidden_sizes.iter().copied()).chain([n_out]).collect()
     }
 
@@ -187,7 +193,7 @@ impl PolicySpec {
             None => 0,
         };
         let reader = match self.instruction_dim {
-            Some(dim) => dim.checked_add(1)?.checked_mul(self.network.instruction_features)?,
+            Some(dim) => dim.checked_add(1)?.checked_mul(self.n_instruction_inputs())?,
             None => 0,
         };
         let n_log_stds = match &self.actions {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use sayso_envs::{
-    AutoresetMode, EnvConfig, RewardSource, RewardTerm, ScoringConfig, StepBatch, VecEnv, VectorEnv as _,
+    Actions, AutoresetMode, EnvConfig, RewardSource, RewardTerm, ScoringConfig, StepBatch, VecEnv,
+    VectorEnv as _,
 };
 use sayso_rewards::{
     Feature, FrameSelection, LatestScore, Result, RewardFrames, RewardModel, RewardSchedule, RewardText,
     ScoredStep, Windows,
 };
-use sayso_sim::{FrameBatch, FrameRequest};
+use sayso_sim::app::Slot;
+use sayso_sim::{FrameBatch, FrameRequest, SimWorld};
 
 use crate::mean_colour::{MeanColour, SELECTIONS, actions, config, instructed, make, plans, reset, rewards};
 
@@ -301,6 +303,59 @@ fn rewards_are_those_of_frames_that_another_env_observes() {
         4 => c(0) + 2.0 * c(2) + 3.0 * c(4),
         _ => c(0) + 2.0 * c(4) + 3.0 * c(5),
     });
+}
+
+/// Makes the state of one env NaN in the next step.
+fn break_env(env: &mut VecEnv, env_idx: usize) {
+    let joint = env.task().scene().joints[0].name.clone();
+    for world in env.worlds_mut() {
+        let mut envs = world.query::<(&Slot, &mut SimWorld)>();
+        for (_, mut sim_world) in envs.iter_mut(world).filter(|(slot, _)| slot.0.0 == env_idx) {
+            let joint = sim_world.joint(&joint).expect("a joint");
+            sim_world.set_joint_velocity(joint, f32::NAN);
+        }
+    }
+}
+
+#[test]
+fn the_episode_after_a_quarantine_is_rewarded_like_any_other_and_other_envs_are_not_touched() {
+    for plan in plans() {
+        for (autoreset, n_resets) in [(AutoresetMode::SameStep, 0), (AutoresetMode::NextStep, 1)] {
+            let mut whole = make(&instructed(3, autoreset), &plan);
+            reset(&mut whole, 7, None);
+            // Two episodes of five steps.
+            let expected = rewards(&mut whole, 10 + n_resets);
+
+            let mut env = make(&instructed(3, autoreset), &plan);
+            let mut batch = reset(&mut env, 7, None);
+            let mut got = Vec::new();
+            for step in 0..8 + n_resets {
+                // The actions of the second episode are those of the other run's second episode.
+                let same = if step < 3 { step } else { step + 2 };
+                if step == 2 {
+                    break_env(&mut env, 1);
+                }
+                let mut all = actions(&env, step);
+                if let (Actions::Continuous(all), Actions::Continuous(own)) = (&mut all, actions(&env, same))
+                {
+                    let dim = all.len() / 3;
+                    all[dim..2 * dim].copy_from_slice(&own[dim..2 * dim]);
+                }
+                env.step(&all, &mut batch).expect("a step");
+                assert_eq!(batch.info.quarantined[1], step == 2, "{plan:?}");
+                got.push(batch.rewards.clone());
+            }
+            let own =
+                |rows: &[Vec<f32>], env_idx: usize| rows.iter().map(|row| row[env_idx]).collect::<Vec<_>>();
+            for other in [0, 2] {
+                assert_eq!(own(&got, other), own(&expected[..got.len()], other), "{autoreset:?} {plan:?}");
+            }
+            let of_broken = own(&got, 1);
+            assert_eq!(of_broken[..2], own(&expected[..2], 1), "{autoreset:?} {plan:?}");
+            assert_eq!(of_broken[2], 0.0);
+            assert_eq!(of_broken[3..], own(&expected[5..], 1), "{autoreset:?} {plan:?}");
+        }
+    }
 }
 
 #[test]
