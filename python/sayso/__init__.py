@@ -9,7 +9,7 @@ Importing this module registers every environment with Gymnasium as ``sayso/<id>
 """
 
 from sayso._core import __version__
-from sayso.env import Env
+from sayso.env import Env, GoalEnv
 from sayso.errors import (
     ActionError,
     ClosedError,
@@ -27,6 +27,7 @@ __all__ = [
     "ClosedError",
     "DeviceError",
     "Env",
+    "GoalEnv",
     "ResetNeededError",
     "RewardFunction",
     "RewardModel",

@@ -33,7 +33,7 @@ class Env(gymnasium.Env):
         alpha: strength of goal-baseline regularisation, in [0, 1]; the task's default if absent, 0 is plain cosine
             similarity.
         reward: ``"ground_truth"``, ``"goal_sparse"`` or ``"goal_dense"`` (ground truth too, of the goal's values alone, see
-            :meth:`compute_reward`), ``"vlm_rm"`` (a vision-language model scores the frames), a :class:`sayso.RewardModel`
+            :meth:`sayso.GoalEnv.compute_reward`), ``"vlm_rm"`` (a vision-language model scores the frames), a :class:`sayso.RewardModel`
             (the same, with a model that environments share), the name of another kind of reward model, a
             :class:`sayso.RewardFunction` or a function of frames and instructions, or ``"none"``.
         model: reward model of ``"vlm_rm"``: ``"bundled"``, a folder, or a name on the Hugging Face hub.
@@ -119,6 +119,9 @@ class Env(gymnasium.Env):
             device=device,
             options=options,
         )
+        if "goal" in settings.columns and type(self) is Env:
+            # Other environments must not have its methods.
+            self.__class__ = GoalEnv
         # One frame a control step, so that videos play at the speed of the simulation.
         self.metadata = {**Env.metadata, "render_fps": settings.about["control_hz"]}
         self.observation_space = settings.observation_space
@@ -163,22 +166,6 @@ class Env(gymnasium.Env):
         raises an error.
         """
         return self._batch.set_instruction(0, text, goal_prompt, baseline_prompt)
-
-    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
-        """The reward of goals, f32 ``[goal_dim]`` or ``[n, goal_dim]``, by the convention of gymnasium-robotics, with
-        ``reward="goal_sparse"`` (0 where their distance is at most the task's threshold, else -1) or ``"goal_dense"`` (their
-        distance, negated). ``info`` is not used.
-        """
-        rewards = self._batch.settings.goal_rewards(achieved_goal, desired_goal)
-        return float(rewards) if rewards.ndim == 0 else rewards
-
-    def compute_terminated(self, achieved_goal: Any, desired_goal: Any, info: Any) -> bool:
-        """Whether a goal ends the episode: it never does."""
-        return False
-
-    def compute_truncated(self, achieved_goal: Any, desired_goal: Any, info: Any) -> bool:
-        """Whether a goal truncates the episode: it never does."""
-        return False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -226,6 +213,28 @@ class Env(gymnasium.Env):
         values = columns["info"]["metrics"][0]
         info.update({name: float(value) for name, value in zip(self._metric_names, values, strict=True)})
         return info
+
+
+class GoalEnv(Env):
+    """An :class:`Env` whose observation has goals, by the convention of gymnasium-robotics. ``Env(obs=["state", "goal"])`` makes
+    one; other environments do not have these methods, as libraries take an environment that has them for a goal environment.
+    """
+
+    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+        """The reward of goals, f32 ``[goal_dim]`` or ``[n, goal_dim]``, by the convention of gymnasium-robotics, with
+        ``reward="goal_sparse"`` (0 where their distance is at most the task's threshold, else -1) or ``"goal_dense"`` (their
+        distance, negated). ``info`` is not used.
+        """
+        rewards = self._batch.settings.goal_rewards(achieved_goal, desired_goal)
+        return float(rewards) if rewards.ndim == 0 else rewards
+
+    def compute_terminated(self, achieved_goal: Any, desired_goal: Any, info: Any) -> bool:
+        """Whether a goal ends the episode: it never does."""
+        return False
+
+    def compute_truncated(self, achieved_goal: Any, desired_goal: Any, info: Any) -> bool:
+        """Whether a goal truncates the episode: it never does."""
+        return False
 
 
 def make_env(**kwargs: Any) -> Env:

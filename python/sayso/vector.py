@@ -134,7 +134,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         return self._batch.set_instruction(env_idx, text, goal_prompt, baseline_prompt)
 
     def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
-        """The rewards of goals, see :meth:`sayso.Env.compute_reward`."""
+        """The rewards of goals, see :meth:`sayso.GoalEnv.compute_reward`."""
         return self._batch.settings.goal_rewards(achieved_goal, desired_goal)
 
     def reset(

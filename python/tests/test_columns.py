@@ -1,5 +1,7 @@
 """Columns of observations: images of several cameras, and the values of goals."""
 
+import pickle
+
 import gymnasium
 import numpy as np
 import pytest
@@ -69,6 +71,8 @@ def test_goals_are_relabelled_by_the_same_function():
     assert env.compute_reward(achieved[0], desired[1], {}) == -1.0
     with pytest.raises(ValueError, match=r"expected \[n, 3\]"):
         env.compute_reward(np.zeros(2), np.zeros(2), {})
+    assert isinstance(env, sayso.GoalEnv) and not hasattr(sayso.Env("Reach-v1"), "compute_reward")
+    assert isinstance(pickle.loads(pickle.dumps(env)), sayso.GoalEnv)
     with pytest.raises(ValueError, match="use reward='goal_sparse'"):
         sayso.Env("Reach-v1", **GOAL).compute_reward(achieved, desired, {})
 
