@@ -76,7 +76,7 @@ fn assert_info(info: &Info, engine: &VecEnv, batch: &StepBatch) {
 
 #[test]
 fn states_equal_those_of_the_engine() {
-    let arm = EnvConfig { instruction: Some("blue".to_owned()), ..config("Reach-v1") };
+    let arm = EnvConfig { instruction: Some("blue".into()), ..config("Reach-v1") };
     let action = Array1::from_elem(action_dim(&arm), 0.5);
     let rewards = assert_equals_the_engine::<Array1<f32>, _>(&arm, RewardSource::GroundTruth, action);
     assert_ne!(rewards[..4], rewards[4..], "the second episode differs");
