@@ -48,7 +48,7 @@ pub fn render(report: &Report) -> Result<String> {
                     (header(report))
                     (videos(&report.videos))
                     (training(report)?)
-                    (success_table(&report.goals))
+                    (success_table(report))
                     (instruction_table(report))
                     (frames(&report.frames))
                     (losses(&report.rows)?)
@@ -219,12 +219,16 @@ fn scalable(svg: &str, size: (u32, u32)) -> String {
     svg.replacen(&format!("width=\"{}\" height=\"{}\" ", size.0, size.1), "", 1)
 }
 
-fn success_table(goals: &[GoalRow]) -> Markup {
+fn success_table(report: &Report) -> Markup {
+    let goals = &report.goals;
     html! {
         @if !goals.is_empty() {
             section {
                 h2 { "Ground-truth success rate" }
-                p.lead { "Fraction of evaluation episodes that end in success, with 95% Wilson confidence intervals." }
+                p.lead {
+                    "Fraction of evaluation episodes that end in success, with 95% Wilson confidence intervals."
+                    @if 1 < report.instructions.len() { " Of all episodes, whatever their instruction." }
+                }
                 div.scroll {
                     table {
                         thead { tr { th { "Goal" } th { "Untrained" } th { "Trained" } th.wide {} } }
