@@ -175,8 +175,8 @@ impl EnvConfig {
     /// are those of [`RewardSource::Goal`].
     ///
     /// # Errors
-    /// If a camera is observed twice, a size is of a camera that is not observed, a sentence is too long to be observed as text, or goals are
-    /// observed or rewarded and the task has no values for them or an instruction has no goal.
+    /// If a camera is observed twice, a size is of a camera that is not observed, a sentence is too long to be observed as text,
+    /// or goals are observed or rewarded and the task has no values for them or an instruction has no goal.
     pub fn check_columns(
         &self,
         spec: &TaskSpec,

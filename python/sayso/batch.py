@@ -22,16 +22,20 @@ class Batch:
         self.was_reset = False
         # Those of the settings, then those that :meth:`set_instruction` added.
         self.instructions = list(settings.instructions)
-        self.current = self._first_sentences()
+        # The index of each env's instruction; none before the first episode.
+        self._instruction: np.ndarray | None = None
         self._native: _core.VecEnv | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         state["_native"] = None
         state["was_reset"] = False
-        state["instructions"] = list(self.settings.instructions)
-        state["current"] = self._first_sentences()
+        state["_instruction"] = None
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.instructions = list(self.settings.instructions)
 
     @property
     def native(self) -> _core.VecEnv:
@@ -94,14 +98,27 @@ class Batch:
             raise ResetNeededError("render before reset: call reset first")
         return self.native.render(size[0], size[1], camera)
 
-    def _first_sentences(self) -> tuple[str, ...]:
-        """The sentence of each env before the first episode: empty if episodes have different ones."""
-        sentences = [sentence for sentence, _ in self.settings.instructions]
-        return (sentences[0] if len(sentences) == 1 else "",) * self.num_envs
+    @property
+    def instructions(self) -> list[tuple[str, int | None]]:
+        """Sentence and index of the goal of each instruction."""
+        return self._instructions
+
+    @instructions.setter
+    def instructions(self, instructions: list[tuple[str, int | None]]) -> None:
+        self._instructions = instructions
+        self._has_goal = np.array([goal is not None for _, goal in instructions])
+        self._goals = np.array([goal or 0 for _, goal in instructions])
+
+    @property
+    def current(self) -> tuple[str, ...]:
+        """The sentence of each env; before the first episode empty, if episodes have different ones."""
+        if self._instruction is not None:
+            return self.sentences(self._instruction)
+        return (self.instructions[0][0] if len(self.instructions) == 1 else "",) * self.num_envs
 
     def present_observation(self, columns: dict[str, Any]) -> Any:
-        """:meth:`observation` of the present state; :attr:`current` is then the sentence of each env."""
-        self.current = self.sentences(columns["instruction"])
+        """:meth:`observation` of the present state, which :attr:`current` then describes."""
+        self._instruction = columns["instruction"]
         return self.observation(columns)
 
     def observation(self, columns: dict[str, Any]) -> Any:
@@ -127,12 +144,10 @@ class Batch:
     def success(self, info: dict[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Success on the goal of each env's instruction, bool ``[num_envs]``, under both of its names; and which envs have
         such a goal. The dict is empty if none has."""
-        goals = [self.instructions[i][1] for i in info["instruction"].tolist()]
-        has_goal = np.array([goal is not None for goal in goals])
+        has_goal = self._has_goal[info["instruction"]]
         if not has_goal.any():
             return {}, has_goal
-        columns = np.array([goal or 0 for goal in goals])
-        success = info["success"][np.arange(self.num_envs), columns] & has_goal
+        success = info["success"][np.arange(self.num_envs), self._goals[info["instruction"]]] & has_goal
         return {"success": success, "is_success": success}, has_goal
 
     def set_instruction(
@@ -152,7 +167,7 @@ class Batch:
                 raise ValueError(f"instruction = {words!r} is not in the observation space {space}")
         columns = self.native.set_instruction(env_idx, words, goal_prompt, baseline_prompt)
         self.instructions = self.native.instructions()
-        self.current = self.sentences(columns["instruction"])
+        self._instruction = columns["instruction"]
         values = {**columns, "instruction_text": self.current}
         return next((values[name][env_idx] for name in self.settings.columns if name.startswith("instruction")), None)
 

@@ -33,8 +33,8 @@ class Env(gymnasium.Env):
         alpha: strength of goal-baseline regularisation, in [0, 1]; the task's default if absent, 0 is plain cosine
             similarity.
         reward: ``"ground_truth"``, ``"goal_sparse"`` or ``"goal_dense"`` (ground truth too, of the goal's values alone, see
-            :meth:`sayso.GoalEnv.compute_reward`), ``"vlm_rm"`` (a vision-language model scores the frames), a :class:`sayso.RewardModel`
-            (the same, with a model that environments share), the name of another kind of reward model, a
+            :meth:`sayso.GoalEnv.compute_reward`), ``"vlm_rm"`` (a vision-language model scores the frames), a
+            :class:`sayso.RewardModel` (the same, with a model that environments share), the name of another kind of reward model, a
             :class:`sayso.RewardFunction` or a function of frames and instructions, or ``"none"``.
         model: reward model of ``"vlm_rm"``: ``"bundled"``, a folder, or a name on the Hugging Face hub.
         reward_options: options of ``reward``, if it is the name of another kind of reward model, such as

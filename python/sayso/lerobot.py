@@ -101,8 +101,8 @@ class LeRobotVectorEnv(VectorEnv, gymnasium.vector.SyncVectorEnv):
                 f"goal_prompt = {prompt!r} does not name exactly one goal of {env_id}, and LeRobot needs the success of one: "
                 f"use the word {instruction!r} and no other of {', '.join(known['goals'])} in it, or leave it out"
             )
-        for name, kinds in (("camera", (str, type(None))), ("size", (int, tuple, list))):
-            if not isinstance(settings.get(name, 64 if name == "size" else None), kinds):
+        for name, several in (("camera", (list, tuple)), ("size", dict)):
+            if isinstance(settings.get(name), several):
                 raise TypeError(f"{name} = {settings[name]!r}; LeRobot's images have one size: name further cameras in cameras")
         cameras = [choice("cameras", name, tuple(known["cameras"])) for name in _listed(cameras)]
         for fixed in ("autoreset_mode", "render_mode"):

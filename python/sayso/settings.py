@@ -28,9 +28,8 @@ PARAPHRASES = ("none", "training", "held_out", "all")
 
 def columns_of(obs: Obs) -> list[str]:
     """The columns of an observation: ``"both"`` are state and pixels."""
-    if isinstance(obs, str):
-        return ["state", "pixels"] if obs == "both" else [choice("obs", obs, (*COLUMNS, "both"))]
-    return [choice("obs", name, COLUMNS) for name in obs]
+    names = [choice("obs", name, (*COLUMNS, "both")) for name in ([obs] if isinstance(obs, str) else obs)]
+    return [column for name in names for column in (("state", "pixels") if name == "both" else (name,))]
 
 
 def autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:

@@ -149,6 +149,7 @@ def test_what_does_not_fit_is_refused_and_the_episode_keeps_its_instruction():
         ({"obs": ["state", "instructions"]}, "did you mean 'instruction'"),
         ({"obs": ["instruction"]}, "needs the column 'state' or 'pixels'"),
         ({"obs": ["state", "instruction", "instruction_text"]}, "second column of its kind"),
+        ({"obs": ["both", "pixels"]}, "second column of its kind"),
         ({"instruction": "all", "goal_prompt": "the gripper touching the red ball"}, "several goals"),
         ({"instruction": "all", "instruction_text": "touch it"}, "several goals"),
         ({"paraphrases": "all", "instruction_text": "touch it"}, "env.paraphrases"),

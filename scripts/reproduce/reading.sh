@@ -7,10 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 run=${1:-runs/reading}
 cargo build --release --quiet
-if [ -d "$run" ]; then
-  cargo run --release --quiet -- train --resume "$run" >&2 || true
-else
-  cargo run --release --quiet -- train --instruction all --paraphrases training --obs state,instruction-embedding \
-    --set evaluation.paraphrases=all --set evaluation.n_episodes=400 --steps 640000 --out "$run" >&2
-fi
+arguments=(--instruction all --paraphrases training --obs state,instruction-embedding --set evaluation.paraphrases=all
+  --set evaluation.n_episodes=400 --steps 640000 --out "$run")
+if [ -d "$run" ]; then arguments=(--resume "$run"); fi
+if ! python3 scripts/reproduce/is_complete.py "$run"; then cargo run --release --quiet -- train "${arguments[@]}" >&2; fi
 exec python3 scripts/reproduce/reading.py "$run/summary.json"

@@ -2,7 +2,7 @@
 # Reproduces the training results of README.md and docs/performance.md: scripts/reproduce/trainings.sh [FOLDER]
 #
 # Trains the default preset for three goal prompts and three seeds, and the presets of GoTo-v1 and CartPole-v1, one run after the
-# other, into FOLDER (runs/reproduce): about an hour and a half on two cores. A run that is there already is not repeated, and an
+# other, into FOLDER (runs/reproduce): nearly two hours on two cores. A run that is there already is not repeated, and an
 # interrupted one continues. Prints the tables in Markdown, from each run's summary.json.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -10,19 +10,11 @@ folder=${1:-runs/reproduce}
 mkdir -p "$folder"
 cargo build --release --quiet
 
-# Whether a run has reached its last step and has its report; one that was interrupted may have a summary too.
-is_complete() {
-  python3 -c '
-import json, sys
-summary = json.load(open(sys.argv[1]))
-sys.exit(summary["n_steps"] < summary["total_steps"])' "$1/summary.json" 2> /dev/null
-}
-
 # train NAME ARGUMENTS…: trains $folder/NAME unless it is complete; the seconds of the whole command are in NAME.secs.
 train() {
   local run=$folder/$1 started=$SECONDS
   shift
-  if is_complete "$run"; then return; fi
+  if python3 scripts/reproduce/is_complete.py "$run"; then return; fi
   if [ -d "$run" ]; then
     cargo run --release --quiet -- train --resume "$run" >&2
     return

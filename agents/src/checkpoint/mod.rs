@@ -27,8 +27,8 @@ use crate::policy::{ActorCritic, PolicySpec, TrainedPolicy};
 use crate::{AgentError, Result};
 
 /// Version of the file layout; other versions are refused. Layout 2 no longer has `train.score_use`; layout 3 has no pixel
-/// observations, which are rendered again from the envs' state; in layout 4 the envs' snapshot has a checksum; layout 5 has the frames that later scores depend on;
-/// layout 6 the instructions of episodes.
+/// observations, which are rendered again from the envs' state; in layout 4 the envs' snapshot has a checksum; layout 5 has
+/// the frames that later scores depend on, layout 6 the instructions of episodes.
 const VERSION: u32 = 6;
 /// Key of Sayso's JSON in the file's metadata.
 const METADATA_KEY: &str = "sayso-checkpoint";
