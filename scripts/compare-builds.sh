@@ -4,12 +4,13 @@
 # A and B are commits, or folders with a checkout each. Both are built, then their benches run in alternating order for
 # ROUNDS rounds (7). The table has the median rate of each figure and the median over the rounds of the ratio B/A, which is
 # reliable when the machine's speed drifts. Figures are matched by their order, as their names may differ between builds.
+# The programs of a commit are kept in target/compare-builds, so that the next comparison with it builds one side only.
 # Finally both train the default run for 8,192 steps: all metrics except times must be bit-identical.
 #
 # Exit status: 0; 1 if a ratio is below MIN_RATIO (0.95), a figure is missing, or the metrics differ; 2 for bad arguments.
 set -euo pipefail
 
-usage() { sed -n '2,9s/^# \?//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,10s/^# \?//p' "$0" >&2; exit 2; }
 [ $# -ge 2 ] && [[ ${3:-7} =~ ^[1-9][0-9]*$ ]] || usage
 root=$(cd "$(dirname "$0")/.." && pwd)
 rounds=${3:-7}
@@ -28,9 +29,14 @@ trap 'echo "failed; the last output:" >&2; tail -n 20 "$work"/*/log >&2 || true'
 
 # Builds $2 (a commit or a folder) and keeps its programs in $work/$1. Each side has its own target folder.
 build() {
-  local folder side=$work/$1
+  local folder kept='' side=$work/$1
   mkdir -p "$side"
   if git -C "$root" rev-parse --quiet --verify "$2^{commit}" > "$side/commit"; then
+    kept=$root/target/compare-builds/$(cat "$side/commit")
+    if [ -x "$kept/rates" ] && [ -x "$kept/sayso" ]; then
+      cp "$kept/rates" "$kept/sayso" "$side"
+      return
+    fi
     folder=$side/checkout
     git -C "$root" worktree add --quiet --detach "$folder" "$(cat "$side/commit")"
   elif [ -f "$2/Cargo.toml" ]; then
@@ -50,6 +56,10 @@ build() {
     cp "$side/target/release/sayso" "$side/sayso"
     rm -rf "$side/target"
   )
+  if [ -n "$kept" ]; then
+    mkdir -p "$kept"
+    cp "$side/rates" "$side/sayso" "$kept"
+  fi
 }
 
 # Appends one line per figure to $work/$1/figures: ROUND INDEX RATE NAME; the rate of a skipped figure is 0.
