@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sayso_sim::names;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokenizers::{ModelWrapper, Tokenizer};
 
 use crate::files::ModelFiles;
@@ -36,6 +36,33 @@ pub enum Ending {
     Highest,
 }
 
+/// Checks what templates of a post-processor refer to: tokenizers 0.23 panics where one refers to a special token that it lacks, or
+/// that of one sequence to a second one.
+fn check_templates(json: &Value) -> Result<(), String> {
+    if json["type"] == "TemplateProcessing" {
+        for (key, sequences) in [("single", &["A"][..]), ("pair", &["A", "B"])] {
+            for piece in json[key].as_array().into_iter().flatten() {
+                let id = |kind: &str| piece[kind]["id"].as_str();
+                if let Some(id) = id("SpecialToken")
+                    && json["special_tokens"].get(id).is_none()
+                {
+                    return Err(format!("a template of its post-processor lacks the special token '{id}'"));
+                }
+                if let Some(id) = id("Sequence").filter(|id| !sequences.contains(id)) {
+                    return Err(format!(
+                        "the template '{key}' of its post-processor has the sequence '{id}'"
+                    ));
+                }
+            }
+        }
+    }
+    match json {
+        Value::Array(values) => values.iter().try_for_each(check_templates),
+        Value::Object(values) => values.values().try_for_each(check_templates),
+        _ => Ok(()),
+    }
+}
+
 impl PromptTokenizer {
     /// Reads `tokenizer.json`, or `vocab.json` with `merges.txt`. The pad token is read from `padding` of `tokenizer.json`,
     /// `pad_token` of `tokenizer_config.json`, or else of `special_tokens_map.json`.
@@ -50,8 +77,9 @@ impl PromptTokenizer {
     ) -> Result<Self> {
         let (file, mut tokenizer) = if let Some(bytes) = files.get("tokenizer.json")? {
             // tokenizers 0.23 panics on JSON that ends or is damaged inside its decoder.
-            serde_json::from_slice::<serde_json::Value>(&bytes)
+            let json = serde_json::from_slice::<Value>(&bytes)
                 .map_err(|error| files.error("tokenizer.json", error))?;
+            check_templates(&json).map_err(|reason| files.error("tokenizer.json", reason))?;
             let tokenizer =
                 Tokenizer::from_bytes(bytes).map_err(|error| files.error("tokenizer.json", error))?;
             ("tokenizer.json", tokenizer)

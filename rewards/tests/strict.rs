@@ -195,6 +195,16 @@ fn a_tokenizer_that_is_cut_short_is_an_error_and_not_a_panic() {
 }
 
 #[test]
+fn templates_of_a_tokenizer_that_refer_to_what_is_absent_are_errors_and_not_panics() {
+    let error =
+        refused_text("clip_words", "tokenizer.json", |s| s.replacen("\"[SOT]\": {", "\"[OTHER]\": {", 1));
+    assert!(error.contains("lacks the special token '[SOT]'"), "{error}");
+    let error =
+        refused_text("clip_words", "tokenizer.json", |s| s.replacen("\"id\": \"A\"", "\"id\": \"B\"", 1));
+    assert!(error.contains("the template 'single' of its post-processor has the sequence 'B'"), "{error}");
+}
+
+#[test]
 fn a_missing_shard_is_named() {
     let folder = copy_of("clip_gelu");
     std::fs::remove_file(folder.path().join("model-00002-of-00002.safetensors")).unwrap();
