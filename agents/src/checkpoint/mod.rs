@@ -28,8 +28,8 @@ use crate::{AgentError, Result};
 
 /// Version of the file layout; other versions are refused. Layout 2 no longer has `train.score_use`; layout 3 has no pixel
 /// observations, which are rendered again from the envs' state; in layout 4 the envs' snapshot has a checksum; layout 5 has
-/// the frames that later scores depend on, layout 6 the instructions of episodes.
-const VERSION: u32 = 6;
+/// the frames that later scores depend on, layout 6 the instructions of episodes, layout 7 articulations apart.
+const VERSION: u32 = 7;
 /// Key of Sayso's JSON in the file's metadata.
 const METADATA_KEY: &str = "sayso-checkpoint";
 /// Name of the header among the checksums.
