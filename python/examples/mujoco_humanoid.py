@@ -1,4 +1,4 @@
-"""Rewards of goal prompts for MuJoCo's humanoid, with the prompts of VLM-RM (Rocamonde et al. 2023, table 3).
+"""Rewards of goal prompts for MuJoCo's humanoid, with the prompts of VLM-RM (Rocamonde et al., ICLR 2024, table 3).
 
 Random actions in a vector of Gymnasium's Humanoid-v5 are rewarded for kneeling, and four poses are scored for four
 goal prompts:
