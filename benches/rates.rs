@@ -115,7 +115,7 @@ fn ppo_steps() -> anyhow::Result<f64> {
     let mut env = VecEnv::new(&config, RewardSource::GroundTruth)?;
     let sb3 = PpoConfig::sb3();
     let ppo = PpoConfig { n_steps: sb3.n_steps / N_PPO_ENVS, ..sb3 };
-    let config = TrainConfig::new(ppo, N_STEPS, 0);
+    let config = TrainConfig::new(&ppo, N_STEPS, 0)?;
     let start = Instant::now();
     sayso_agents::train(&mut env, None, &config, None, &mut ())?;
     Ok(N_STEPS as f64 / start.elapsed().as_secs_f64())

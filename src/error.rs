@@ -148,6 +148,9 @@ impl Error {
                 "describe the scene without the goal with --baseline-prompt; none is needed if alpha is 0"
                     .into(),
             ),
+            Self::Agent(AgentError::UnknownAlgorithm { nearest, .. }) => {
+                nearest.as_ref().map(|name| format!("did you mean '{name}'?"))
+            }
             _ => self
                 .reward_error()
                 .and_then(hint_of_reward)

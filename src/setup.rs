@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sayso_agents::{Checkpoint, TrainedPolicy};
+use sayso_agents::{Checkpoint, Policy};
 use sayso_envs::{AutoresetMode, EnvConfig, InstructionForm, RewardSource, VecEnv};
 use sayso_rewards::{
     Embeddings, Feature, FrameSelection, ModelDevice, RewardModel, RewardText, Scorer, SentenceEmbeddings,
@@ -184,7 +184,7 @@ fn no_checkpoint(run: &Path) -> Error {
 ///
 /// # Errors
 /// If there is no checkpoint, it is damaged, or its policy has other spaces.
-pub fn trained_policy(run: &Path, env: &VecEnv) -> Result<TrainedPolicy> {
+pub fn trained_policy(run: &Path, env: &VecEnv) -> Result<Box<dyn Policy>> {
     policy_of(&newest_checkpoint(run)?.ok_or_else(|| no_checkpoint(run))?, env)
 }
 
@@ -192,8 +192,7 @@ pub fn trained_policy(run: &Path, env: &VecEnv) -> Result<TrainedPolicy> {
 ///
 /// # Errors
 /// If the checkpoint is damaged, or its policy has other spaces.
-pub fn policy_of(checkpoint: &Checkpoint, env: &VecEnv) -> Result<TrainedPolicy> {
-    let policy = checkpoint.policy()?;
-    policy.check_fits(env)?;
-    Ok(policy)
+pub fn policy_of(checkpoint: &Checkpoint, env: &VecEnv) -> Result<Box<dyn Policy>> {
+    checkpoint.spaces().check_fits(env)?;
+    Ok(checkpoint.policy()?)
 }

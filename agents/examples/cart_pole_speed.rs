@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut env = VecEnv::new(&env, RewardSource::GroundTruth)?;
     let ppo = PpoConfig { n_steps: (2048 / n_envs).max(1), ..PpoConfig::sb3() };
     let mut print = Print { rates: vec![] };
-    train(&mut env, None, &TrainConfig::new(ppo, total_steps, 1), None, &mut print)?;
+    train(&mut env, None, &TrainConfig::new(&ppo, total_steps, 1)?, None, &mut print)?;
     print.rates.sort_by(f64::total_cmp);
     println!("median {:.0} steps/s", print.rates[print.rates.len() / 2]);
     Ok(())

@@ -37,6 +37,24 @@ pub enum AgentError {
         /// What is wrong with it; names the tensor or the key.
         reason: String,
     },
+    /// There is no algorithm of a name.
+    #[error("train.algorithm = '{name}' is unknown; known: {}", known.join(", "))]
+    UnknownAlgorithm {
+        /// The name.
+        name: String,
+        /// The nearest name that exists.
+        nearest: Option<String>,
+        /// All names.
+        known: Vec<String>,
+    },
+    /// An option of an algorithm is unknown, missing, or of a wrong type.
+    #[error("{field}: {reason}")]
+    Option {
+        /// Dotted path of the option.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A loss or gradient is NaN or infinite; the checkpoints written before are intact.
     #[error("{what} is NaN or infinite in update {update}; a smaller learning rate or reward scale may help")]
     NonFinite {

@@ -1,4 +1,4 @@
-//! Learning algorithms of Sayso: PPO, rollouts, policies and checkpoints.
+//! Learning algorithms of Sayso, the training loop around them, policies and checkpoints.
 //!
 //! [`train()`] trains a policy in any [`sayso_envs::VectorEnv`], with the env's own rewards or with the scores of a
 //! [`sayso_rewards::Scorer`];
@@ -7,10 +7,13 @@
 pub mod config;
 pub mod error;
 
-pub mod gae;
+pub mod algorithm;
 mod learner;
 pub mod ppo;
-pub mod rollout;
+pub mod registry;
+pub mod replay;
+pub mod sac;
+pub mod steps;
 pub mod train;
 
 pub mod normalize;
@@ -20,10 +23,14 @@ pub mod checkpoint;
 pub mod episodes;
 pub mod evaluate;
 
-pub use checkpoint::Checkpoint;
+pub use algorithm::{Algorithm, AlgorithmOptions};
+pub use checkpoint::{Checkpoint, SavedState};
 pub use config::TrainConfig;
 pub use error::{AgentError, Result};
 pub use evaluate::{EvalConfig, EvalReport, evaluate};
-pub use policy::{ActorCritic, NetworkConfig, Policy, RandomPolicy, ScriptedPolicy, TrainedPolicy};
+pub use policy::{
+    ActorCritic, NetworkConfig, Policy, PolicySpaces, RandomPolicy, ScriptedPolicy, TrainedPolicy,
+};
 pub use ppo::PpoConfig;
+pub use sac::SacConfig;
 pub use train::{TrainObserver, TrainOutcome, UpdateReport, train, untrained_policy};

@@ -3,10 +3,13 @@
 //! Both follow Stable-Baselines3's `VecNormalize`: means and variances of all data so far (Chan, Golub and LeVeque's
 //! parallel update), clipping at ±10, and rewards divided by the deviation of the discounted return.
 
+use crate::checkpoint::SavedState;
 use crate::{AgentError, Result};
 
 /// Values beyond this many deviations are clipped.
 const CLIP: f64 = 10.0;
+/// Name of the saved statistics of observations.
+const OBSERVATION_MOMENTS: &str = "observations.moments";
 /// Added to a variance before its root is taken.
 const EPSILON: f64 = 1e-8;
 
@@ -90,6 +93,26 @@ impl ObservationNormalizer {
     /// Initial statistics for states of `dim` values.
     pub fn new(dim: usize) -> Self {
         Self { moments: RunningMoments::new(dim) }
+    }
+
+    /// Adds the statistics to a checkpoint.
+    pub fn save(&self, state: &mut SavedState) {
+        state.add_f64(OBSERVATION_MOMENTS, &self.moments.to_values());
+    }
+
+    /// Whether a checkpoint has statistics of observations.
+    pub fn is_in(state: &SavedState) -> bool {
+        state.has_tensor(OBSERVATION_MOMENTS)
+    }
+
+    /// The statistics of a checkpoint, for states of `dim` values.
+    ///
+    /// # Errors
+    /// If they are missing or of another size.
+    pub fn load(dim: usize, state: &SavedState) -> Result<Self> {
+        let moments = RunningMoments::from_values(dim, &state.f64_values(OBSERVATION_MOMENTS)?)
+            .map_err(|error| state.error(format!("tensor '{OBSERVATION_MOMENTS}': {error}")))?;
+        Ok(Self { moments })
     }
 
     /// Adds a batch of states, `[n_rows, dim]`, to the statistics.

@@ -1,24 +1,20 @@
-//! The training loop: collect a rollout, score it, estimate advantages, update the policy, report, save.
+//! The training loop: collect steps, assign their rewards, let the algorithm learn, report, save.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use rand::SeedableRng;
-use rand_pcg::Pcg64;
 use sayso_envs::{AutoresetMode, VectorEnv};
 use sayso_rewards::{RewardWorker, Scorer};
 use serde::Serialize;
 
+use crate::algorithm::{TrainProgress, UpdateStats};
 use crate::checkpoint::Checkpoint;
 use crate::config::TrainConfig;
 use crate::episodes::GoalRate;
-use crate::gae;
-use crate::learner::{Learner, fresh_network};
-use crate::normalize::ObservationNormalizer;
-use crate::policy::TrainedPolicy;
-use crate::ppo::{self, UpdateStats};
-use crate::rollout::{self, Rollout};
+use crate::learner::{Learner, start_algorithm};
+use crate::policy::{Policy, PolicySpaces};
+use crate::steps::{self, Steps};
 use crate::{AgentError, Result};
 
 /// Statistics of an update, passed to [`TrainObserver::on_update`].
@@ -30,13 +26,13 @@ pub struct UpdateReport {
     pub n_steps: u64,
     /// Env steps at which training ends.
     pub total_steps: u64,
-    /// Env steps per second of this rollout and update together.
+    /// Env steps per second since the last update, of stepping, scoring and learning together.
     pub steps_per_sec: f64,
-    /// Seconds of this rollout, scoring included.
+    /// Seconds of stepping since the last update; with scoring, if the algorithm waits for it.
     pub rollout_secs: f64,
     /// Seconds of this update.
     pub update_secs: f64,
-    /// Mean reward per step of this rollout, before normalisation: from the scores, or from the env.
+    /// Mean reward per step since the last update, before normalisation: from the scores, or from the env.
     pub mean_reward: f64,
     /// Number of scores that were skipped in this session because the reward model failed, see
     /// [`sayso_rewards::OnFailure::Skip`].
@@ -52,7 +48,7 @@ pub struct UpdateReport {
     pub success_rate: Option<f64>,
     /// Ground-truth success of the last finished episodes, one entry per goal; empty before the first. For logs only.
     pub goals: Vec<GoalRate>,
-    /// Losses and other statistics of the update.
+    /// Losses and other statistics of the update, those of the algorithm.
     pub update: UpdateStats,
 }
 
@@ -75,10 +71,9 @@ impl TrainObserver for () {
 }
 
 /// Results of a training run.
-#[derive(Debug)]
 pub struct TrainOutcome {
-    /// The trained policy.
-    pub policy: TrainedPolicy,
+    /// The trained policy. It acts deterministically.
+    pub policy: Box<dyn Policy>,
     /// The state at the end, from which training can be resumed.
     pub checkpoint: Checkpoint,
     /// The file that holds `checkpoint`, if a folder was given.
@@ -89,21 +84,25 @@ pub struct TrainOutcome {
     pub interrupted: bool,
 }
 
+impl std::fmt::Debug for TrainOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut out = f.debug_struct("TrainOutcome");
+        out.field("last_report", &self.last_report).field("interrupted", &self.interrupted);
+        out.finish_non_exhaustive()
+    }
+}
+
 /// The policy that [`train`] starts from with this configuration. It samples its actions, as training does.
 ///
 /// # Errors
 /// If the configuration is out of range or does not fit the env.
-pub fn untrained_policy(env: &dyn VectorEnv, config: &TrainConfig) -> Result<TrainedPolicy> {
-    config.validate()?;
-    let network = fresh_network(env, config, &mut Pcg64::seed_from_u64(config.seed))?;
-    let normalizer =
-        config.ppo.normalize_observations.then(|| ObservationNormalizer::new(network.spec().state_dim));
-    let mut policy = TrainedPolicy::new(network, normalizer);
-    policy.deterministic = false;
+pub fn untrained_policy(env: &dyn VectorEnv, config: &TrainConfig) -> Result<Box<dyn Policy>> {
+    let mut policy = start_algorithm(&PolicySpaces::of(env)?, env.n_envs(), config)?.into_policy();
+    policy.set_deterministic(false);
     Ok(policy)
 }
 
-/// Trains a policy with PPO.
+/// Trains a policy with the algorithm of the configuration.
 ///
 /// With a `scorer`, rewards are made of its scores of the frames that `env` renders, and of the metrics that the terms of its
 /// reward name; without one, they are the env's own. With `resume`, training continues from the checkpoint (bit-exactly on the CPU) up to
@@ -119,7 +118,6 @@ pub fn train(
     resume: Option<&Checkpoint>,
     observer: &mut dyn TrainObserver,
 ) -> Result<TrainOutcome> {
-    config.validate()?;
     if env.autoreset_mode() == AutoresetMode::Disabled {
         return Err(AgentError::Mismatch {
             what: "autoreset mode of the env",
@@ -133,55 +131,47 @@ pub fn train(
         None => Learner::start(env, config, scorer.as_mut())?,
     };
     let mut reward_worker = scorer.map(RewardWorker::spawn).transpose()?;
-    let mut rollout = Rollout::new(config.ppo.n_steps, env.n_envs());
-    let (mut advantages, mut returns) = (Vec::new(), Vec::new());
+    let discount = config.options()?.discount() as f32;
+    let cadence = learner.algorithm.cadence();
+    let mut steps = Steps::new(env.n_envs());
     let (mut last_report, mut last_path, mut interrupted) = (None, None, false);
 
     while learner.n_steps < config.total_steps && !interrupted {
         let started = Instant::now();
-        rollout::collect(
-            env,
-            &learner.policy,
-            learner.observation_normalizer.as_mut(),
-            &mut learner.action_rng,
-            reward_worker.as_mut(),
-            &mut learner.batch,
-            &mut rollout,
-        )?;
-        if let Some(worker) = &reward_worker {
-            let schedule = worker.plan().schedule();
-            rollout.resolve_scores(schedule, config.ppo.discount as f32, &mut learner.latest_scores);
+        let (algorithm, batch) = (&mut *learner.algorithm, &mut learner.batch);
+        steps::collect(env, algorithm, reward_worker.as_mut(), batch, &mut steps, cadence.n_steps)?;
+        let progress = TrainProgress { n_steps: learner.n_steps, total_steps: config.total_steps };
+        let mut update = None;
+        let mut rollout_secs = started.elapsed().as_secs_f64();
+        if cadence.learns_before_rewards {
+            update = Some(learner.algorithm.update(progress)?);
         }
-        learner.record_episodes(&rollout);
-        let rewards = learner.normalized_rewards(&rollout, config.ppo.discount);
-        let rollout_secs = started.elapsed().as_secs_f64();
-
-        let (discount, gae_lambda) = (config.ppo.discount as f32, config.ppo.gae_lambda as f32);
-        gae::advantages(&rollout.trajectories(&rewards), discount, gae_lambda, &mut advantages, &mut returns);
-        let update = ppo::update(
-            &learner.policy,
-            &mut learner.adam,
-            &rollout,
-            &advantages,
-            &returns,
-            &config.ppo,
-            learning_rate(config, learner.n_steps),
-            &mut learner.shuffle_rng,
-        )?;
+        if let Some(worker) = &mut reward_worker {
+            steps::receive_scores(worker, discount, &mut learner.latest_scores, &mut steps)?;
+        }
+        learner.record_episodes(&steps);
+        learner.algorithm.add_rewards(&steps, &learner.batch.observations)?;
+        let update = match update {
+            Some(update) => update,
+            None => {
+                rollout_secs = started.elapsed().as_secs_f64();
+                learner.algorithm.update(progress)?
+            }
+        };
         check_finite(&update, learner.n_updates)?;
         learner.n_updates += 1;
-        learner.n_steps += rollout.n_rows() as u64;
+        learner.n_steps += steps.n_rows() as u64;
         let secs = started.elapsed().as_secs_f64();
 
         let report = UpdateReport {
             n_updates: learner.n_updates,
             n_steps: learner.n_steps,
             total_steps: config.total_steps,
-            steps_per_sec: rollout.n_rows() as f64 / secs,
+            steps_per_sec: steps.n_rows() as f64 / secs,
             rollout_secs,
             update_secs: secs - rollout_secs,
-            mean_reward: mean_reward(&rollout),
-            n_skipped_scores: rollout.n_skipped_scores,
+            mean_reward: steps.mean_reward(),
+            n_skipped_scores: steps.n_skipped_scores,
             n_episodes: learner.recent.n_finished(),
             mean_return: learner.recent.mean_return(),
             mean_episode_steps: learner.recent.mean_steps(),
@@ -201,30 +191,20 @@ pub fn train(
         Some(path) => (learner.checkpoint(env, reward_worker.as_mut(), config)?, Some(path)),
         None => save(&mut learner, env, reward_worker.as_mut(), config, observer)?,
     };
-    Ok(TrainOutcome { policy: learner.into_policy(), checkpoint, checkpoint_path, last_report, interrupted })
-}
-
-fn learning_rate(config: &TrainConfig, n_steps: u64) -> f64 {
-    let left = 1.0 - n_steps as f64 / config.total_steps as f64;
-    config.ppo.learning_rate * if config.ppo.linear_decay { left } else { 1.0 }
+    Ok(TrainOutcome {
+        policy: learner.algorithm.into_policy(),
+        checkpoint,
+        checkpoint_path,
+        last_report,
+        interrupted,
+    })
 }
 
 fn check_finite(update: &UpdateStats, n_updates: u64) -> Result<()> {
-    let numbers = [
-        ("the policy loss", update.policy_loss),
-        ("the value loss", update.value_loss),
-        ("the gradient", update.grad_norm),
-    ];
-    match numbers.into_iter().find(|(_, number)| !number.is_finite()) {
-        Some((what, _)) => Err(AgentError::NonFinite { what, update: n_updates }),
+    match update.iter().find(|(_, value)| !value.is_finite()) {
+        Some(&(what, _)) => Err(AgentError::NonFinite { what, update: n_updates }),
         None => Ok(()),
     }
-}
-
-fn mean_reward(rollout: &Rollout) -> f64 {
-    let valid = rollout.rewards.iter().zip(&rollout.valid).filter(|(_, valid)| **valid);
-    let (sum, n) = valid.fold((0.0, 0_usize), |(sum, n), (reward, _)| (sum + f64::from(*reward), n + 1));
-    sum / n.max(1) as f64
 }
 
 fn is_checkpoint_due(config: &TrainConfig, learner: &Learner) -> bool {

@@ -10,10 +10,9 @@ use sayso::pretrain::PretrainConfig;
 use sayso::sim::render::RenderDevice;
 
 fuzz_target!(|text: &str| {
-    for preset in presets::names() {
-        let mut layers = Layers::default();
-        let preset_text = presets::by_name(preset).expect("a preset that exists");
-        layers.add_text(preset_text, Path::new(preset)).expect("presets are TOML");
+    for (preset, algorithm) in presets::names().zip(["sac", "ppo", "ppo"]) {
+        let preset = presets::by_name(preset).expect("a preset that exists");
+        let mut layers = preset.layers(Some(algorithm)).expect("presets are TOML");
         if layers.add_text(text, Path::new("fuzz.toml")).is_err() {
             return;
         }

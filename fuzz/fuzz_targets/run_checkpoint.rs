@@ -41,7 +41,7 @@ impl Fixture {
         };
         let config = TrainConfig {
             checkpoint_folder: Some(folder.path().join("checkpoints")),
-            ..TrainConfig::new(ppo, 16, 1)
+            ..TrainConfig::new(&ppo, 16, 1).expect("a configuration")
         };
         let outcome = train(&mut env(), None, &config, None, &mut ()).expect("a short training");
         let bytes = fs::read(outcome.checkpoint_path.expect("a checkpoint")).expect("a file");

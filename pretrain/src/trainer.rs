@@ -91,19 +91,10 @@ impl Pretraining {
         let mut rng = sayso_sim::seed::stream(&[config.seed, HEAD]);
         let shape = (config.width, catalogue.axes.len() + 3 * catalogue.n_landmarks());
         let activation = nn::Activation::Identity;
-        let head =
-            Linear::new(&mut parameters, "auxiliary_head", shape, activation, 1.0, false, &mut rng, &device)?;
+        let head = Linear::new(&mut parameters, "auxiliary_head", shape, activation, 1.0, &mut rng, &device)?;
         let shape = (config.width, catalogue.n_landmarks());
-        let patch_head = Linear::new(
-            &mut parameters,
-            "auxiliary_patch_head",
-            shape,
-            activation,
-            1.0,
-            false,
-            &mut rng,
-            &device,
-        )?;
+        let patch_head =
+            Linear::new(&mut parameters, "auxiliary_patch_head", shape, activation, 1.0, &mut rng, &device)?;
         let adam = Adam::new(&parameters)?;
         Ok(Self {
             config,

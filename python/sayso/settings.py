@@ -137,7 +137,7 @@ class Settings:
         reward_config["schedule"] = choice("schedule", schedule, tuple(_core.SCHEDULES))
         settings = {"env": env, "reward": reward_config}
         if discount is not None:
-            settings["train"] = {"ppo": {"discount": fraction("discount", discount)}}
+            settings["train"] = {"algorithm": "ppo", "ppo": {"discount": fraction("discount", discount)}}
         elif schedule == "potential":
             raise ValueError("schedule = 'potential' needs a discount; give that of the learner")
         self.json = json.dumps(settings, allow_nan=False)

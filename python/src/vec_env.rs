@@ -132,8 +132,10 @@ fn resolve(settings: toml::Table) -> PyResult<(RunConfig, bool)> {
     }
     let id = above.get_str("env.id").unwrap_or(presets::DEFAULT_ENV).to_owned();
     registry::task(&id, &toml::Table::new()).map_err(raise)?;
-    let mut layers = Layers::default();
-    layers.add_text(presets::of_env(&id).unwrap_or_default(), id.as_ref()).map_err(raise)?;
+    let mut layers = match presets::of_env(&id) {
+        Some(preset) => preset.layers(above.get_str("train.algorithm")).map_err(raise)?,
+        None => Layers::default(),
+    };
     layers.remove("env");
     let env = toml::Value::try_from(EnvConfig { id, ..EnvConfig::default() });
     layers.set("env", env.map_err(|error| PyRuntimeError::new_err(error.to_string()))?);

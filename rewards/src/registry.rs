@@ -3,11 +3,11 @@
 //! A kind is a type of options, which says what it looks at and loads the model. The built-in kinds are in [`crate::kinds`];
 //! other crates add theirs with [`register`].
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use sayso_sim::names;
+use sayso_sim::registry::{Named, OptionError, Registry, UnknownName, UnusableName, parse_options};
 use serde::de::DeserializeOwned;
-use toml::{Table, Value};
+use toml::Table;
 
 use crate::kinds::{MeanPooled, ScoreDifference, VlmRm};
 use crate::{ModelDevice, ModelFiles, Result, RewardError, RewardModel};
@@ -57,6 +57,12 @@ pub struct Kind {
     parse: fn(&Table) -> Result<Box<dyn RewardOptions>>,
 }
 
+impl Named for Kind {
+    fn name(&self) -> &str {
+        self.name()
+    }
+}
+
 impl Kind {
     fn new<O: RewardOptions + DeserializeOwned + 'static>(name: &str, summary: &str) -> Self {
         Self { name: name.to_owned(), summary: summary.to_owned(), parse: parse::<O> }
@@ -81,11 +87,8 @@ impl Kind {
     }
 }
 
-/// Kinds that were registered in this process.
-static REGISTERED: RwLock<Vec<Kind>> = RwLock::new(Vec::new());
-
-fn built_in() -> [Kind; 3] {
-    [
+fn built_in() -> Vec<Kind> {
+    vec![
         Kind::new::<VlmRm>("vlm_rm", "Similarity of the frame to the goal prompts (Rocamonde et al. 2024)."),
         Kind::new::<MeanPooled>(
             "mean_pooled",
@@ -98,36 +101,27 @@ fn built_in() -> [Kind; 3] {
     ]
 }
 
-/// Names that are not those of reward models.
-const RESERVED: [&str; 4] = ["ground_truth", "goal_sparse", "goal_dense", "none"];
+/// Names of rewards that are not reward models.
+const GROUND_TRUTH_KINDS: [&str; 3] = ["ground_truth", "goal_sparse", "goal_dense"];
+
+static REGISTRY: Registry<Kind> =
+    Registry::new(built_in, &["ground_truth", "goal_sparse", "goal_dense", "none"]);
 
 /// Adds a kind of reward model, for all configurations of this process.
 ///
 /// # Errors
 /// If the name is taken, or is not made of lower-case letters, digits and `_`.
 pub fn register<O: RewardOptions + DeserializeOwned + 'static>(name: &str, summary: &str) -> Result<()> {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
-    let mut known = built_in().into_iter().chain(registered.iter().cloned());
-    if name.is_empty()
-        || !name.chars().all(is_plain)
-        || RESERVED.contains(&name)
-        || known.any(|kind| kind.name == name)
-    {
-        return Err(RewardError::OutOfRange {
-            field: "name of a kind of reward model".to_owned(),
-            got: format!("'{name}'"),
-            expected: "lower-case letters, digits and _, and no name that is taken".to_owned(),
-        });
-    }
-    registered.push(Kind::new::<O>(name, summary));
-    Ok(())
+    REGISTRY.register(Kind::new::<O>(name, summary)).map_err(|UnusableName(name)| RewardError::OutOfRange {
+        field: "name of a kind of reward model".to_owned(),
+        got: format!("'{name}'"),
+        expected: "lower-case letters, digits and _, and no name that is taken".to_owned(),
+    })
 }
 
 /// All kinds, the built-in ones first.
 pub fn kinds() -> Vec<Kind> {
-    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
-    built_in().into_iter().chain(registered.iter().cloned()).collect()
+    REGISTRY.all()
 }
 
 /// The kind of a name.
@@ -135,26 +129,16 @@ pub fn kinds() -> Vec<Kind> {
 /// # Errors
 /// If there is none.
 pub fn kind(name: &str) -> Result<Kind> {
-    let kinds = kinds();
-    if let Some(kind) = kinds.iter().find(|kind| kind.name == name) {
-        return Ok(kind.clone());
-    }
-    let known: Vec<String> = kinds
-        .into_iter()
-        .map(|kind| kind.name)
-        .chain(RESERVED[..3].iter().map(|&name| name.to_owned()))
-        .collect();
-    let nearest = names::nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
-    Err(RewardError::UnknownKind { name: name.to_owned(), nearest, known })
+    REGISTRY.get(name).map_err(|UnknownName { known, .. }| {
+        let known = known.into_iter().chain(GROUND_TRUTH_KINDS.map(str::to_owned)).collect();
+        let UnknownName { name, nearest, known } = UnknownName::new(name, known);
+        RewardError::UnknownKind { name, nearest, known }
+    })
 }
 
 fn parse<O: RewardOptions + DeserializeOwned + 'static>(options: &Table) -> Result<Box<dyn RewardOptions>> {
-    let options: O = serde_path_to_error::deserialize(Value::Table(options.clone())).map_err(|error| {
-        let reason = error.inner().message().trim().to_owned();
-        let path = error.path().to_string();
-        let field = if path == "." { "reward".to_owned() } else { format!("reward.{path}") };
-        RewardError::Option { field, reason }
-    })?;
+    let options: O = parse_options("reward", options)
+        .map_err(|OptionError { field, reason }| RewardError::Option { field, reason })?;
     options.validate()?;
     Ok(Box::new(options))
 }

@@ -15,6 +15,7 @@ pub mod math;
 pub mod memory;
 pub mod names;
 pub mod physics;
+pub mod registry;
 pub mod render;
 pub mod scene;
 pub mod sealed;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Layers, RunConfig, parse_assignment, presets};
+use crate::config::presets::{self, Preset};
+use crate::config::{Layers, RunConfig, parse_assignment};
 use crate::envs::registry;
 use crate::sim::render::RenderDevice;
 use anyhow::Result;
@@ -37,6 +38,9 @@ pub struct ConfigArgs {
     /// Use the task's ground-truth reward instead of a reward model, for comparison
     #[arg(long, conflicts_with_all = ["goal_prompt", "baseline_prompt", "alpha", "model"], help_heading = HEADING)]
     pub ground_truth: bool,
+    /// Learning algorithm: `ppo`, `sac`, or one that the program registers [default: that of the preset]
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
+    pub algorithm: Option<String>,
     /// Observations of the policy, separated by commas
     #[arg(long, value_enum, value_name = "OBS", value_delimiter = ',', help_heading = HEADING)]
     pub obs: Vec<Obs>,
@@ -147,31 +151,24 @@ impl ConfigArgs {
             above.set(key, value.clone());
         }
 
-        let mut layers = Layers::default();
-        let (name, text) = self.preset(&above)?;
-        layers.add_text(text, name.as_ref())?;
-        if above.get_str("env.id").is_some_and(|id| layers.get_str("env.id") != Some(id))
-            && self.preset.is_some()
-        {
-            let (asked, of_preset) = (above.get_str("env.id"), layers.get_str("env.id"));
-            let message = format!(
-                "the preset '{name}' is for {}, not for {}",
-                of_preset.unwrap_or_default(),
-                asked.unwrap_or_default()
-            );
+        let preset = self.preset(&above)?;
+        let (name, of_preset) = (preset.name(), preset.env_id());
+        if let Some(asked) = above.get_str("env.id").filter(|&id| id != of_preset) {
+            let message = format!("the preset '{name}' is for {of_preset}, not for {asked}");
             return Err(BadInput::refuse(message, "leave out --preset, or --env"));
         }
+        let mut layers = preset.layers(above.get_str("train.algorithm"))?;
         layers.append(above);
         Ok(layers.finish::<RunConfig>()?.resolve()?)
     }
 
-    fn preset(&self, above: &Layers) -> Result<(String, &'static str)> {
+    fn preset(&self, above: &Layers) -> Result<&'static Preset> {
         if let Some(name) = &self.preset {
-            return Ok((name.clone(), presets::by_name(name)?));
+            return Ok(presets::by_name(name)?);
         }
         let id = above.get_str("env.id").unwrap_or(presets::DEFAULT_ENV);
         match presets::of_env(id) {
-            Some(text) => Ok((format!("preset of {id}"), text)),
+            Some(preset) => Ok(preset),
             // For an unknown id the registry's error names the nearest one.
             None => {
                 registry::task(id, &toml::Table::new()).map_err(crate::Error::from)?;
@@ -201,6 +198,9 @@ impl ConfigArgs {
         }
         if let Some(env) = &self.env {
             layers.set("env.id", env.as_str());
+        }
+        if let Some(algorithm) = &self.algorithm {
+            layers.set("train.algorithm", algorithm.as_str());
         }
         if let Some(model) = &self.model {
             layers.set("reward.model", model.as_str());

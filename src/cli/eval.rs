@@ -59,7 +59,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
         false => setup::trained_policy(&args.run, &env)?,
     };
     let plan = EvalConfig { n_episodes: args.episodes as usize, seed: args.seed };
-    let Some(report) = run_episodes(&mut env, &mut policy, &plan, "evaluating", is_quiet)? else {
+    let Some(report) = run_episodes(&mut env, &mut *policy, &plan, "evaluating", is_quiet)? else {
         return Ok(Outcome::Interrupted);
     };
     let json = serde_json::to_vec_pretty(&report).context("cannot encode the evaluation")?;
@@ -86,7 +86,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     if !args.no_video {
         let model = setup::reward_model(&config)?.model;
         let mut env = setup::recording_env(&config, args.video_episodes as usize, model.as_ref())?;
-        let Some(recording) = record(&mut env, &mut policy, args.seed, &mut go_on)? else {
+        let Some(recording) = record(&mut env, &mut *policy, args.seed, &mut go_on)? else {
             return Ok(Outcome::Interrupted);
         };
         let mp4 = recording.to_mp4("trained", recording.score_range())?;

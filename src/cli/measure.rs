@@ -42,10 +42,10 @@ impl RunPolicy<'_> {
     }
 
     fn policy(self, config: &RunConfig, env: &VecEnv) -> Result<Box<dyn Policy>> {
-        Ok(match self {
-            Self::Untrained => Box::new(untrained_policy(env, &config.train).map_err(Error::from)?),
-            Self::Trained(checkpoint) => Box::new(setup::policy_of(checkpoint, env)?),
-        })
+        match self {
+            Self::Untrained => Ok(untrained_policy(env, &config.train).map_err(Error::from)?),
+            Self::Trained(checkpoint) => Ok(setup::policy_of(checkpoint, env)?),
+        }
     }
 }
 

@@ -155,7 +155,7 @@ fn policy(args: &Args, env: &VecEnv) -> Result<Box<dyn Policy>> {
             }
             Box::new(ScriptedPolicy::new(env.task_spec(), env.instructions()).map_err(Error::from)?)
         }
-        (PolicyKind::Trained, Some(run)) => Box::new(setup::trained_policy(run, env)?),
+        (PolicyKind::Trained, Some(run)) => setup::trained_policy(run, env)?,
     })
 }
 

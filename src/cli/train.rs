@@ -215,21 +215,13 @@ fn message(report: &UpdateReport, by_instruction: bool) -> String {
 
 /// Tags are those of Stable-Baselines3 where it has them.
 fn row(report: &UpdateReport, elapsed_secs: f64, by_instruction: bool) -> MetricsRow {
-    let update = &report.update;
     let mut values = vec![
         ("rollout/reward_mean".to_owned(), report.mean_reward),
         ("time/fps".to_owned(), report.steps_per_sec),
         ("time/rollout_secs".to_owned(), report.rollout_secs),
         ("time/update_secs".to_owned(), report.update_secs),
-        ("train/policy_loss".to_owned(), update.policy_loss),
-        ("train/value_loss".to_owned(), update.value_loss),
-        ("train/entropy".to_owned(), update.entropy),
-        ("train/approx_kl".to_owned(), update.approx_kl),
-        ("train/clip_fraction".to_owned(), update.clip_fraction),
-        ("train/grad_norm".to_owned(), update.grad_norm),
-        ("train/explained_variance".to_owned(), update.explained_variance),
-        ("train/learning_rate".to_owned(), update.learning_rate),
     ];
+    values.extend(report.update.iter().map(|(name, value)| (format!("train/{name}"), *value)));
     if 0 < report.n_skipped_scores {
         values.push(("rollout/skipped_scores".to_owned(), report.n_skipped_scores as f64));
     }

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use sayso_agents::config::DEFAULT_ALGORITHM;
+use sayso_agents::registry;
 use sayso_sim::names;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -21,7 +23,8 @@ pub struct Layers {
 #[derive(Clone, Debug, PartialEq)]
 struct Layer {
     table: Table,
-    /// A preset or a file, whose options of a reward belong to its kind of reward.
+    /// A preset or a file, whose options of a reward belong to its kind of reward, and which may have options of several
+    /// algorithms.
     is_document: bool,
 }
 
@@ -91,8 +94,15 @@ impl Layers {
     fn merged(self) -> Table {
         let kind_of = |layer: &Layer| value_at(&layer.table, "reward.kind").cloned();
         let final_kind = self.layers.iter().rev().find_map(kind_of);
+        let algorithms = registry::algorithms();
+        let named = self.layers.iter().rev().find_map(|layer| value_at(&layer.table, "train.algorithm"));
+        let algorithm = named.and_then(Value::as_str).unwrap_or(DEFAULT_ALGORITHM).to_owned();
+        let is_other = |key: &str| key != algorithm && algorithms.iter().any(|known| known.name() == key);
         let (mut merged, mut kind) = (Table::new(), None);
         for mut layer in self.layers {
+            if let (true, Some(Value::Table(train))) = (layer.is_document, layer.table.get_mut("train")) {
+                train.retain(|key, _| !is_other(key));
+            }
             kind = kind_of(&layer).or(kind);
             if let (true, Some(Value::Table(reward))) = (layer.is_document, layer.table.get_mut("reward"))
                 && kind.is_some()
@@ -135,7 +145,7 @@ pub fn parse_assignment(text: &str) -> Result<(String, Value), String> {
 }
 
 /// The nearest known key, from serde's message "unknown field `a`, expected one of `b`, `c`".
-fn nearest_key(reason: &str) -> Option<String> {
+pub(super) fn nearest_key(reason: &str) -> Option<String> {
     if !reason.starts_with("unknown field") && !reason.starts_with("unknown variant") {
         return None;
     }
@@ -231,6 +241,30 @@ mod tests {
         for flags in [[kind.clone(), lag.clone()], [lag, kind]] {
             assert_eq!(reward("[reward]\nkind = 'a'\nalpha = 0.1", &flags), ["cameras", "kind", "lag"]);
         }
+    }
+
+    #[test]
+    fn a_document_may_have_options_of_other_algorithms() {
+        let train = |file: &str, flag: Option<(&str, i64)>| {
+            let mut layers = Layers::default();
+            let preset = "[train]\nseed = 0\n[train.ppo]\nn_steps = 8";
+            layers.add_text(preset, Path::new("preset")).expect("parses");
+            layers.add_text(file, Path::new("file")).expect("parses");
+            if let Some((key, value)) = flag {
+                layers.set(key, value);
+            }
+            let train = layers.merged().remove("train");
+            let keys = train.as_ref().and_then(Value::as_table).map(|table| table.keys().cloned().collect());
+            keys.unwrap_or_else(Vec::new)
+        };
+        assert_eq!(train("", None), ["ppo", "seed"]);
+        assert_eq!(train("[train]\nalgorithm = 'other'", None), ["algorithm", "seed"]);
+        let flag = Some(("train.ppo.n_steps", 4));
+        assert_eq!(
+            train("[train]\nalgorithm = 'other'", flag),
+            ["algorithm", "ppo", "seed"],
+            "a flag is meant"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod renamed;
 
 pub use layers::{Layers, parse_assignment};
 
-use sayso_agents::TrainConfig;
+use sayso_agents::{AgentError, TrainConfig};
 use sayso_envs::config::MAX_ENVS;
 use sayso_envs::instructions::instructions;
 use sayso_envs::language::named_goal;
@@ -104,7 +104,7 @@ impl RunConfig {
     pub fn resolve(mut self) -> Result<Self> {
         let task = self.task()?;
         self.env.device = self.env.device.resolve();
-        self.train.validate()?;
+        self.train.resolve().map_err(error_of_train)?;
         self.env.validate()?;
         in_range("evaluation.n_episodes", self.evaluation.n_episodes, 1..=1_000_000)?;
         in_range("evaluation.n_envs", self.evaluation.n_envs, 1..=MAX_ENVS)?;
@@ -124,11 +124,9 @@ impl RunConfig {
         }
         self.env.check_memory()?;
         self.evaluation_env(self.evaluation.n_envs).check_memory()?;
-        let (n_steps, n_envs) = (self.train.ppo.n_steps, self.env.n_envs);
-        let n_rows = (n_steps as u64).saturating_mul(n_envs as u64);
-        let rollout = n_rows.saturating_mul(self.env.observation_bytes(task.spec()));
-        let what = format!("train.ppo.n_steps = {n_steps} with env.n_envs = {n_envs}");
-        memory::check_fits(&what, rollout).map_err(sayso_envs::EnvError::from)?;
+        let observation_bytes = self.env.observation_bytes(task.spec());
+        let (what, n_bytes) = self.train.options()?.memory(self.env.n_envs, observation_bytes);
+        memory::check_fits(&what, n_bytes).map_err(sayso_envs::EnvError::from)?;
         Ok(self)
     }
 
@@ -163,7 +161,8 @@ impl RunConfig {
             cameras: reward.cameras.clone(),
             every_n_steps: reward.every_n_steps,
             schedule: reward.schedule,
-            discount: self.train.ppo.discount as f32,
+            // The options of a configuration that was resolved are valid.
+            discount: self.train.options().map_or(1.0, |options| options.discount() as f32),
             failures: reward.failures,
             terms: reward.terms.clone(),
             goal_prompts: reward.goal_prompts.clone(),
@@ -348,6 +347,12 @@ impl RewardConfig {
         }
         Ok(())
     }
+}
+
+/// The error of an option of the algorithm, with the nearest key.
+fn error_of_train(error: AgentError) -> Error {
+    let AgentError::Option { field, reason } = error else { return error.into() };
+    Error::ConfigKey { nearest: layers::nearest_key(&reason), field, reason }
 }
 
 /// The error of an option, with the nearest key of `[reward]`: a misspelt key that all kinds have is taken for an option.

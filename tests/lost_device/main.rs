@@ -38,7 +38,7 @@ fn lost_during_training() {
     let config = TrainConfig {
         checkpoint_every: 1,
         checkpoint_folder: Some(folder.path().to_owned()),
-        ..TrainConfig::new(ppo, 1000, 0)
+        ..TrainConfig::new(&ppo, 1000, 0).unwrap()
     };
     let error = train(&mut env, None, &config, None, &mut LoseDevice).unwrap_err();
     assert!(matches!(error, AgentError::Env(EnvError::Sim(SimError::GpuLost { .. }))), "{error}");

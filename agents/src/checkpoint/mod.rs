@@ -1,60 +1,57 @@
 //! Checkpoints: one safetensors file with the complete state of a training run, from which it resumes bit-exactly.
 //!
-//! Tensors: `policy.*` (parameters), `adam.*` (moments), the normalisers, the current observations, and the env's
-//! snapshot as bytes. The rest (configuration, counters, random generators, unfinished episodes) is JSON in the file's
-//! metadata. Every part has a CRC-32C; files are written atomically.
+//! Tensors: those of the algorithm (parameters, moments of the optimiser, normalisers), and `run.*`, those of the loop: the current
+//! observations, the state of the reward, and the envs' snapshot as bytes. The rest (configuration, counters, random
+//! generators, unfinished episodes) is JSON in the file's metadata. Every part has a CRC-32C; files are written atomically.
 
 mod data;
+mod state;
 
 pub use data::TensorData;
+pub use state::SavedState;
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::fmt::Debug;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
-use rand::SeedableRng;
-use rand_pcg::Pcg64;
 use safetensors::SafeTensors;
 use sayso_sim::atomic_write;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::config::TrainConfig;
 use crate::episodes::{EpisodeTracker, MAX_COUNT, RecentEpisodes};
-use crate::normalize::{ObservationNormalizer, RunningMoments};
-use crate::policy::{ActorCritic, PolicySpec, TrainedPolicy};
+use crate::policy::{Policy, PolicySpaces};
 use crate::{AgentError, Result};
 
 /// Version of the file layout; other versions are refused. Layout 2 no longer has `train.score_use`; layout 3 has no pixel
 /// observations, which are rendered again from the envs' state; in layout 4 the envs' snapshot has a checksum; layout 5 has
-/// the frames that later scores depend on, layout 6 the instructions of episodes, layout 7 articulations apart.
+/// the frames that later scores depend on, layout 6 the instructions of episodes; in layout 7 the state of the algorithm and
+/// the articulations of the envs are apart.
 const VERSION: u32 = 7;
 /// Key of Sayso's JSON in the file's metadata.
 const METADATA_KEY: &str = "sayso-checkpoint";
 /// Name of the header among the checksums.
 const HEADER: &str = "(header)";
+/// Prefix of the names of the loop's tensors.
+const RUN: &str = "run.";
 
 /// The complete state of a training run.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     header: Header,
-    tensors: BTreeMap<String, TensorData>,
-    /// The file that it was read from; empty if it was made in memory.
-    path: PathBuf,
+    /// The state of the loop.
+    run: SavedState,
+    algorithm: SavedState,
 }
 
-/// Everything that is not a tensor.
+/// Everything of the loop that is not a tensor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Header {
     pub config: TrainConfig,
-    pub policy: PolicySpec,
+    pub spaces: PolicySpaces,
     pub n_updates: u64,
     pub n_steps: u64,
-    pub adam_steps: u64,
-    pub action_rng: Pcg64,
-    pub shuffle_rng: Pcg64,
     pub tracker: EpisodeTracker,
     pub recent: RecentEpisodes,
     /// The best checkpoint so far, this one included; `None` before the first finished episode.
@@ -63,7 +60,7 @@ pub(crate) struct Header {
 
 impl Header {
     fn check(&self) -> Result<(), String> {
-        let counts = [self.n_updates, self.n_steps, self.adam_steps];
+        let counts = [self.n_updates, self.n_steps];
         if let Some(count) = counts.into_iter().find(|&count| count > MAX_COUNT) {
             return Err(format!("it counts {count} steps or updates, expected at most {MAX_COUNT}"));
         }
@@ -87,10 +84,18 @@ pub struct BestCheckpoint {
 #[serde(deny_unknown_fields)]
 struct Metadata {
     version: u32,
-    /// [`Header`] as JSON; a string, so that the checksum covers its exact bytes.
+    /// [`WholeHeader`] as JSON; a string, so that the checksum covers its exact bytes.
     header: String,
     /// CRC-32C of the header and of every tensor's bytes, by name.
     checksums: BTreeMap<String, u32>,
+}
+
+/// The header and the values of the algorithm.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WholeHeader<H> {
+    run: H,
+    algorithm: BTreeMap<String, Box<RawValue>>,
 }
 
 impl BestCheckpoint {
@@ -101,8 +106,8 @@ impl BestCheckpoint {
 }
 
 impl Checkpoint {
-    pub(crate) fn new(header: Header, tensors: Vec<(String, TensorData)>) -> Self {
-        Self { header, tensors: tensors.into_iter().collect(), path: PathBuf::new() }
+    pub(crate) fn new(header: Header, run: SavedState, algorithm: SavedState) -> Self {
+        Self { header, run, algorithm }
     }
 
     /// The configuration of the training run.
@@ -158,7 +163,9 @@ impl Checkpoint {
         let failed = |reason: String| AgentError::Checkpoint { path: path.to_owned(), reason };
         let bytes = std::fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
         let mut checkpoint = Self::from_bytes(&bytes).map_err(failed)?;
-        checkpoint.path = path.to_owned();
+        for state in [&mut checkpoint.run, &mut checkpoint.algorithm] {
+            state.path = path.to_owned();
+        }
         Ok(checkpoint)
     }
 
@@ -188,100 +195,42 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The policy.
+    /// The policy. It acts deterministically.
     ///
     /// # Errors
-    /// If the tensors do not fit the network that the checkpoint describes.
-    pub fn policy(&self) -> Result<TrainedPolicy> {
-        Ok(TrainedPolicy::new(self.network()?, self.observation_normalizer()?))
+    /// If the algorithm is not registered, or the tensors do not fit the network that the checkpoint describes.
+    pub fn policy(&self) -> Result<Box<dyn Policy>> {
+        self.header.spaces.validate()?;
+        self.header.config.options()?.policy(&self.header.spaces, &self.algorithm)
     }
 
-    pub(crate) fn network(&self) -> Result<ActorCritic> {
-        // A damaged specification may ask for more memory than there is; the tensors in the file bound it.
-        self.header.policy.validate()?;
-        let saved = self.tensors.iter().filter(|(name, _)| name.starts_with("policy."));
-        let n_saved: usize = saved.map(|(_, data)| data.shape().iter().product::<usize>()).sum();
-        match self.header.policy.n_parameters() {
-            Some(n_parameters) if n_parameters <= n_saved => {}
-            _ => {
-                return Err(
-                    self.error(format!("the policy has more parameters than the {n_saved} in the file"))
-                );
-            }
-        }
-        // The initial parameters are overwritten, so the seed does not matter.
-        let network =
-            ActorCritic::new(self.header.policy.clone(), &mut Pcg64::seed_from_u64(0), &Device::Cpu)?;
-        for (name, var) in network.parameters().iter() {
-            var.set(&self.tensor(&format!("policy.{name}"), var.dims(), network.device())?)?;
-        }
-        let n_saved = self.tensors.keys().filter(|name| name.starts_with("policy.")).count();
-        self.expect_equal("number of policy tensors", &network.parameters().iter().len(), &n_saved)?;
-        Ok(network)
+    /// Observations and actions of the policy.
+    pub fn spaces(&self) -> &PolicySpaces {
+        &self.header.spaces
     }
 
-    pub(crate) fn observation_normalizer(&self) -> Result<Option<ObservationNormalizer>> {
-        if !self.header.config.ppo.normalize_observations {
-            return Ok(None);
-        }
-        let values = self.f64_values("observations.moments")?;
-        let moments = RunningMoments::from_values(self.header.policy.state_dim, &values)
-            .map_err(|error| self.error(format!("tensor 'observations.moments': {error}")))?;
-        Ok(Some(ObservationNormalizer { moments }))
+    /// The state of the algorithm.
+    pub fn algorithm(&self) -> &SavedState {
+        &self.algorithm
     }
 
-    /// A tensor of the given shape.
-    pub(crate) fn tensor(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
-        let data = self.data(name)?;
-        if data.shape() != shape {
-            let got = data.shape();
-            return Err(self.error(format!("tensor '{name}': expected shape {shape:?}, got {got:?}")));
-        }
-        Ok(Tensor::from_vec(self.f32_values(name)?, shape, device)?)
-    }
-
-    pub(crate) fn f32_values(&self, name: &str) -> Result<Vec<f32>> {
-        self.data(name)?.to_f32().map_err(|reason| self.error(format!("tensor '{name}': {reason}")))
-    }
-
-    pub(crate) fn f64_values(&self, name: &str) -> Result<Vec<f64>> {
-        self.data(name)?.to_f64().map_err(|reason| self.error(format!("tensor '{name}': {reason}")))
-    }
-
-    pub(crate) fn bytes(&self, name: &str) -> Result<&[u8]> {
-        self.data(name)?.to_bytes().map_err(|reason| self.error(format!("tensor '{name}': {reason}")))
-    }
-
-    /// Checks that a saved value is the expected one.
-    pub(crate) fn expect_equal<T: PartialEq + Debug>(
-        &self,
-        what: &str,
-        expected: &T,
-        saved: &T,
-    ) -> Result<()> {
-        if expected == saved {
-            return Ok(());
-        }
-        Err(self.error(format!("{what}: expected {expected:?}, but it was saved with {saved:?}")))
-    }
-
-    fn data(&self, name: &str) -> Result<&TensorData> {
-        self.tensors.get(name).ok_or_else(|| self.error(format!("tensor '{name}' is missing")))
-    }
-
-    pub(crate) fn error(&self, reason: String) -> AgentError {
-        let path = if self.path == Path::new("") { PathBuf::from("checkpoint") } else { self.path.clone() };
-        AgentError::Checkpoint { path, reason }
+    /// The state of the loop.
+    pub(crate) fn run(&self) -> &SavedState {
+        &self.run
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        let header = serde_json::to_string(&self.header).map_err(|error| error.to_string())?;
+        let header = WholeHeader { run: &self.header, algorithm: self.algorithm.values.clone() };
+        let header = serde_json::to_string(&header).map_err(|error| error.to_string())?;
+        let run = self.run.tensors.iter().map(|(name, data)| (format!("{RUN}{name}"), data));
+        let tensors: BTreeMap<String, &TensorData> =
+            self.algorithm.tensors.iter().map(|(name, data)| (name.clone(), data)).chain(run).collect();
         let mut checksums: BTreeMap<String, u32> =
-            self.tensors.iter().map(|(name, data)| (name.clone(), data.checksum())).collect();
+            tensors.iter().map(|(name, data)| (name.clone(), data.checksum())).collect();
         checksums.insert(HEADER.to_owned(), crc32c::crc32c(header.as_bytes()));
         let metadata = serde_json::to_string(&Metadata { version: VERSION, header, checksums })
             .map_err(|error| error.to_string())?;
-        safetensors::serialize(&self.tensors, Some(HashMap::from([(METADATA_KEY.to_owned(), metadata)])))
+        safetensors::serialize(tensors, Some(HashMap::from([(METADATA_KEY.to_owned(), metadata)])))
             .map_err(|error| error.to_string())
     }
 
@@ -299,22 +248,30 @@ impl Checkpoint {
         if ours.checksums.get(HEADER) != Some(&crc32c::crc32c(ours.header.as_bytes())) {
             return Err("its header is damaged: the checksum differs".to_owned());
         }
-        let header: Header = serde_json::from_str(&ours.header)
-            .map_err(|error| format!("its header cannot be parsed: {error}"))?;
+        let WholeHeader { run: header, algorithm: values } =
+            serde_json::from_str::<WholeHeader<Header>>(&ours.header)
+                .map_err(|error| format!("its header cannot be parsed: {error}"))?;
         header.check().map_err(|reason| format!("its header is damaged: {reason}"))?;
-        let mut tensors = BTreeMap::new();
+        let (mut run, mut algorithm) =
+            (SavedState::default(), SavedState { values, ..SavedState::default() });
         for (name, view) in file.tensors() {
             let data = TensorData::from_view(&view);
             if ours.checksums.get(&name) != Some(&data.checksum()) {
                 return Err(format!("tensor '{name}' is damaged: the checksum differs"));
             }
-            tensors.insert(name, data);
+            match name.strip_prefix(RUN) {
+                Some(name) => run.tensors.insert(name.to_owned(), data),
+                None => algorithm.tensors.insert(name, data),
+            };
         }
-        if let Some(name) = ours.checksums.keys().find(|name| *name != HEADER && !tensors.contains_key(*name))
-        {
+        let is_missing = |name: &str| match name.strip_prefix(RUN) {
+            Some(name) => !run.tensors.contains_key(name),
+            None => !algorithm.tensors.contains_key(name),
+        };
+        if let Some(name) = ours.checksums.keys().find(|name| *name != HEADER && is_missing(name)) {
             return Err(format!("tensor '{name}' is missing"));
         }
-        Ok(Self { header, tensors, path: PathBuf::new() })
+        Ok(Self { header, run, algorithm })
     }
 }
 
@@ -345,6 +302,7 @@ fn wrong_version(version: u32) -> String {
         1 => format!("{reason}: 'train.score_use' is now 'reward.schedule'; train again with this program"),
         2 => format!("{reason}: checkpoints now name the best one; train again with this program"),
         3 => format!("{reason}: snapshots of envs now have a checksum; train again with this program"),
+        6 => format!("{reason}: the algorithm is now 'train.algorithm'; train again with this program"),
         _ => reason,
     }
 }

@@ -11,19 +11,20 @@ pub const MIN_SIZE: usize = 36;
 const LAYERS: [(usize, usize, usize); 3] = [(32, 8, 4), (64, 4, 2), (64, 3, 1)];
 
 /// Three convolutions and a linear layer, all with ReLU.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PixelEncoder {
     convolutions: Vec<Conv2d>,
     linear: Linear,
 }
 
 impl PixelEncoder {
-    /// An encoder for images of `[height, width]`, at least [`MIN_SIZE`] each.
+    /// An encoder for images of `[height, width]`, at least [`MIN_SIZE`] each, whose layers are named `{name}.…`.
     ///
     /// # Errors
     /// If candle cannot allocate on the device.
     pub fn new<R: Rng>(
         parameters: &mut Parameters,
+        name: &str,
         [mut height, mut width]: [usize; 2],
         n_features: usize,
         rng: &mut R,
@@ -32,9 +33,8 @@ impl PixelEncoder {
         let mut convolutions = Vec::with_capacity(LAYERS.len());
         let mut n_in = 3;
         for (layer_idx, (n_out, size, stride)) in LAYERS.into_iter().enumerate() {
-            let name = format!("encoder.conv.{layer_idx}");
-            let is_data = layer_idx == 0;
-            let conv = Conv2d::new(parameters, &name, (n_in, n_out), size, stride, is_data, rng, device)?;
+            let conv_name = format!("{name}.conv.{layer_idx}");
+            let conv = Conv2d::new(parameters, &conv_name, (n_in, n_out), size, stride, rng, device)?;
             (height, width) = conv.output_size(height, width);
             n_in = n_out;
             convolutions.push(conv);
@@ -42,7 +42,7 @@ impl PixelEncoder {
         let sizes = (height * width * n_in, n_features);
         let gain = std::f64::consts::SQRT_2;
         let linear =
-            Linear::new(parameters, "encoder.linear", sizes, Activation::Relu, gain, false, rng, device)?;
+            Linear::new(parameters, &format!("{name}.linear"), sizes, Activation::Relu, gain, rng, device)?;
         Ok(Self { convolutions, linear })
     }
 

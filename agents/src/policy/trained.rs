@@ -1,7 +1,7 @@
 //! Trained policies.
 
 use rand_pcg::Pcg64;
-use sayso_envs::{Actions, Observations, VectorEnv};
+use sayso_envs::{Actions, Observations};
 
 use super::{ActorCritic, NetworkInputs, Policy};
 use crate::Result;
@@ -14,39 +14,32 @@ pub struct TrainedPolicy {
     normalizer: Option<ObservationNormalizer>,
     inputs: NetworkInputs,
     /// Whether actions are the mode of the distribution; samples from it otherwise.
-    pub deterministic: bool,
+    is_deterministic: bool,
 }
 
 impl TrainedPolicy {
     /// Wraps a network and, if observations were normalised, their statistics. Acts deterministically.
     pub fn new(network: ActorCritic, normalizer: Option<ObservationNormalizer>) -> Self {
-        Self { network, normalizer, inputs: NetworkInputs::default(), deterministic: true }
+        Self { network, normalizer, inputs: NetworkInputs::default(), is_deterministic: true }
     }
 
     /// The network.
     pub fn network(&self) -> &ActorCritic {
         &self.network
     }
-
-    /// Checks that the policy was made for the spaces of `env`.
-    ///
-    /// # Errors
-    /// Names the space that differs.
-    pub fn check_fits(&self, env: &dyn VectorEnv) -> Result<()> {
-        self.network.check_fits(env.single_observation_space(), env.single_action_space())
-    }
 }
 
 impl Policy for TrainedPolicy {
     fn act(&mut self, observations: &Observations, rng: &mut Pcg64) -> Result<Actions> {
-        let spec = self.network.spec();
-        let n_rows = match spec.image {
-            Some([height, width]) => observations.first_pixels().len() / (height * width * 3),
-            None => observations.state.len() / spec.state_dim,
-        };
+        let spaces = &self.network.spec().spaces;
+        let n_rows = spaces.n_rows(observations);
         self.inputs.read(observations, n_rows, self.normalizer.as_ref());
         let distribution = self.network.distribution(&self.inputs)?;
-        let actions = if self.deterministic { distribution.mode() } else { distribution.sample(rng) };
-        Ok(spec.actions.clip(&actions))
+        let actions = if self.is_deterministic { distribution.mode() } else { distribution.sample(rng) };
+        Ok(spaces.actions.clip(&actions))
+    }
+
+    fn set_deterministic(&mut self, is_deterministic: bool) {
+        self.is_deterministic = is_deterministic;
     }
 }

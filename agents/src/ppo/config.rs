@@ -6,9 +6,10 @@ use crate::Result;
 use crate::error::check;
 use crate::policy::NetworkConfig;
 
-/// Configuration of PPO. Start from [`Self::sb3`]; the presets of the environments are files in `assets/presets/`.
+/// Configuration of PPO. The defaults are for 64 envs; the presets of the environments, in `assets/presets/`, change what
+/// differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct PpoConfig {
     /// Number of steps of each env in a rollout; at least 1.
     pub n_steps: usize,
@@ -33,7 +34,7 @@ pub struct PpoConfig {
     /// Global norm that gradients are clipped to; above 0.
     pub max_grad_norm: f64,
     /// An update stops early once its KL divergence passes 1.5 times this; above 0 if given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub target_kl: Option<f64>,
     /// Whether state observations are shifted and scaled by running statistics.
     pub normalize_observations: bool,
@@ -43,6 +44,23 @@ pub struct PpoConfig {
     pub normalize_advantages: bool,
     /// Sizes of the networks.
     pub network: NetworkConfig,
+}
+
+impl Default for PpoConfig {
+    fn default() -> Self {
+        Self {
+            n_steps: 32,
+            minibatch_size: 512,
+            n_epochs: 5,
+            learning_rate: 1e-3,
+            linear_decay: true,
+            discount: 0.97,
+            normalize_observations: true,
+            normalize_rewards: true,
+            network: NetworkConfig::default(),
+            ..Self::sb3()
+        }
+    }
 }
 
 impl PpoConfig {
@@ -70,10 +88,7 @@ impl PpoConfig {
     }
 
     /// Checks every field.
-    ///
-    /// # Errors
-    /// Names the field, its value and what is allowed.
-    pub fn validate(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let at_least_1 = [
             ("train.ppo.n_steps", self.n_steps),
             ("train.ppo.minibatch_size", self.minibatch_size),
@@ -100,7 +115,7 @@ impl PpoConfig {
         check(0.0 < norm && norm.is_finite(), "train.ppo.max_grad_norm", norm, "a number above 0")?;
         let target_fits = target.is_none_or(|target| 0.0 < target && target.is_finite());
         check(target_fits, "train.ppo.target_kl", target, "a number above 0, or nothing")?;
-        self.network.validate()
+        self.network.validate("train.ppo.network")
     }
 }
 
@@ -110,11 +125,12 @@ mod tests {
 
     #[test]
     fn presets_are_valid_and_errors_name_the_field() {
-        PpoConfig::sb3().validate().expect("sb3");
+        PpoConfig::sb3().check().expect("sb3");
+        PpoConfig::default().check().expect("defaults");
         let wrong = PpoConfig { discount: 1.5, ..PpoConfig::sb3() };
-        let message = wrong.validate().expect_err("out of range").to_string();
+        let message = wrong.check().expect_err("out of range").to_string();
         assert_eq!(message, "train.ppo.discount = 1.5 is out of range; expected a number in [0, 1]");
         let nan = PpoConfig { learning_rate: f64::NAN, ..PpoConfig::sb3() };
-        assert!(nan.validate().is_err());
+        assert!(nan.check().is_err());
     }
 }

@@ -1,166 +1,238 @@
-//! Proximal policy optimisation (Schulman et al. 2017) with Stable-Baselines3's conventions: the update of the policy
-//! from one rollout. The loop around it is in [`mod@crate::train`].
+//! Proximal policy optimisation (Schulman et al. 2017) with Stable-Baselines3's conventions.
 
 pub mod config;
+pub mod gae;
 pub mod loss;
+pub mod rollout;
+mod update;
 
 pub use config::PpoConfig;
+pub use update::{PpoStats, update};
 
-use rand::seq::SliceRandom;
+use candle_core::Device;
+use rand::SeedableRng;
 use rand_pcg::Pcg64;
+use sayso_envs::{Actions, Observations};
 use sayso_rewards::nn::Adam;
-use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::policy::ActorCritic;
-use crate::rollout::Rollout;
-use loss::{LossBatch, LossCoefs, LossTerms, ppo_loss};
+use crate::algorithm::{Algorithm, AlgorithmOptions, Cadence, TrainProgress, UpdateStats};
+use crate::checkpoint::SavedState;
+use crate::normalize::{ObservationNormalizer, RewardNormalizer, RunningMoments};
+use crate::policy::{ActorCritic, NetworkInputs, Policy, PolicySpaces, PolicySpec, TrainedPolicy};
+use crate::registry::NamedOptions;
+use crate::steps::{StepFlags, Steps};
+use gae::Trajectories;
+use rollout::Rollout;
 
-/// Statistics of an update; means over its minibatches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct UpdateStats {
-    /// The clipped surrogate, negated.
-    pub policy_loss: f64,
-    /// Mean squared error of the values.
-    pub value_loss: f64,
-    /// Entropy of the policy, in nats.
-    pub entropy: f64,
-    /// Estimate of KL(old ‖ new).
-    pub approx_kl: f64,
-    /// Fraction of probability ratios beyond the clip range.
-    pub clip_fraction: f64,
-    /// Global norm of the gradient before clipping.
-    pub grad_norm: f64,
-    /// `1 - Var(returns - values) / Var(returns)`: 1 if the values were perfect before the update.
-    pub explained_variance: f64,
-    /// Learning rate that was used.
-    pub learning_rate: f64,
-    /// Gradient steps taken; fewer than planned if the KL divergence passed its target.
-    pub n_gradient_steps: usize,
+/// Prefixes and names of the saved tensors.
+const POLICY: &str = "policy";
+const ADAM: &str = "adam";
+const REWARD_MOMENTS: &str = "rewards.moments";
+const REWARD_RETURNS: &str = "rewards.returns";
+
+impl NamedOptions for PpoConfig {
+    const NAME: &'static str = "ppo";
+    const SUMMARY: &'static str = "Proximal policy optimisation (Schulman et al. 2017).";
 }
 
-/// Updates the policy from a rollout whose `advantages` and `returns` are `[n_rows]`.
-///
-/// Returns the statistics; if one of them is NaN or infinite, training has diverged.
-///
-/// # Errors
-/// If candle fails.
-#[expect(clippy::too_many_arguments, reason = "all inputs and state of an update are explicit")]
-pub fn update(
-    policy: &ActorCritic,
-    adam: &mut Adam,
-    rollout: &Rollout,
-    advantages: &[f32],
-    returns: &[f32],
-    config: &PpoConfig,
-    learning_rate: f64,
-    rng: &mut Pcg64,
-) -> Result<UpdateStats> {
-    let coefs = LossCoefs {
-        clip_range: config.clip_range as f32,
-        value_coef: config.value_coef as f32,
-        entropy_coef: config.entropy_coef as f32,
-    };
-    let log_std = policy.log_std().map(|var| var.as_tensor());
-    let mut rows: Vec<usize> = (0..rollout.n_rows()).filter(|&row| rollout.valid[row]).collect();
-    let explained_variance = explained_variance(rollout, returns, &rows);
-    let mut sums = Sums::default();
+impl AlgorithmOptions for PpoConfig {
+    fn validate(&self) -> Result<()> {
+        self.check()
+    }
 
-    'epochs: for _ in 0..config.n_epochs {
-        rows.shuffle(rng);
-        for rows in rows.chunks(config.minibatch_size) {
-            let pick = |column: &[f32]| rows.iter().map(|&row| column[row]).collect::<Vec<f32>>();
-            let (inputs, actions) = rollout.gather(rows);
-            let mut advantages = pick(advantages);
-            if config.normalize_advantages {
-                standardize(&mut advantages);
-            }
-            let batch = LossBatch {
-                actions,
-                old_log_probs: pick(&rollout.log_probs),
-                advantages,
-                returns: pick(returns),
-            };
+    fn discount(&self) -> f64 {
+        self.discount
+    }
 
-            let outputs = policy.forward(&policy.inputs(&inputs)?)?;
-            let (loss, terms) = ppo_loss(&outputs.head, &outputs.values, log_std, batch, coefs)?;
-            sums.add_terms(&terms);
-            if config.target_kl.is_some_and(|target| 1.5 * target < f64::from(terms.approx_kl)) {
-                break 'epochs;
-            }
-            let norm = adam.step(&loss.backward()?, learning_rate, config.max_grad_norm)?;
-            sums.add_step(norm);
-            if !norm.is_finite() {
-                break 'epochs;
-            }
+    fn memory(&self, n_envs: usize, observation_bytes: u64) -> (String, u64) {
+        let n_rows = (self.n_steps as u64).saturating_mul(n_envs as u64);
+        let what = format!("train.ppo.n_steps = {} with env.n_envs = {n_envs}", self.n_steps);
+        (what, n_rows.saturating_mul(observation_bytes))
+    }
+
+    fn start(&self, spaces: &PolicySpaces, n_envs: usize, rng: &mut Pcg64) -> Result<Box<dyn Algorithm>> {
+        let spec = PolicySpec { network: self.network.clone(), spaces: spaces.clone() };
+        let policy = ActorCritic::new(spec, rng, &Device::Cpu)?;
+        Ok(Box::new(Ppo {
+            config: self.clone(),
+            n_envs,
+            adam: Adam::new(policy.parameters())?,
+            policy,
+            observation_normalizer: self
+                .normalize_observations
+                .then(|| ObservationNormalizer::new(spaces.state_dim)),
+            reward_normalizer: self.normalize_rewards.then(|| RewardNormalizer::new(n_envs)),
+            action_rng: Pcg64::from_rng(rng),
+            shuffle_rng: Pcg64::from_rng(rng),
+            inputs: NetworkInputs::default(),
+            rollout: Rollout::default(),
+            rows: Vec::new(),
+            advantages: Vec::new(),
+            returns: Vec::new(),
+        }))
+    }
+
+    fn policy(&self, spaces: &PolicySpaces, state: &SavedState) -> Result<Box<dyn Policy>> {
+        let spec = PolicySpec { network: self.network.clone(), spaces: spaces.clone() };
+        state.check_size(POLICY, spec.n_parameters())?;
+        // The initial parameters are overwritten, so the seed does not matter.
+        let network = ActorCritic::new(spec, &mut Pcg64::seed_from_u64(0), &Device::Cpu)?;
+        state.set_parameters(POLICY, network.parameters())?;
+        let normalizer = match self.normalize_observations {
+            true => Some(ObservationNormalizer::load(spaces.state_dim, state)?),
+            false => None,
+        };
+        Ok(Box::new(TrainedPolicy::new(network, normalizer)))
+    }
+}
+
+/// The state of a training.
+struct Ppo {
+    config: PpoConfig,
+    n_envs: usize,
+    policy: ActorCritic,
+    adam: Adam,
+    observation_normalizer: Option<ObservationNormalizer>,
+    reward_normalizer: Option<RewardNormalizer>,
+    action_rng: Pcg64,
+    shuffle_rng: Pcg64,
+    inputs: NetworkInputs,
+    rollout: Rollout,
+    /// Rows of the rollout that are transitions.
+    rows: Vec<usize>,
+    /// `[n_rows]`.
+    advantages: Vec<f32>,
+    /// `[n_rows]`.
+    returns: Vec<f32>,
+}
+
+impl Ppo {
+    /// The rewards of the steps, normalised if configured.
+    fn normalized_rewards(&mut self, steps: &Steps) -> Vec<f32> {
+        let mut rewards = steps.rewards.clone();
+        let Some(normalizer) = &mut self.reward_normalizer else { return rewards };
+        for (step, rewards) in rewards.chunks_exact_mut(self.n_envs).enumerate() {
+            let first_row = step * self.n_envs;
+            let done: Vec<bool> = (first_row..first_row + self.n_envs).map(|row| steps.done(row)).collect();
+            normalizer.normalize(
+                rewards,
+                &steps.valid[first_row..][..self.n_envs],
+                &done,
+                self.config.discount,
+            );
         }
+        rewards
     }
-    Ok(sums.stats(explained_variance, learning_rate))
 }
 
-/// Shifts to mean 0 and scales to (sample) deviation 1; a single value is left unchanged.
-fn standardize(values: &mut [f32]) {
-    if values.len() < 2 {
-        return;
-    }
-    let n = values.len() as f32;
-    let mean = values.iter().sum::<f32>() / n;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / (n - 1.0);
-    let scale = 1.0 / (variance.sqrt() + 1e-8);
-    values.iter_mut().for_each(|value| *value = (*value - mean) * scale);
-}
-
-fn explained_variance(rollout: &Rollout, returns: &[f32], rows: &[usize]) -> f64 {
-    let variance = |value: &dyn Fn(usize) -> f64| {
-        let n = rows.len().max(1) as f64;
-        let mean = rows.iter().map(|&row| value(row)).sum::<f64>() / n;
-        rows.iter().map(|&row| (value(row) - mean).powi(2)).sum::<f64>() / n
-    };
-    let of_returns = variance(&|row| f64::from(returns[row]));
-    let of_errors = variance(&|row| f64::from(returns[row] - rollout.values[row]));
-    // Constant returns have no variance to explain.
-    if of_returns == 0.0 { 0.0 } else { 1.0 - of_errors / of_returns }
-}
-
-#[derive(Default)]
-struct Sums {
-    n_minibatches: usize,
-    n_steps: usize,
-    policy_loss: f64,
-    value_loss: f64,
-    entropy: f64,
-    approx_kl: f64,
-    clip_fraction: f64,
-    grad_norm: f64,
-}
-
-impl Sums {
-    fn add_terms(&mut self, terms: &LossTerms) {
-        self.n_minibatches += 1;
-        self.policy_loss += f64::from(terms.policy_loss);
-        self.value_loss += f64::from(terms.value_loss);
-        self.entropy += f64::from(terms.entropy);
-        self.approx_kl += f64::from(terms.approx_kl);
-        self.clip_fraction += f64::from(terms.clip_fraction);
+impl Algorithm for Ppo {
+    fn cadence(&self) -> Cadence {
+        Cadence { n_steps: self.config.n_steps, learns_before_rewards: false }
     }
 
-    fn add_step(&mut self, grad_norm: f64) {
-        self.n_steps += 1;
-        self.grad_norm += grad_norm;
-    }
-
-    fn stats(&self, explained_variance: f64, learning_rate: f64) -> UpdateStats {
-        let n = self.n_minibatches.max(1) as f64;
-        UpdateStats {
-            policy_loss: self.policy_loss / n,
-            value_loss: self.value_loss / n,
-            entropy: self.entropy / n,
-            approx_kl: self.approx_kl / n,
-            clip_fraction: self.clip_fraction / n,
-            grad_norm: self.grad_norm / self.n_steps.max(1) as f64,
-            explained_variance,
-            learning_rate,
-            n_gradient_steps: self.n_steps,
+    fn act(&mut self, observations: &Observations) -> Result<Actions> {
+        if let Some(normalizer) = &mut self.observation_normalizer {
+            normalizer.update(&observations.state);
         }
+        self.inputs.read(observations, self.n_envs, self.observation_normalizer.as_ref());
+        let sampled = self.policy.sample(&self.inputs, &mut self.action_rng)?;
+        Ok(self.rollout.push(&self.inputs, sampled))
+    }
+
+    fn observe(&mut self, flags: &StepFlags<'_>, last: &Observations) -> Result<()> {
+        self.rollout.push_final_values(&self.policy, self.observation_normalizer.as_ref(), flags, last)
+    }
+
+    fn add_rewards(&mut self, steps: &Steps, observations: &Observations) -> Result<()> {
+        self.inputs.read(observations, self.n_envs, self.observation_normalizer.as_ref());
+        let next_values = self.policy.values(&self.inputs)?;
+        let rewards = self.normalized_rewards(steps);
+        let trajectories = Trajectories {
+            n_envs: self.n_envs,
+            rewards: &rewards,
+            values: &self.rollout.values,
+            terminated: &steps.terminated,
+            truncated: &steps.truncated,
+            final_values: &self.rollout.final_values,
+            valid: &steps.valid,
+            next_values: &next_values,
+        };
+        let (discount, gae_lambda) = (self.config.discount as f32, self.config.gae_lambda as f32);
+        gae::advantages(&trajectories, discount, gae_lambda, &mut self.advantages, &mut self.returns);
+        self.rows = (0..steps.n_rows()).filter(|&row| steps.valid[row]).collect();
+        Ok(())
+    }
+
+    fn update(&mut self, progress: TrainProgress) -> Result<UpdateStats> {
+        let decay = if self.config.linear_decay { progress.fraction_left() } else { 1.0 };
+        let stats = update(
+            &self.policy,
+            &mut self.adam,
+            &self.rollout,
+            &self.advantages,
+            &self.returns,
+            std::mem::take(&mut self.rows),
+            &self.config,
+            self.config.learning_rate * decay,
+            &mut self.shuffle_rng,
+        )?;
+        self.rollout.clear();
+        Ok(vec![
+            ("policy_loss", stats.policy_loss),
+            ("value_loss", stats.value_loss),
+            ("entropy", stats.entropy),
+            ("approx_kl", stats.approx_kl),
+            ("clip_fraction", stats.clip_fraction),
+            ("grad_norm", stats.grad_norm),
+            ("explained_variance", stats.explained_variance),
+            ("learning_rate", stats.learning_rate),
+        ])
+    }
+
+    fn into_policy(self: Box<Self>) -> Box<dyn Policy> {
+        Box::new(TrainedPolicy::new(self.policy, self.observation_normalizer))
+    }
+
+    fn save(&self, state: &mut SavedState) -> Result<()> {
+        let parameters = self.policy.parameters();
+        state.add_parameters(POLICY, parameters)?;
+        state.add_adam(ADAM, parameters, &self.adam)?;
+        if let Some(normalizer) = &self.observation_normalizer {
+            normalizer.save(state);
+        }
+        if let Some(normalizer) = &self.reward_normalizer {
+            state.add_f64(REWARD_MOMENTS, &normalizer.moments.to_values());
+            state.add_f64(REWARD_RETURNS, &normalizer.returns);
+        }
+        state.add_value("network", &self.config.network)?;
+        state.add_value("action_rng", &self.action_rng)?;
+        state.add_value("shuffle_rng", &self.shuffle_rng)
+    }
+
+    fn load(&mut self, state: &SavedState) -> Result<()> {
+        let PpoConfig { network, normalize_observations, normalize_rewards, .. } = &self.config;
+        state.expect_equal("train.ppo.network", network, &state.value("network")?)?;
+        for (option, expected, is_saved) in [
+            ("train.ppo.normalize_observations", normalize_observations, ObservationNormalizer::is_in(state)),
+            ("train.ppo.normalize_rewards", normalize_rewards, state.has_tensor(REWARD_MOMENTS)),
+        ] {
+            state.expect_equal(option, expected, &is_saved)?;
+        }
+        let parameters = self.policy.parameters();
+        state.set_parameters(POLICY, parameters)?;
+        state.set_adam(ADAM, parameters, &mut self.adam)?;
+        if let Some(normalizer) = &mut self.observation_normalizer {
+            *normalizer = ObservationNormalizer::load(self.policy.spec().spaces.state_dim, state)?;
+        }
+        if let Some(normalizer) = &mut self.reward_normalizer {
+            let returns = state.f64_values(REWARD_RETURNS)?;
+            state.expect_equal("number of returns", &self.n_envs, &returns.len())?;
+            let moments = RunningMoments::from_values(1, &state.f64_values(REWARD_MOMENTS)?)?;
+            *normalizer = RewardNormalizer { moments, returns };
+        }
+        self.action_rng = state.value("action_rng")?;
+        self.shuffle_rng = state.value("shuffle_rng")?;
+        Ok(())
     }
 }

@@ -4,16 +4,19 @@ use std::path::{Path, PathBuf};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use safetensors::SafeTensors;
-use sayso_agents::{Checkpoint, Policy, TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train};
+use sayso_agents::registry::NamedOptions;
+use sayso_agents::{
+    Checkpoint, NetworkConfig, PpoConfig, TrainConfig, TrainObserver, TrainOutcome, UpdateReport, train,
+};
 use sayso_envs::{AutoresetMode, EnvConfig, ObservationConfig, Observations, RewardSource, VecEnv};
 use sayso_rewards::{FrameSelection, RewardSchedule};
 use serde_json::Value;
 
-use crate::learning::{parameters, small_config};
+use crate::learning::{parameters, small_config, small_pixels_ppo, small_ppo};
 use crate::point_env::PointEnv;
 
 /// Stops after `n_updates`, and records the paths of the checkpoints.
-struct StopAfter {
+pub struct StopAfter {
     n_updates: u64,
     written: Vec<PathBuf>,
 }
@@ -29,22 +32,30 @@ impl TrainObserver for StopAfter {
 }
 
 /// Compares twelve updates in one run with six updates, a checkpoint, and six more updates from the file.
-fn assert_resumes_exactly(run: impl Fn(&TrainConfig, Option<&Checkpoint>, &mut StopAfter) -> TrainOutcome) {
+pub fn assert_resumes_exactly<O: NamedOptions>(
+    options: &O,
+    run: impl Fn(&TrainConfig, Option<&Checkpoint>, &mut StopAfter) -> TrainOutcome,
+) {
     let folder = tempfile::tempdir().unwrap();
-    let config =
-        TrainConfig { checkpoint_folder: Some(folder.path().join("whole")), ..small_config(12 * 96) };
-    let whole = run(&config, None, &mut StopAfter { n_updates: u64::MAX, written: vec![] });
+    let config = |total_steps, name: &str| TrainConfig {
+        checkpoint_folder: Some(folder.path().join(name)),
+        ..TrainConfig::new(options, total_steps, 11).unwrap()
+    };
+    let endless = config(u64::MAX, "endless");
+    let first = run(&endless, None, &mut StopAfter { n_updates: 1, written: vec![] });
+    let per_update = first.last_report.unwrap().n_steps;
+    let all = 12 * per_update;
+    let whole = run(&config(all, "whole"), None, &mut StopAfter { n_updates: u64::MAX, written: vec![] });
     let whole_bytes = std::fs::read(whole.checkpoint_path.as_ref().unwrap()).unwrap();
     assert_eq!(whole.last_report.unwrap().n_updates, 12);
 
-    let config =
-        TrainConfig { checkpoint_folder: Some(folder.path().join("parts")), ..small_config(12 * 96) };
-    let first = run(&config, None, &mut StopAfter { n_updates: 6, written: vec![] });
+    let first = run(&config(all, "parts"), None, &mut StopAfter { n_updates: 6, written: vec![] });
     assert!(first.interrupted);
     let saved = Checkpoint::load(&first.checkpoint_path.unwrap()).unwrap();
-    assert_eq!((saved.n_updates(), saved.n_steps()), (6, 6 * 96));
+    assert_eq!((saved.n_updates(), saved.n_steps()), (6, 6 * per_update));
     drop(first.policy);
-    let second = run(&config, Some(&saved), &mut StopAfter { n_updates: u64::MAX, written: vec![] });
+    let second =
+        run(&config(all, "parts"), Some(&saved), &mut StopAfter { n_updates: u64::MAX, written: vec![] });
     let second_bytes = std::fs::read(second.checkpoint_path.as_ref().unwrap()).unwrap();
     // Byte by byte: weights, optimiser state, normalisers, random generators, envs, unfinished episodes.
     assert!(whole_bytes == second_bytes, "the resumed run ends in another state");
@@ -52,14 +63,14 @@ fn assert_resumes_exactly(run: impl Fn(&TrainConfig, Option<&Checkpoint>, &mut S
 
 #[test]
 fn resuming_is_bit_exact() {
-    assert_resumes_exactly(|config, resume, observer| {
+    assert_resumes_exactly(&small_ppo(), |config, resume, observer| {
         train(&mut PointEnv::continuous(3), None, config, resume, observer).unwrap()
     });
 }
 
 #[test]
 fn resuming_with_scored_frames_is_bit_exact() {
-    assert_resumes_exactly(|config, resume, observer| {
+    assert_resumes_exactly(&small_ppo(), |config, resume, observer| {
         let (mut env, scorer) = PointEnv::discrete(3).scored(RewardSchedule::HoldLast, 5);
         train(&mut env, Some(scorer), config, resume, observer).unwrap()
     });
@@ -71,7 +82,7 @@ fn resuming_with_a_history_of_frames_is_bit_exact() {
     let episode = FrameSelection::Episode { n_frames: 4 };
     for (frames, schedule) in [(window, RewardSchedule::HoldLast), (episode, RewardSchedule::Difference)] {
         for autoreset in [AutoresetMode::SameStep, AutoresetMode::NextStep] {
-            assert_resumes_exactly(|config, resume, observer| {
+            assert_resumes_exactly(&small_ppo(), |config, resume, observer| {
                 let mut env = PointEnv::discrete(3);
                 env.autoreset = autoreset;
                 let (mut env, scorer) = env.scored_over(frames, schedule, 1);
@@ -96,19 +107,15 @@ fn a_history_of_another_reward_model_is_refused() {
 
 #[test]
 fn resuming_with_pixels_is_bit_exact() {
-    assert_resumes_exactly(|config, resume, observer| {
-        let mut config = config.clone();
-        (config.ppo.n_epochs, config.ppo.network.pixel_features) = (1, 8);
-        train(&mut PointEnv::continuous(3).with_pixels(), None, &config, resume, observer).unwrap()
+    assert_resumes_exactly(&small_pixels_ppo(), |config, resume, observer| {
+        train(&mut PointEnv::continuous(3).with_pixels(), None, config, resume, observer).unwrap()
     });
 }
 
 #[test]
 fn frames_are_not_saved_and_resuming_renders_them_again() {
     for autoreset in [AutoresetMode::SameStep, AutoresetMode::NextStep] {
-        assert_resumes_exactly(|config, resume, observer| {
-            let mut config = config.clone();
-            (config.ppo.n_epochs, config.ppo.network.pixel_features) = (1, 8);
+        assert_resumes_exactly(&small_pixels_ppo(), |config, resume, observer| {
             let env = EnvConfig {
                 id: "GoTo-v1".to_owned(),
                 n_envs: 3,
@@ -119,7 +126,7 @@ fn frames_are_not_saved_and_resuming_renders_them_again() {
                 ..EnvConfig::default()
             };
             let mut env = VecEnv::new(&env, RewardSource::GroundTruth).unwrap();
-            let outcome = train(&mut env, None, &config, resume, observer).unwrap();
+            let outcome = train(&mut env, None, config, resume, observer).unwrap();
             let file = std::fs::read(outcome.checkpoint_path.as_ref().unwrap()).unwrap();
             let names = safetensors::SafeTensors::deserialize(&file).unwrap();
             assert!(
@@ -135,16 +142,16 @@ fn frames_are_not_saved_and_resuming_renders_them_again() {
 fn old_checkpoints_are_removed_except_the_best_by_training_reward() {
     let names_with = |keep_newest, keep_best| {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = TrainConfig {
+        // So fast that the policy gets worse.
+        let ppo = PpoConfig { learning_rate: 0.5, ..small_ppo() };
+        let config = TrainConfig {
             checkpoint_folder: Some(folder.path().to_owned()),
             checkpoint_every: 1,
             n_report_episodes: 4,
             keep_newest,
             keep_best,
-            ..small_config(12 * 96)
+            ..TrainConfig::new(&ppo, 12 * 96, 11).unwrap()
         };
-        // So fast that the policy gets worse.
-        config.ppo.learning_rate = 0.5;
         let outcome = train(&mut PointEnv::continuous(3), None, &config, None, &mut ()).unwrap();
         let entries = std::fs::read_dir(folder.path()).unwrap();
         let mut names: Vec<_> =
@@ -187,12 +194,12 @@ fn a_saved_policy_acts_like_the_trained_one() {
     let folder = tempfile::tempdir().unwrap();
     let (outcome, _) = trained(folder.path());
     let saved = Checkpoint::load(outcome.checkpoint_path.as_ref().unwrap()).unwrap();
-    assert_eq!(saved.config().ppo, small_config(1).ppo);
+    assert_eq!(saved.config().tables, small_config(1).tables);
     let mut policies = [saved.policy().unwrap(), outcome.policy];
     let observations = Observations { state: vec![-0.7, 0.1, 1.3], ..Observations::default() };
     for deterministic in [true, false] {
         let actions = policies.each_mut().map(|policy| {
-            policy.deterministic = deterministic;
+            policy.set_deterministic(deterministic);
             policy.act(&observations, &mut Pcg64::seed_from_u64(3)).unwrap()
         });
         assert_eq!(actions[0], actions[1]);
@@ -260,7 +267,7 @@ fn a_header_that_asks_for_more_memory_than_its_tensors_have_is_refused() {
             [&header[..start], state_dim, &header[start + len..]].concat()
         });
         std::fs::write(&path, changed).unwrap();
-        let error = Checkpoint::load(&path).unwrap().policy().unwrap_err().to_string();
+        let error = Checkpoint::load(&path).unwrap().policy().err().unwrap().to_string();
         assert!(error.contains("the policy has more parameters than the"), "{error}");
     }
 }
@@ -277,10 +284,14 @@ fn checkpoints_of_another_configuration_are_refused() {
     assert!(actions.contains("the policy's actions"), "{actions}");
     let n_envs = resume(&mut PointEnv::continuous(4), &config);
     assert!(n_envs.contains("number of envs: expected 4, but it was saved with 3"), "{n_envs}");
-    let mut wider = config.clone();
-    wider.ppo.network.hidden_sizes = vec![64];
+    let network = NetworkConfig { hidden_sizes: vec![64], ..small_ppo().network };
+    let wider = TrainConfig::new(&PpoConfig { network, ..small_ppo() }, 1_000_000, 11).unwrap();
     let network = resume(&mut PointEnv::continuous(3), &wider);
     assert!(network.contains("train.ppo.network"), "{network}");
+    let not_normalized = PpoConfig { normalize_observations: false, ..small_ppo() };
+    let not_normalized = TrainConfig::new(&not_normalized, 1_000_000, 11).unwrap();
+    let normalized = resume(&mut PointEnv::continuous(3), &not_normalized);
+    assert!(normalized.contains("train.ppo.normalize_observations: expected false"), "{normalized}");
 }
 
 #[test]

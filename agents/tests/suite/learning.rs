@@ -3,21 +3,28 @@ use std::ops::ControlFlow;
 use candle_core::Device;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use sayso_agents::policy::{ActorCritic, NetworkConfig, PolicySpec};
-use sayso_agents::rollout::{Rollout, collect};
+use sayso_agents::algorithm::{Cadence, TrainProgress, UpdateStats};
+use sayso_agents::policy::{ActorCritic, NetworkConfig, NetworkInputs, PolicySpaces, PolicySpec};
+use sayso_agents::ppo::rollout::Rollout;
+use sayso_agents::steps::{StepFlags, Steps, collect};
 use sayso_agents::{
-    EvalConfig, EvalReport, Policy, PpoConfig, RandomPolicy, TrainConfig, TrainOutcome, evaluate, train,
+    Algorithm, EvalConfig, EvalReport, Policy, PpoConfig, RandomPolicy, Result, SavedState, TrainConfig,
+    TrainOutcome, evaluate, train,
 };
-use sayso_envs::{AutoresetMode, ResetOptions, Space, StepBatch, VectorEnv};
+use sayso_envs::{Actions, AutoresetMode, Observations, ResetOptions, Space, StepBatch, VectorEnv};
 use sayso_rewards::RewardSchedule;
 use sayso_rewards::nn::Activation;
 
 use crate::point_env::PointEnv;
 
 pub fn small_config(total_steps: u64) -> TrainConfig {
+    TrainConfig::new(&small_ppo(), total_steps, 11).unwrap()
+}
+
+pub fn small_ppo() -> PpoConfig {
     let network =
         NetworkConfig { hidden_sizes: vec![32], activation: Activation::Tanh, ..NetworkConfig::sb3() };
-    let ppo = PpoConfig {
+    PpoConfig {
         n_steps: 32,
         learning_rate: 3e-3,
         linear_decay: true,
@@ -25,13 +32,20 @@ pub fn small_config(total_steps: u64) -> TrainConfig {
         normalize_rewards: true,
         network,
         ..PpoConfig::sb3()
-    };
-    TrainConfig::new(ppo, total_steps, 11)
+    }
 }
 
+/// One epoch, and a small encoder.
+pub fn small_pixels_ppo() -> PpoConfig {
+    let network = NetworkConfig { pixel_features: 16, ..small_ppo().network };
+    PpoConfig { n_epochs: 1, network, ..small_ppo() }
+}
+
+/// The parameters of the policy.
 pub fn parameters(outcome: &TrainOutcome) -> Vec<Vec<f32>> {
-    let flat = |var: &candle_core::Var| var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    outcome.policy.network().parameters().iter().map(|(_, var)| flat(var)).collect()
+    let state = outcome.checkpoint.algorithm();
+    let names = state.tensor_names().filter(|name| name.starts_with("policy."));
+    names.map(|name| state.f32_values(name).unwrap()).collect()
 }
 
 fn eval(env: &mut PointEnv, policy: &mut dyn Policy) -> EvalReport {
@@ -42,7 +56,7 @@ fn eval(env: &mut PointEnv, policy: &mut dyn Policy) -> EvalReport {
 fn assert_solves(make: fn(usize) -> PointEnv) {
     let mut outcome = train(&mut make(8), None, &small_config(20_000), None, &mut ()).unwrap();
     let random = eval(&mut make(4), &mut RandomPolicy::new(&make(4)));
-    let trained = eval(&mut make(4), &mut outcome.policy);
+    let trained = eval(&mut make(4), &mut *outcome.policy);
     assert_eq!(trained.episodes.len(), 101);
     assert!(random.goals[0].at_end.rate < 0.5, "random: {:?}", random.goals);
     assert!(trained.goals[0].at_end.rate > 0.95, "trained: {:?}", trained.goals);
@@ -67,30 +81,20 @@ fn ppo_solves_with_next_step_autoreset() {
     let mut env = PointEnv::discrete(8);
     env.autoreset = AutoresetMode::NextStep;
     let mut outcome = train(&mut env, None, &small_config(20_000), None, &mut ()).unwrap();
-    let trained = eval(&mut PointEnv::discrete(4), &mut outcome.policy);
+    let trained = eval(&mut PointEnv::discrete(4), &mut *outcome.policy);
     assert!(trained.goals[0].at_end.rate > 0.95, "{:?}", trained.goals);
 }
 
 #[test]
 fn ppo_learns_from_pixels_and_state_together() {
-    let mut config = small_config(512);
-    config.ppo.n_epochs = 1;
-    config.ppo.network.pixel_features = 16;
-    let outcome = train(&mut PointEnv::continuous(4).with_pixels(), None, &config, None, &mut ()).unwrap();
-    let before =
-        train(&mut PointEnv::continuous(4).with_pixels(), None, &small_pixels_start(), None, &mut ());
-    assert_ne!(parameters(&outcome), parameters(&before.unwrap()), "further updates change the parameters");
-    assert!(
-        outcome.policy.check_fits(&PointEnv::continuous(4)).is_err(),
-        "a policy with pixels needs pixels"
-    );
-}
-
-fn small_pixels_start() -> TrainConfig {
-    let mut config = small_config(128);
-    config.ppo.n_epochs = 1;
-    config.ppo.network.pixel_features = 16;
-    config
+    let trained = |total_steps| {
+        let config = TrainConfig::new(&small_pixels_ppo(), total_steps, 11).unwrap();
+        train(&mut PointEnv::continuous(4).with_pixels(), None, &config, None, &mut ()).unwrap()
+    };
+    let (after_four, after_one) = (trained(512), trained(128));
+    assert_ne!(parameters(&after_four), parameters(&after_one), "further updates change the parameters");
+    let fits = after_four.checkpoint.spaces().check_fits(&PointEnv::continuous(4));
+    assert!(fits.is_err(), "a policy with pixels needs pixels");
 }
 
 #[test]
@@ -146,7 +150,8 @@ fn the_number_of_parameters_is_known_before_a_policy_is_made() {
     };
     for observations in [state(), image(), both, reading] {
         for actions in [Space::Discrete { n: 3 }, Space::uniform_box(2, -1.0, 1.0)] {
-            let spec = PolicySpec::new(network.clone(), &observations, &actions).unwrap();
+            let spaces = PolicySpaces::new(&observations, &actions).unwrap();
+            let spec = PolicySpec { network: network.clone(), spaces };
             let expected = spec.n_parameters();
             let policy = ActorCritic::new(spec, &mut Pcg64::seed_from_u64(0), &Device::Cpu).unwrap();
             let n_parameters: usize = policy.parameters().iter().map(|(_, var)| var.elem_count()).sum();
@@ -155,47 +160,92 @@ fn the_number_of_parameters_is_known_before_a_policy_is_made() {
     }
 }
 
-/// One rollout with a new policy, whose values are not zero.
-fn rollout(env: &mut PointEnv) -> Rollout {
+/// One rollout with a new policy, whose values are not zero, and its steps.
+fn rollout(env: &mut PointEnv) -> (Rollout, Steps) {
     let network = NetworkConfig { hidden_sizes: vec![8], ..NetworkConfig::sb3() };
-    let spec = PolicySpec::new(network, env.single_observation_space(), env.single_action_space()).unwrap();
+    let spec = PolicySpec { network, spaces: PolicySpaces::of(env).unwrap() };
     let rng = &mut Pcg64::seed_from_u64(1);
     let policy = ActorCritic::new(spec, rng, &Device::Cpu).unwrap();
-    let (mut batch, mut rollout) = (StepBatch::default(), Rollout::new(33, env.n_envs()));
+    let mut recorder = Recorder { policy, rng: rng.clone(), rollout: Rollout::default() };
+    let (mut batch, mut steps) = (StepBatch::default(), Steps::new(env.n_envs()));
     env.reset(&ResetOptions { seed: Some(2.into()), mask: None }, &mut batch).unwrap();
-    collect(env, &policy, None, rng, None, &mut batch, &mut rollout).unwrap();
-    rollout
+    collect(env, &mut recorder, None, &mut batch, &mut steps, 33).unwrap();
+    (recorder.rollout, steps)
+}
+
+/// Acts, and does not learn.
+struct Recorder {
+    policy: ActorCritic,
+    rng: Pcg64,
+    rollout: Rollout,
+}
+
+impl Algorithm for Recorder {
+    fn cadence(&self) -> Cadence {
+        Cadence { n_steps: 33, learns_before_rewards: false }
+    }
+
+    fn act(&mut self, observations: &Observations) -> Result<Actions> {
+        let mut inputs = NetworkInputs::default();
+        inputs.read(observations, self.policy.spec().spaces.n_rows(observations), None);
+        let sampled = self.policy.sample(&inputs, &mut self.rng)?;
+        Ok(self.rollout.push(&inputs, sampled))
+    }
+
+    fn observe(&mut self, flags: &StepFlags<'_>, last: &Observations) -> Result<()> {
+        self.rollout.push_final_values(&self.policy, None, flags, last)
+    }
+
+    fn add_rewards(&mut self, _steps: &Steps, _observations: &Observations) -> Result<()> {
+        Ok(())
+    }
+
+    fn update(&mut self, _progress: TrainProgress) -> Result<UpdateStats> {
+        Ok(UpdateStats::new())
+    }
+
+    fn into_policy(self: Box<Self>) -> Box<dyn Policy> {
+        unreachable!("it is not trained")
+    }
+
+    fn save(&self, _state: &mut SavedState) -> Result<()> {
+        Ok(())
+    }
+
+    fn load(&mut self, _state: &SavedState) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[test]
 fn timeouts_have_a_final_value_and_terminations_none() {
-    let timeouts = rollout(&mut PointEnv::discrete(2));
+    let (rollout_of_timeouts, timeouts) = rollout(&mut PointEnv::discrete(2));
     let ends: Vec<usize> = (0..timeouts.n_rows()).filter(|&row| timeouts.truncated[row]).collect();
     assert!(!ends.is_empty());
     for row in 0..timeouts.n_rows() {
-        assert_eq!(timeouts.final_values[row] != 0.0, timeouts.truncated[row], "row {row}");
+        assert_eq!(rollout_of_timeouts.final_values[row] != 0.0, timeouts.truncated[row], "row {row}");
     }
     let mut env = PointEnv::discrete(2);
     env.terminates_at_timeout = true;
-    let terminations = rollout(&mut env);
-    assert_eq!(terminations.values, timeouts.values, "the rollouts differ in their flags only");
+    let (terminations, _) = rollout(&mut env);
+    assert_eq!(terminations.values, rollout_of_timeouts.values, "the rollouts differ in their flags only");
     assert!(terminations.final_values.iter().all(|value| *value == 0.0));
 }
 
 #[test]
 fn reset_rows_are_not_transitions() {
-    let same_step = rollout(&mut PointEnv::discrete(2));
+    let (_, same_step) = rollout(&mut PointEnv::discrete(2));
     assert!(same_step.valid.iter().all(|valid| *valid));
     let mut env = PointEnv::discrete(2);
     env.autoreset = AutoresetMode::NextStep;
-    let next_step = rollout(&mut env);
+    let (columns, next_step) = rollout(&mut env);
     for row in 2..next_step.n_rows() {
         assert_eq!(!next_step.valid[row], next_step.done(row - 2), "row {row}");
     }
     let first_end = (0..66).find(|&row| next_step.truncated[row]).unwrap();
     assert_eq!(
-        next_step.final_values[first_end],
-        next_step.values[first_end + 2],
+        columns.final_values[first_end],
+        columns.values[first_end + 2],
         "the last observation's value"
     );
 }

@@ -6,6 +6,7 @@ mod point_env;
 
 // PPO on the toy env.
 mod learning;
+mod off_policy;
 // Saving, resuming, and damaged files.
 mod checkpoints;
 // The reward worker.

@@ -14,7 +14,7 @@ use sayso_rewards::{
 };
 use sayso_sim::{FramePart, FrameRequest, Frames, ImageSpec};
 
-use crate::learning::small_config;
+use crate::learning::small_ppo;
 
 const EPISODE_STEPS: u32 = 10;
 const OUTSIDE: f32 = 1.5;
@@ -209,7 +209,7 @@ impl VectorEnv for PointEnv {
                 RewardSchedule::EpisodeEnd if out.done(env_idx) => now,
                 RewardSchedule::EpisodeEnd => 0.0,
                 RewardSchedule::Potential if out.terminated[env_idx] => -before,
-                RewardSchedule::Potential => small_config(1).ppo.discount as f32 * now - before,
+                RewardSchedule::Potential => small_ppo().discount as f32 * now - before,
             };
             if !self.hides_rewards {
                 out.rewards[env_idx] = reward;

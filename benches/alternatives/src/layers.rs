@@ -12,7 +12,7 @@ pub fn compare() -> anyhow::Result<()> {
         let (rng, device) = (&mut Pcg64::seed_from_u64(1), &Device::Cpu);
         let mut parameters = Parameters::default();
         let mut layer = |name: &str, sizes| {
-            Linear::new(&mut parameters, name, sizes, Activation::Tanh, 1.0, false, rng, device)
+            Linear::new(&mut parameters, name, sizes, Activation::Tanh, 1.0, rng, device)
         };
         let layers = [layer("1", (36, 64))?, layer("2", (64, 64))?, layer("3", (64, 3))?];
         let x = Var::from_tensor(&Tensor::randn(0f32, 1.0, (n_rows, 36), device)?)?;

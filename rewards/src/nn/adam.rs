@@ -9,7 +9,7 @@ use crate::ops::{f32_values, with_values};
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 /// The value of Stable-Baselines3's PPO.
-const EPSILON: f64 = 1e-5;
+const DEFAULT_EPSILON: f64 = 1e-5;
 
 /// The Adam optimiser of a network's [`Parameters`].
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Adam {
     moments: Vec<Tensor>,
     /// Steps taken.
     n_steps: u64,
+    epsilon: f64,
 }
 
 impl Adam {
@@ -30,7 +31,13 @@ impl Adam {
         let vars: Vec<Var> = parameters.iter().map(|(_, var)| var.clone()).collect();
         let zeros = |var: &Var| Tensor::zeros((2, var.elem_count()), DType::F32, var.device());
         let moments = vars.iter().map(zeros).collect::<Result<_>>()?;
-        Ok(Self { vars, moments, n_steps: 0 })
+        Ok(Self { vars, moments, n_steps: 0, epsilon: DEFAULT_EPSILON })
+    }
+
+    /// The same optimiser with another value added to the root of the mean square of the gradient; 1e-5
+    /// otherwise.
+    pub fn with_epsilon(self, epsilon: f64) -> Self {
+        Self { epsilon, ..self }
     }
 
     /// Moments in the order of the parameters, and the number of steps taken; for checkpoints.
@@ -66,6 +73,7 @@ impl Adam {
         let apply = Apply {
             step_size: learning_rate / (1.0 - BETA_1.powf(n_steps)),
             second_correction: 1.0 / (1.0 - BETA_2.powf(n_steps)).sqrt(),
+            epsilon: self.epsilon,
         };
         for (var, moments) in self.vars.iter().zip(&mut self.moments) {
             let Some(grad) = grads.get(var) else { continue };
@@ -127,15 +135,16 @@ impl InplaceOp2 for Accumulate {
     }
 }
 
-/// Updates a parameter: subtracts `step_size * first / (√second * second_correction + EPSILON)`, with its two moments.
+/// Updates a parameter: subtracts `step_size * first / (√second * second_correction + epsilon)`, with its two moments.
 struct Apply {
     step_size: f64,
     second_correction: f64,
+    epsilon: f64,
 }
 
 impl Apply {
     fn composed(&self, var: &Var, moments: &Tensor) -> Result<Tensor> {
-        let scale = ((moments.get(1)?.sqrt()? * self.second_correction)? + EPSILON)?;
+        let scale = ((moments.get(1)?.sqrt()? * self.second_correction)? + self.epsilon)?;
         let change = (moments.get(0)?.div(&scale)? * self.step_size)?;
         var.as_detached_tensor() - change.reshape(var.shape())?
     }
@@ -156,8 +165,9 @@ impl InplaceOp2 for Apply {
         let var = values_mut(var)?;
         let (first, second) = f32_values(moments, moments_layout)?.split_at(var.len());
         let (step_size, correction) = (self.step_size as f32, self.second_correction as f32);
+        let epsilon = self.epsilon as f32;
         for ((value, first), second) in var.iter_mut().zip(first).zip(second) {
-            *value -= step_size * first / (second.sqrt() * correction + EPSILON as f32);
+            *value -= step_size * first / (second.sqrt() * correction + epsilon);
         }
         Ok(())
     }
@@ -214,7 +224,7 @@ mod tests {
             Tensor::new(&[[0.1_f32, 0.2, -0.3, 0.0], [0.5, 0.4, 0.3, 0.0]], device).expect("moments");
         let var = Var::new(&[[1.0_f32, 2.0], [3.0, 4.0]], device).expect("var");
         let accumulate = Accumulate { scale: 0.5 };
-        let apply = Apply { step_size: 0.1, second_correction: 2.0 };
+        let apply = Apply { step_size: 0.1, second_correction: 2.0, epsilon: 1e-5 };
         let moments_composed = accumulate.composed(&moments, &grad).expect("composed");
         let var_composed = apply.composed(&var, &moments_composed).expect("composed");
         moments.inplace_op2(&grad, &accumulate).expect("fused");

@@ -14,7 +14,6 @@ pub struct Conv2d {
     /// Its weight is `[size * size * n_in, n_out]`: rows, then columns, then channels of the patch.
     linear: Linear,
     window: Window,
-    input_is_data: bool,
 }
 
 /// A square sliding window, in pixels.
@@ -32,8 +31,7 @@ impl Window {
 }
 
 impl Conv2d {
-    /// A layer with orthogonal initialisation of gain √2 and zero bias. No gradient is computed for the input if
-    /// `input_is_data`.
+    /// A layer with orthogonal initialisation of gain √2 and zero bias.
     ///
     /// # Errors
     /// If candle cannot allocate on the device.
@@ -44,15 +42,13 @@ impl Conv2d {
         (n_in, n_out): (usize, usize),
         size: usize,
         stride: usize,
-        input_is_data: bool,
         rng: &mut R,
         device: &candle_core::Device,
     ) -> Result<Self> {
         let sizes = (size * size * n_in, n_out);
         let gain = std::f64::consts::SQRT_2;
-        let linear =
-            Linear::new(parameters, name, sizes, Activation::Relu, gain, input_is_data, rng, device)?;
-        Ok(Self { linear, window: Window { size, stride }, input_is_data })
+        let linear = Linear::new(parameters, name, sizes, Activation::Relu, gain, rng, device)?;
+        Ok(Self { linear, window: Window { size, stride } })
     }
 
     /// Height and width of the result for images of the given size; zero if the kernel does not fit.
@@ -70,8 +66,7 @@ impl Conv2d {
         }
         let (n, height, width, _) = x.dims4()?;
         let (out_height, out_width) = self.output_size(height, width);
-        let unfold = Unfold { window: self.window, input_is_data: self.input_is_data };
-        let rows = x.apply_op1(unfold)?;
+        let rows = x.apply_op1(Unfold { window: self.window })?;
         self.linear.forward(&rows)?.reshape((n, out_height, out_width, ()))
     }
 
@@ -91,7 +86,6 @@ impl Conv2d {
 /// `[n, height, width, channels]` to `[n * height' * width', size * size * channels]`.
 struct Unfold {
     window: Window,
-    input_is_data: bool,
 }
 
 impl Unfold {
@@ -146,7 +140,7 @@ impl CustomOp1 for Unfold {
     }
 
     fn bwd(&self, x: &Tensor, rows: &Tensor, rows_grad: &Tensor) -> Result<Option<Tensor>> {
-        if self.input_is_data {
+        if !x.track_op() {
             return Ok(None);
         }
         let (n, height, width, channels) = x.dims4()?;
@@ -179,7 +173,7 @@ mod tests {
     fn unfolded_convolution_equals_candle_and_its_gradients() {
         let (rng, device) = (&mut Pcg64::seed_from_u64(5), &Device::Cpu);
         let mut parameters = Parameters::default();
-        let conv = Conv2d::new(&mut parameters, "c", (3, 4), 4, 2, false, rng, device).expect("new");
+        let conv = Conv2d::new(&mut parameters, "c", (3, 4), 4, 2, rng, device).expect("new");
         let pixels = (0..2 * 10 * 12 * 3).map(|i| (i as f32 * 0.7).sin()).collect();
         let x = Var::from_vec(pixels, (2, 10, 12, 3), device).expect("x");
         let results = [conv.forward(&x), conv.forward_composed(&x)].map(|y| {

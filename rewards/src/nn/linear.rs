@@ -28,13 +28,11 @@ pub struct Linear {
     weight: Var,
     bias: Var,
     activation: Activation,
-    /// The input is data: no gradient is computed for it.
-    input_is_data: bool,
 }
 
 impl Linear {
     /// A layer with orthogonal initialisation of the given gain and zero bias, registered as `{name}.weight` and
-    /// `{name}.bias`. No gradient is computed for the input if `input_is_data`.
+    /// `{name}.bias`.
     ///
     /// # Errors
     /// If candle cannot allocate on the device.
@@ -45,7 +43,6 @@ impl Linear {
         (n_in, n_out): (usize, usize),
         activation: Activation,
         gain: f64,
-        input_is_data: bool,
         rng: &mut R,
         device: &candle_core::Device,
     ) -> Result<Self> {
@@ -55,7 +52,6 @@ impl Linear {
             weight: parameters.add(format!("{name}.weight"), weight),
             bias: parameters.add(format!("{name}.bias"), bias),
             activation,
-            input_is_data,
         })
     }
 
@@ -67,8 +63,19 @@ impl Linear {
         if !x.device().is_cpu() {
             return self.forward_composed(x);
         }
-        let op = FusedLinear { activation: self.activation, input_is_data: self.input_is_data };
-        x.apply_op3(&self.weight, &self.bias, op)
+        x.apply_op3(&self.weight, &self.bias, FusedLinear { activation: self.activation })
+    }
+
+    /// The same result with constant parameters: gradients are those of the input alone.
+    ///
+    /// # Errors
+    /// If the width or dtype of the input differs.
+    pub fn forward_constant(&self, x: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = (self.weight.as_detached_tensor(), self.bias.as_detached_tensor());
+        if !x.device().is_cpu() {
+            return self.activated(x.matmul(&weight)?.broadcast_add(&bias)?);
+        }
+        x.apply_op3(&weight, &bias, FusedLinear { activation: self.activation })
     }
 
     /// The same result from candle's own operations, on any device.
@@ -76,7 +83,10 @@ impl Linear {
     /// # Errors
     /// If the width or dtype of the input differs.
     pub fn forward_composed(&self, x: &Tensor) -> Result<Tensor> {
-        let linear = x.matmul(&self.weight)?.broadcast_add(&self.bias)?;
+        self.activated(x.matmul(&self.weight)?.broadcast_add(&self.bias)?)
+    }
+
+    fn activated(&self, linear: Tensor) -> Result<Tensor> {
         match self.activation {
             Activation::Identity => Ok(linear),
             Activation::Tanh => linear.tanh(),
@@ -97,7 +107,6 @@ impl Linear {
 
 struct FusedLinear {
     activation: Activation,
-    input_is_data: bool,
 }
 
 impl CustomOp3 for FusedLinear {
@@ -134,7 +143,7 @@ impl CustomOp3 for FusedLinear {
         &self,
         x: &Tensor,
         weight: &Tensor,
-        _bias: &Tensor,
+        bias: &Tensor,
         y: &Tensor,
         y_grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
@@ -151,22 +160,26 @@ impl CustomOp3 for FusedLinear {
             Ok(())
         })?;
         let grad = Matrix::new(&linear_grad, n_rows, n_out);
-        let mut bias_grad = vec![0.0_f32; n_out];
-        for row in linear_grad.chunks_exact(n_out) {
-            bias_grad.iter_mut().zip(row).for_each(|(sum, g)| *sum += g);
-        }
-        let weight_grad =
-            with_values(x, |x| Ok(matmul(Matrix::new(x, n_rows, n_in).transposed(), grad, None)))?;
-        let x_grad = if self.input_is_data {
-            None
-        } else {
+        let (mut x_grad, mut weight_grad, mut bias_grad) = (None, None, None);
+        if x.track_op() {
             let product = with_values(weight, |weight| {
                 Ok(matmul(grad, Matrix::new(weight, n_in, n_out).transposed(), None))
             })?;
-            Some(Tensor::from_vec(product, (n_rows, n_in), device)?)
-        };
-        let weight_grad = Tensor::from_vec(weight_grad, (n_in, n_out), device)?;
-        Ok((x_grad, Some(weight_grad), Some(Tensor::from_vec(bias_grad, n_out, device)?)))
+            x_grad = Some(Tensor::from_vec(product, (n_rows, n_in), device)?);
+        }
+        if weight.track_op() {
+            let product =
+                with_values(x, |x| Ok(matmul(Matrix::new(x, n_rows, n_in).transposed(), grad, None)))?;
+            weight_grad = Some(Tensor::from_vec(product, (n_in, n_out), device)?);
+        }
+        if bias.track_op() {
+            let mut sums = vec![0.0_f32; n_out];
+            for row in linear_grad.chunks_exact(n_out) {
+                sums.iter_mut().zip(row).for_each(|(sum, g)| *sum += g);
+            }
+            bias_grad = Some(Tensor::from_vec(sums, n_out, device)?);
+        }
+        Ok((x_grad, weight_grad, bias_grad))
     }
 }
 
@@ -202,7 +215,7 @@ mod tests {
         for activation in [Activation::Identity, Activation::Tanh, Activation::Relu] {
             let mut parameters = Parameters::default();
             let layer =
-                Linear::new(&mut parameters, "l", (5, 19), activation, 1.0, false, rng, device).expect("new");
+                Linear::new(&mut parameters, "l", (5, 19), activation, 1.0, rng, device).expect("new");
             layer
                 .bias
                 .set(
@@ -216,6 +229,13 @@ mod tests {
                 let grad = |var: &Var| grads.get(var).expect("gradient").clone();
                 [y, grad(&x), grad(&layer.weight), grad(&layer.bias)]
             });
+            let y = layer.forward_constant(&x).expect("forward");
+            let grads = y.sqr().and_then(|y| y.sum_all()).and_then(|y| y.backward()).expect("backward");
+            assert!(grads.get(&layer.weight).is_none() && grads.get(&layer.bias).is_none());
+            let same = |a: &Tensor, b: &Tensor| {
+                a.eq(b).and_then(|equal| equal.min_all()?.to_scalar::<u8>()).expect("equal shapes") == 1
+            };
+            assert!(same(&y, &results[0][0]) && same(grads.get(&x).expect("gradient"), &results[0][1]));
             for (fused, composed) in results[0].iter().zip(&results[1]) {
                 assert_eq!(fused.dims(), composed.dims());
                 let error =
