@@ -8,7 +8,9 @@ pub mod config;
 pub mod error;
 
 pub mod algorithm;
+pub mod dqn;
 mod learner;
+mod off_policy;
 pub mod ppo;
 pub mod registry;
 pub mod replay;
@@ -26,6 +28,7 @@ pub mod evaluate;
 pub use algorithm::{Algorithm, AlgorithmOptions};
 pub use checkpoint::{Checkpoint, SavedState};
 pub use config::TrainConfig;
+pub use dqn::DqnConfig;
 pub use error::{AgentError, Result};
 pub use evaluate::{EvalConfig, EvalReport, evaluate};
 pub use policy::{

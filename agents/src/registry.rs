@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use toml::Table;
 
 use crate::algorithm::AlgorithmOptions;
+use crate::dqn::DqnConfig;
 use crate::ppo::PpoConfig;
 use crate::sac::SacConfig;
 use crate::{AgentError, Result};
@@ -59,7 +60,7 @@ impl AlgorithmKind {
 static REGISTRY: Registry<AlgorithmKind> = Registry::new(built_in, &[]);
 
 fn built_in() -> Vec<AlgorithmKind> {
-    vec![AlgorithmKind::of::<PpoConfig>(), AlgorithmKind::of::<SacConfig>()]
+    vec![AlgorithmKind::of::<PpoConfig>(), AlgorithmKind::of::<SacConfig>(), AlgorithmKind::of::<DqnConfig>()]
 }
 
 /// Adds an algorithm, for all configurations of this process.

@@ -35,13 +35,20 @@ const PRESETS: [Preset; 3] = [
         name: "cart-pole",
         env_id: "CartPole-v1",
         common: include_str!("../../assets/presets/cart-pole.toml"),
-        algorithms: &[("ppo", include_str!("../../assets/presets/cart-pole/ppo.toml"))],
+        algorithms: &[
+            ("ppo", include_str!("../../assets/presets/cart-pole/ppo.toml")),
+            ("dqn", include_str!("../../assets/presets/cart-pole/dqn.toml")),
+            ("sac", include_str!("../../assets/presets/cart-pole/sac.toml")),
+        ],
     },
     Preset {
         name: "go-to",
         env_id: "GoTo-v1",
         common: include_str!("../../assets/presets/go-to.toml"),
-        algorithms: &[("ppo", include_str!("../../assets/presets/go-to/ppo.toml"))],
+        algorithms: &[
+            ("ppo", include_str!("../../assets/presets/go-to/ppo.toml")),
+            ("sac", include_str!("../../assets/presets/go-to/sac.toml")),
+        ],
     },
 ];
 
@@ -63,10 +70,9 @@ impl Preset {
     pub fn layers(&self, algorithm: Option<&str>) -> Result<Layers> {
         let mut layers = Layers::default();
         layers.add_text(self.common, self.name.as_ref())?;
-        let algorithm = algorithm.or(layers.get_str("train.algorithm"));
-        let own = self.algorithms.iter().find(|(name, _)| Some(*name) == algorithm);
-        let &(name, text) = own.unwrap_or(&self.algorithms[0]);
-        if own.is_some() {
+        let algorithm = algorithm.or_else(|| layers.get_str("train.algorithm")).map(str::to_owned);
+        let own = self.algorithms.iter().find(|(name, _)| Some(*name) == algorithm.as_deref());
+        if let Some((name, text)) = own {
             layers.add_text(text, format!("{}/{name}", self.name).as_ref())?;
         }
         Ok(layers)

@@ -3,7 +3,7 @@
 
 use rand_pcg::Pcg64;
 use sayso_envs::tasks::NAMED_COLOURS;
-use sayso_envs::{Actions, EnvError, Instruction, Observations, TaskSpec};
+use sayso_envs::{Actions, EnvError, Instruction, Observations, Space, TaskSpec};
 
 use super::Policy;
 use crate::{AgentError, Result};
@@ -19,7 +19,7 @@ pub struct ScriptedPolicy {
 
 #[derive(Clone, Copy, Debug)]
 enum Script {
-    CartPole,
+    CartPole { is_continuous: bool },
     Reach,
     GoTo,
 }
@@ -30,8 +30,9 @@ impl ScriptedPolicy {
     /// # Errors
     /// If the task has none, its action space is not that of the script, or an instruction is of no goal.
     pub fn new(task: &TaskSpec, instructions: &[Instruction]) -> Result<Self> {
+        let is_continuous = matches!(task.action_space, Space::Box { .. });
         let scripts =
-            [("CartPole-v1", Script::CartPole), ("GoTo-v1", Script::GoTo), ("Reach-v1", Script::Reach)];
+            [("CartPole-v1", Script::CartPole { is_continuous }), ("GoTo-v1", Script::GoTo), ("Reach-v1", Script::Reach)];
         let found = scripts.iter().find(|(id, _)| *id == task.id);
         let ids: Vec<_> = scripts.iter().map(|(id, _)| *id).collect();
         let &(_, script) = found.ok_or_else(|| EnvError::unknown("scripted policy", task.id, &ids))?;
@@ -77,18 +78,22 @@ impl Policy for ScriptedPolicy {
         };
         let rows = rows.zip(colours);
         Ok(match self.script {
-            Script::CartPole => Actions::Discrete(rows.map(|(row, _)| balance(row)).collect()),
+            Script::CartPole { is_continuous: false } => {
+                Actions::Discrete(rows.map(|(row, _)| u32::from(0.0 < balance(row))).collect())
+            }
+            Script::CartPole { is_continuous: true } => {
+                Actions::Continuous(rows.map(|(row, _)| balance(row).signum()).collect())
+            }
             Script::Reach => Actions::Continuous(rows.flat_map(|(row, colour)| touch(row, colour)).collect()),
             Script::GoTo => Actions::Continuous(rows.flat_map(|(row, colour)| drive(row, colour)).collect()),
         })
     }
 }
 
-/// The sign of a linear feedback on position, velocity, angle and angular velocity.
-fn balance(state: &[f32]) -> u32 {
+/// Linear feedback on position, velocity, angle and angular velocity, whose sign is the direction of the force.
+fn balance(state: &[f32]) -> f32 {
     const GAINS: [f32; 4] = [0.05, 0.15, 1.0, 0.35];
-    let pull: f32 = state.iter().zip(GAINS).map(|(s, gain)| s * gain).sum();
-    u32::from(pull > 0.0)
+    state.iter().zip(GAINS).map(|(s, gain)| s * gain).sum()
 }
 
 /// Moves to the top of the ball of the colour, and presses on it.

@@ -4,7 +4,7 @@ use sayso_envs::{Actions, Observations, Space, VectorEnv};
 use sayso_rewards::nn::Activation;
 use serde::{Deserialize, Serialize};
 
-use super::{Features, encoder};
+use super::{Features, Perceptron, encoder};
 use crate::Result;
 use crate::error::{AgentError, check};
 
@@ -246,11 +246,7 @@ impl PolicySpec {
 
     /// Number of parameters of the policy and its value function; `None` if it does not fit a `usize`.
     pub fn n_parameters(&self) -> Option<usize> {
-        let perceptron = |n_out: usize| {
-            self.perceptron_widths(n_out).windows(2).try_fold(0, |sum: usize, sizes| {
-                sum.checked_add(sizes[0].checked_add(1)?.checked_mul(sizes[1])?)
-            })
-        };
+        let perceptron = |n_out: usize| Perceptron::n_parameters(&self.perceptron_widths(n_out));
         let n_log_stds = match &self.spaces.actions {
             ActionSpec::Continuous { low, .. } => low.len(),
             ActionSpec::Discrete { .. } => 0,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::error::check;
+use crate::off_policy::ExperienceOptions;
 use crate::policy::NetworkConfig;
 
 /// Configuration of SAC. The defaults are for 32 envs.
@@ -77,28 +78,25 @@ impl SacConfig {
         }
     }
 
+    pub(super) fn experience(&self) -> ExperienceOptions {
+        ExperienceOptions {
+            path: "train.sac",
+            n_steps: self.n_steps,
+            n_gradient_steps: self.n_gradient_steps,
+            minibatch_size: self.minibatch_size,
+            replay_size: self.replay_size,
+            n_random_steps: self.n_random_steps,
+            learning_rate: self.learning_rate,
+            discount: self.discount,
+            n_step_return: self.n_step_return,
+            tau: self.tau,
+            normalize_observations: self.normalize_observations,
+        }
+    }
+
     /// Checks every field.
     pub(super) fn check(&self) -> Result<()> {
-        let at_least_1 = [
-            ("train.sac.n_steps", self.n_steps),
-            ("train.sac.n_gradient_steps", self.n_gradient_steps),
-            ("train.sac.minibatch_size", self.minibatch_size),
-            ("train.sac.replay_size", self.replay_size),
-        ];
-        for (field, value) in at_least_1 {
-            check(1 <= value, field, value, "at least 1")?;
-        }
-        let n = self.n_step_return;
-        check((1..=100).contains(&n), "train.sac.n_step_return", n, "a number in [1, 100]")?;
-        check(
-            (0.0..=1.0).contains(&self.discount),
-            "train.sac.discount",
-            self.discount,
-            "a number in [0, 1]",
-        )?;
-        for (field, value) in [("train.sac.learning_rate", self.learning_rate), ("train.sac.tau", self.tau)] {
-            check(0.0 < value && value <= 1.0, field, value, "a number in (0, 1]")?;
-        }
+        self.experience().check()?;
         let target = self.target_entropy;
         let target_fits = target.is_none_or(|target| target.abs() <= 1e3);
         check(target_fits, "train.sac.target_entropy", target, "a number in [-1000, 1000], or nothing")?;

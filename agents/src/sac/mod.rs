@@ -16,9 +16,9 @@ use crate::Result;
 use crate::algorithm::{Algorithm, AlgorithmOptions, Cadence, TrainProgress, UpdateStats};
 use crate::checkpoint::SavedState;
 use crate::normalize::ObservationNormalizer;
-use crate::policy::{NetworkInputs, Policy, PolicySpaces, to_host};
+use crate::off_policy::Experience;
+use crate::policy::{Policy, PolicySpaces, to_host};
 use crate::registry::NamedOptions;
-use crate::replay::{Replay, Transitions};
 use crate::steps::{StepFlags, Steps};
 use networks::{Actor, Spec};
 use policy::SacPolicy;
@@ -42,23 +42,18 @@ impl AlgorithmOptions for SacConfig {
     }
 
     fn memory(&self, n_envs: usize, observation_bytes: u64) -> (String, u64) {
-        let what = format!("train.sac.replay_size = {} with env.n_envs = {n_envs}", self.replay_size);
-        (what, Replay::n_bytes(n_envs, self.replay_size, observation_bytes))
+        self.experience().memory(n_envs, observation_bytes)
     }
 
     fn start(&self, spaces: &PolicySpaces, n_envs: usize, rng: &mut Pcg64) -> Result<Box<dyn Algorithm>> {
         let spec = Spec::new(&self.network, spaces)?;
         Ok(Box::new(Sac {
             networks: Networks::new(spec, self, rng)?,
-            normalizer: self.normalize_observations.then(|| ObservationNormalizer::new(spaces.state_dim)),
-            replay: Replay::new(spaces, n_envs, self.replay_size),
+            experience: Experience::new(self.experience(), spaces, n_envs, rng),
             action_rng: Pcg64::from_rng(rng),
             update_rng: Pcg64::from_rng(rng),
             config: self.clone(),
             n_envs,
-            n_transitions: 0,
-            inputs: NetworkInputs::default(),
-            minibatch: Transitions::default(),
         }))
     }
 
@@ -81,14 +76,9 @@ struct Sac {
     config: SacConfig,
     n_envs: usize,
     networks: Networks,
-    normalizer: Option<ObservationNormalizer>,
-    replay: Replay,
+    experience: Experience,
     action_rng: Pcg64,
     update_rng: Pcg64,
-    /// Number of transitions so far.
-    n_transitions: u64,
-    inputs: NetworkInputs,
-    minibatch: Transitions,
 }
 
 impl Algorithm for Sac {
@@ -97,53 +87,41 @@ impl Algorithm for Sac {
     }
 
     fn act(&mut self, observations: &Observations) -> Result<Actions> {
-        if let Some(normalizer) = &mut self.normalizer {
-            normalizer.update(&observations.state);
-        }
         let actor = &self.networks.actor;
-        let actions = if self.n_transitions < self.config.n_random_steps as u64 {
-            let n_values = self.n_envs * actor.spec.action_dim();
-            (0..n_values).map(|_| self.action_rng.random_range(-1.0_f32..=1.0)).collect()
-        } else {
-            self.inputs.read(observations, self.n_envs, self.normalizer.as_ref());
-            let inputs = actor.inputs(&self.inputs)?;
-            to_host(&actor.sample(&inputs, self.n_envs, &mut self.action_rng)?.actions)?
+        let actions = match self.experience.read(observations) {
+            Some(inputs) => {
+                let inputs = actor.inputs(inputs)?;
+                to_host(&actor.sample(&inputs, self.n_envs, &mut self.action_rng)?.actions)?
+            }
+            None => {
+                let n_values = self.n_envs * actor.spec.action_dim();
+                (0..n_values).map(|_| self.action_rng.random_range(-1.0_f32..=1.0)).collect()
+            }
         };
         let unscaled = Actions::Continuous(actor.spec.unscaled(&actions));
-        self.replay.push(observations, &Actions::Continuous(actions));
-        self.n_transitions += self.n_envs as u64;
+        self.experience.push(observations, &Actions::Continuous(actions));
         Ok(unscaled)
     }
 
     fn observe(&mut self, flags: &StepFlags<'_>, last: &Observations) -> Result<()> {
-        self.replay.observe(flags, last);
+        self.experience.observe(flags, last);
         Ok(())
     }
 
     fn add_rewards(&mut self, steps: &Steps, _observations: &Observations) -> Result<()> {
-        self.replay.add_rewards(steps);
+        self.experience.add_rewards(steps);
         Ok(())
     }
 
     fn update(&mut self, progress: TrainProgress) -> Result<UpdateStats> {
         let config = &self.config;
-        let is_ready = config.n_random_steps as u64 <= self.n_transitions && !self.replay.is_empty();
-        let n_gradient_steps = if is_ready { config.n_gradient_steps } else { 0 };
+        let n_gradient_steps = self.experience.n_gradient_steps();
         let decay = if config.linear_decay { progress.fraction_left() } else { 1.0 };
         let learning_rate = config.learning_rate * decay;
         let mut sums = update::Losses::default();
         for _ in 0..n_gradient_steps {
-            self.replay.sample(
-                config.minibatch_size,
-                config.n_step_return,
-                config.discount as f32,
-                &mut self.update_rng,
-                &mut self.minibatch,
-            );
-            for inputs in [&mut self.minibatch.inputs, &mut self.minibatch.next_inputs] {
-                inputs.normalize(self.normalizer.as_ref());
-            }
-            sums.add(self.networks.step(&self.minibatch, config, learning_rate, &mut self.update_rng)?);
+            let minibatch = self.experience.sample();
+            sums.add(self.networks.step(minibatch, config, learning_rate, &mut self.update_rng)?);
         }
         let losses = sums.mean(n_gradient_steps);
         Ok(vec![
@@ -158,34 +136,23 @@ impl Algorithm for Sac {
     }
 
     fn into_policy(self: Box<Self>) -> Box<dyn Policy> {
-        Box::new(SacPolicy::new(self.networks.actor, self.normalizer))
+        Box::new(SacPolicy::new(self.networks.actor, self.experience.into_normalizer()))
     }
 
     fn save(&self, state: &mut SavedState) -> Result<()> {
         self.networks.save(state)?;
-        if let Some(normalizer) = &self.normalizer {
-            normalizer.save(state);
-        }
-        self.replay.save(state)?;
+        self.experience.save(state)?;
         state.add_value("network", &self.config.network)?;
         state.add_value("action_rng", &self.action_rng)?;
-        state.add_value("update_rng", &self.update_rng)?;
-        state.add_value("n_transitions", &self.n_transitions)
+        state.add_value("update_rng", &self.update_rng)
     }
 
     fn load(&mut self, state: &SavedState) -> Result<()> {
-        let SacConfig { network, normalize_observations, .. } = &self.config;
-        state.expect_equal("train.sac.network", network, &state.value("network")?)?;
-        let is_saved = ObservationNormalizer::is_in(state);
-        state.expect_equal("train.sac.normalize_observations", normalize_observations, &is_saved)?;
+        state.expect_equal("train.sac.network", &self.config.network, &state.value("network")?)?;
         self.networks.load(state)?;
-        if let Some(normalizer) = &mut self.normalizer {
-            *normalizer = ObservationNormalizer::load(self.networks.actor.spec.spaces.state_dim, state)?;
-        }
-        self.replay.load(state)?;
+        self.experience.load(state)?;
         self.action_rng = state.value("action_rng")?;
         self.update_rng = state.value("update_rng")?;
-        self.n_transitions = state.value("n_transitions")?;
         Ok(())
     }
 }

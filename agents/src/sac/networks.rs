@@ -67,10 +67,7 @@ impl Spec {
 
     /// Number of parameters of an actor; `None` if it does not fit a `usize`.
     pub fn n_actor_parameters(&self) -> Option<usize> {
-        let widths = self.widths(0, 2 * self.action_dim());
-        let perceptron = widths.windows(2).try_fold(0, |sum: usize, sizes| {
-            sum.checked_add(sizes[0].checked_add(1)?.checked_mul(sizes[1])?)
-        })?;
+        let perceptron = Perceptron::n_parameters(&self.widths(0, 2 * self.action_dim()))?;
         perceptron.checked_add(Features::n_parameters(&self.network, &self.spaces)?)
     }
 }
@@ -174,13 +171,5 @@ impl Critic {
     pub fn forward_constant(&self, inputs: &Inputs, actions: &Tensor) -> Result<Tensor> {
         let x = Tensor::cat(&[&self.features.forward(inputs)?.detach(), actions], 1)?;
         Ok(self.head.forward_constant(&x)?.squeeze(1)?)
-    }
-
-    /// Moves the parameters a fraction `tau` of the way to those of `other`.
-    pub fn follow(&self, other: &Self, tau: f64) -> Result<()> {
-        for ((_, mine), (_, other)) in self.parameters.iter().zip(other.parameters.iter()) {
-            mine.set(&((mine.as_detached_tensor() * (1.0 - tau))? + (other.as_detached_tensor() * tau)?)?)?;
-        }
-        Ok(())
     }
 }

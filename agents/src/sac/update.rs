@@ -66,7 +66,7 @@ impl Networks {
         let target_entropy = config.target_entropy.unwrap_or(-(spec.action_dim() as f64));
         let mut learned = || {
             let (critic, target) = (Critic::new(&spec, rng)?, Critic::new(&spec, rng)?);
-            target.follow(&critic, 1.0)?;
+            target.parameters.follow(&critic.parameters, 1.0)?;
             let adam = Adam::new(&critic.parameters)?.with_epsilon(ADAM_EPSILON);
             Ok::<_, crate::AgentError>(Learned { critic, adam, target })
         };
@@ -125,7 +125,7 @@ impl Networks {
         let log_prob = f64::from(mean_log_prob.to_scalar::<f32>()?);
         self.step_temperature(log_prob, learning_rate)?;
         for Learned { critic, target, .. } in &self.critics {
-            target.follow(critic, config.tau)?;
+            target.parameters.follow(&critic.parameters, config.tau)?;
         }
         Ok(Losses {
             actor: temperature * log_prob - value_grad.mean,

@@ -57,6 +57,19 @@ const LEAN: Scale<7> = Scale {
 pub struct CartPoleOptions {
     /// The rules of the task.
     pub variant: Variant,
+    /// The form of an action.
+    pub actions: ActionForm,
+}
+
+/// The form of an action.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionForm {
+    /// Full force to the left or to the right, as in Gymnasium's CartPole-v1.
+    #[default]
+    Discrete,
+    /// A fraction of the force, in [-1, 1].
+    Continuous,
 }
 
 /// The rules of the task; see the module.
@@ -97,7 +110,10 @@ impl CartPole {
             ]
             .map(str::to_owned)
             .to_vec(),
-            action_space: Space::Discrete { n: 2 },
+            action_space: match options.actions {
+                ActionForm::Discrete => Space::Discrete { n: 2 },
+                ActionForm::Continuous => Space::uniform_box(1, -1.0, 1.0),
+            },
             goals: vec![Goal {
                 name: "upright".to_owned(),
                 instruction,
@@ -272,8 +288,12 @@ impl TaskInstance for CartPoleInstance {
     }
 
     fn act(&mut self, world: &mut SimWorld, action: ActionRow<'_>) {
-        let direction = if matches!(action, ActionRow::Discrete(1)) { 1.0 } else { -1.0 };
-        world.set_force(self.cart, Vec3::new(direction * FORCE, 0.0, 0.0));
+        let force = match action {
+            ActionRow::Discrete(1) => FORCE,
+            ActionRow::Discrete(_) => -FORCE,
+            ActionRow::Continuous(_) => FORCE * action.unit(0),
+        };
+        world.set_force(self.cart, Vec3::new(force, 0.0, 0.0));
     }
 
     fn after_step(&mut self, world: &mut SimWorld) {

@@ -13,7 +13,7 @@ pub use adam::Adam;
 pub use conv::Conv2d;
 pub use linear::{Activation, Linear};
 
-use candle_core::Var;
+use candle_core::{Result, Var};
 
 /// The trainable tensors of a network in a fixed order, by name.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,18 @@ impl Parameters {
     /// Names and tensors, in the order in which they were added.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Var)> {
         self.named.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// Moves each value a fraction `tau` of the way to that of `other`, a network of the same shape: Polyak averaging.
+    ///
+    /// # Errors
+    /// If a tensor has another shape.
+    pub fn follow(&self, other: &Self, tau: f64) -> Result<()> {
+        for ((_, mine), (_, other)) in self.named.iter().zip(&other.named) {
+            let (mine_now, other) = (mine.as_detached_tensor(), other.as_detached_tensor());
+            mine.set(&((mine_now * (1.0 - tau))? + (other * tau)?)?)?;
+        }
+        Ok(())
     }
 
     /// Total number of trainable values.
