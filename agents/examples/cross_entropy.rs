@@ -109,7 +109,8 @@ impl Algorithm for Search {
         let n = ranked.len() as f32;
         for (i, (mean, std)) in mean.iter_mut().zip(std).enumerate() {
             *mean = ranked.iter().map(|(_, candidate)| candidate[i]).sum::<f32>() / n;
-            let variance = ranked.iter().map(|(_, candidate)| (candidate[i] - *mean).powi(2)).sum::<f32>() / n;
+            let variance =
+                ranked.iter().map(|(_, candidate)| (candidate[i] - *mean).powi(2)).sum::<f32>() / n;
             *std = variance.sqrt().max(0.05);
         }
         let best = f64::from(ranked[0].0);

@@ -69,8 +69,7 @@ impl QNetwork {
         let (network, device) = (&spec.network, &Device::Cpu);
         let features = Features::new(&mut parameters, "", network, &spec.spaces, rng, device)?;
         let activation = network.activation;
-        let head =
-            Perceptron::new(&mut parameters, "q", &spec.widths(), activation, LAST_GAIN, rng, device)?;
+        let head = Perceptron::new(&mut parameters, "q", &spec.widths(), activation, LAST_GAIN, rng, device)?;
         Ok(Self { parameters, features, head })
     }
 

@@ -42,9 +42,9 @@ impl Perceptron {
 
     /// Number of parameters of layers of the given widths; `None` if it does not fit a `usize`.
     pub fn n_parameters(widths: &[usize]) -> Option<usize> {
-        widths.windows(2).try_fold(0, |sum: usize, sizes| {
-            sum.checked_add(sizes[0].checked_add(1)?.checked_mul(sizes[1])?)
-        })
+        widths
+            .windows(2)
+            .try_fold(0, |sum: usize, sizes| sum.checked_add(sizes[0].checked_add(1)?.checked_mul(sizes[1])?))
     }
 
     /// `[n_rows, n_in]` to `[n_rows, n_out]`.

@@ -31,8 +31,11 @@ impl ScriptedPolicy {
     /// If the task has none, its action space is not that of the script, or an instruction is of no goal.
     pub fn new(task: &TaskSpec, instructions: &[Instruction]) -> Result<Self> {
         let is_continuous = matches!(task.action_space, Space::Box { .. });
-        let scripts =
-            [("CartPole-v1", Script::CartPole { is_continuous }), ("GoTo-v1", Script::GoTo), ("Reach-v1", Script::Reach)];
+        let scripts = [
+            ("CartPole-v1", Script::CartPole { is_continuous }),
+            ("GoTo-v1", Script::GoTo),
+            ("Reach-v1", Script::Reach),
+        ];
         let found = scripts.iter().find(|(id, _)| *id == task.id);
         let ids: Vec<_> = scripts.iter().map(|(id, _)| *id).collect();
         let &(_, script) = found.ok_or_else(|| EnvError::unknown("scripted policy", task.id, &ids))?;
