@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use crate::algorithm::AlgorithmOptions;
 use crate::episodes::MAX_WINDOW;
 use crate::error::check;
-use crate::registry::{self, NamedOptions};
+use crate::registry::{self, NamedOptions, ParsedOptions};
 use crate::{AgentError, Result};
 
 /// Configuration of a training run.
@@ -82,7 +82,7 @@ impl TrainConfig {
     /// # Errors
     /// If the algorithm is unknown, or an option is unknown, of a wrong type, or out of its range.
     pub fn options(&self) -> Result<Box<dyn AlgorithmOptions>> {
-        Ok(self.parse()?.0)
+        Ok(self.parse()?.options)
     }
 
     /// Checks every field, and fills in the options that are absent.
@@ -93,12 +93,12 @@ impl TrainConfig {
         check(1 <= self.total_steps, "train.total_steps", self.total_steps, "at least 1")?;
         let n = self.n_report_episodes;
         check((1..=MAX_WINDOW).contains(&n), "train.n_report_episodes", n, "a number in [1, 1000000]")?;
-        let (_, table) = self.parse()?;
+        let table = self.parse()?.table;
         self.tables = Table::from_iter([(self.algorithm.clone(), Value::Table(table))]);
         Ok(())
     }
 
-    fn parse(&self) -> Result<(Box<dyn AlgorithmOptions>, Table)> {
+    fn parse(&self) -> Result<ParsedOptions> {
         let algorithm = registry::algorithm(&self.algorithm)?;
         if let Some(key) = self.tables.keys().find(|&key| *key != self.algorithm) {
             let known = Self::COMMON_KEYS.iter().copied().chain([algorithm.name()]);

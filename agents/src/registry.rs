@@ -24,7 +24,15 @@ pub trait NamedOptions: AlgorithmOptions + Serialize + DeserializeOwned + 'stati
 pub struct AlgorithmKind {
     name: &'static str,
     summary: &'static str,
-    parse: fn(&Table) -> Result<(Box<dyn AlgorithmOptions>, Table)>,
+    parse: fn(&Table) -> Result<ParsedOptions>,
+}
+
+/// Options that were read from a table.
+pub struct ParsedOptions {
+    /// The options.
+    pub options: Box<dyn AlgorithmOptions>,
+    /// The table, with the defaults of the keys that were absent.
+    pub table: Table,
 }
 
 impl Named for AlgorithmKind {
@@ -48,11 +56,11 @@ impl AlgorithmKind {
         self.summary
     }
 
-    /// Reads and checks options; also returns them with the defaults of all keys that are absent.
+    /// Reads and checks options.
     ///
     /// # Errors
     /// Names the option that is unknown, of a wrong type, or out of its range.
-    pub fn options(&self, options: &Table) -> Result<(Box<dyn AlgorithmOptions>, Table)> {
+    pub fn options(&self, options: &Table) -> Result<ParsedOptions> {
         (self.parse)(options)
     }
 }
@@ -105,10 +113,10 @@ fn path<O: NamedOptions>() -> String {
     format!("train.{}", O::NAME)
 }
 
-fn parse<O: NamedOptions>(options: &Table) -> Result<(Box<dyn AlgorithmOptions>, Table)> {
+fn parse<O: NamedOptions>(options: &Table) -> Result<ParsedOptions> {
     let options: O = parse_options(&path::<O>(), options)
         .map_err(|OptionError { field, reason }| AgentError::Option { field, reason })?;
     options.validate()?;
     let table = table(&options)?;
-    Ok((Box::new(options), table))
+    Ok(ParsedOptions { options: Box::new(options), table })
 }

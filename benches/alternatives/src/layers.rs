@@ -11,9 +11,8 @@ pub fn compare() -> anyhow::Result<()> {
     for n_rows in [64, 256] {
         let (rng, device) = (&mut Pcg64::seed_from_u64(1), &Device::Cpu);
         let mut parameters = Parameters::default();
-        let mut layer = |name: &str, sizes| {
-            Linear::new(&mut parameters, name, sizes, Activation::Tanh, 1.0, rng, device)
-        };
+        let mut layer =
+            |name: &str, sizes| Linear::new(&mut parameters, name, sizes, Activation::Tanh, 1.0, rng, device);
         let layers = [layer("1", (36, 64))?, layer("2", (64, 64))?, layer("3", (64, 3))?];
         let x = Var::from_tensor(&Tensor::randn(0f32, 1.0, (n_rows, 36), device)?)?;
         let run = |is_fused: bool| -> anyhow::Result<()> {

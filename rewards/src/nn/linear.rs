@@ -36,7 +36,6 @@ impl Linear {
     ///
     /// # Errors
     /// If candle cannot allocate on the device.
-    #[expect(clippy::too_many_arguments, reason = "a constructor with one argument per setting")]
     pub fn new<R: Rng>(
         parameters: &mut Parameters,
         name: &str,
