@@ -97,7 +97,7 @@ thread_local! {
 fn use_checkpoint(checkpoint: &Checkpoint, config: &TrainConfig) {
     if let Ok(mut policy) = checkpoint.policy() {
         let eval = EvalConfig { n_episodes: 1, seed: 1 };
-        let _ = evaluate(&mut env(), &mut policy, &eval, &mut |_| ControlFlow::Break(()));
+        let _ = evaluate(&mut env(), &mut *policy, &eval, &mut |_| ControlFlow::Break(()));
     }
     let _ = train(&mut env(), None, config, Some(checkpoint), &mut ());
 }
