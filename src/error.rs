@@ -17,18 +17,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused to read, write or create a file.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {reason}", path.display())]
     File {
         /// The verb: `read`, `write`, `create`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The error of the operating system.
-        source: io::Error,
+        reason: io::Error,
     },
-    /// The folder of a new run is not empty.
+    /// A folder that would be created is not empty.
     #[error("{} already exists and is not empty", path.display())]
-    RunExists {
+    FolderExists {
         /// The folder.
         path: PathBuf,
     },
@@ -128,15 +128,19 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::File { action: "read", .. } => None,
-            Self::File { source, .. } => match source.kind() {
+            Self::File { reason, .. } => match reason.kind() {
                 io::ErrorKind::StorageFull => {
                     Some("the disk is full; free some space, then resume the run".into())
                 }
                 _ => Some("check that the folder exists and is writable".into()),
             },
-            Self::RunExists { .. } => {
-                Some("choose another folder with --out, or continue an interrupted run with --resume".into())
-            }
+            Self::FolderExists { path } => Some(match path.join(crate::run_folder::CONFIG).is_file() {
+                true => format!(
+                    "choose another folder with --out, or continue that run with `sayso train --resume {}`",
+                    path.display()
+                ),
+                false => "choose another folder with --out".into(),
+            }),
             Self::NotARun { .. } => {
                 Some("a run folder is written by `sayso train` and has a config.toml".into())
             }
@@ -225,7 +229,7 @@ impl Error {
     /// Wraps an error of the operating system about `path`.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File { action, path, source }
+        move |reason| Self::File { action, path, reason }
     }
 }
 

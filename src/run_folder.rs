@@ -70,7 +70,7 @@ impl RunFolder {
     /// Creates the folder of a new run and writes its configuration.
     ///
     /// # Errors
-    /// [`Error::RunExists`] if the folder is not empty; [`Error::File`] if it cannot be written.
+    /// [`Error::FolderExists`] if the folder is not empty; [`Error::File`] if it cannot be written.
     pub fn create(root: &Path, config_toml: &str) -> Result<Self> {
         create_empty(root, &PARTS)?;
         write_atomically(&root.join(CONFIG), config_toml.as_bytes())?;
@@ -217,16 +217,16 @@ impl RunFolder {
 /// Creates a folder with these subfolders. If there are any, one of several programs that do so at the same time succeeds.
 ///
 /// # Errors
-/// [`Error::RunExists`] if the folder is not empty; [`Error::File`] if it cannot be created.
+/// [`Error::FolderExists`] if the folder is not empty; [`Error::File`] if it cannot be created.
 pub fn create_empty(root: &Path, parts: &[&str]) -> Result<()> {
     if is_occupied(root)? {
-        return Err(Error::RunExists { path: root.to_owned() });
+        return Err(Error::FolderExists { path: root.to_owned() });
     }
     fs::create_dir_all(root).map_err(Error::file("create", root))?;
     for part in parts {
         let folder = root.join(part);
         fs::create_dir(&folder).map_err(|err| match err.kind() {
-            ErrorKind::AlreadyExists => Error::RunExists { path: root.to_owned() },
+            ErrorKind::AlreadyExists => Error::FolderExists { path: root.to_owned() },
             _ => Error::file("create", &folder)(err),
         })?;
     }
@@ -305,7 +305,7 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
-        let refusals = results.iter().filter(|result| matches!(result, Err(Error::RunExists { .. })));
+        let refusals = results.iter().filter(|result| matches!(result, Err(Error::FolderExists { .. })));
         assert_eq!(refusals.count(), 15, "{results:?}");
     }
 
@@ -313,7 +313,7 @@ mod tests {
     fn an_occupied_folder_is_refused_and_not_changed() {
         let dir = tempfile::tempdir().expect("temporary folder");
         fs::write(dir.path().join("notes.txt"), "text").expect("writes");
-        assert!(matches!(RunFolder::create(dir.path(), ""), Err(Error::RunExists { .. })));
+        assert!(matches!(RunFolder::create(dir.path(), ""), Err(Error::FolderExists { .. })));
         assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 1);
     }
 

@@ -28,23 +28,36 @@ pub fn model_device(env: &EnvConfig) -> Result<ModelDevice> {
     Ok(ModelDevice::for_renderer(gpu.as_ref())?.with_shrink_on_oom(env.shrink_on_oom))
 }
 
-/// The reward model of a run, and its device.
-pub struct LoadedReward {
-    /// `None` if the task's ground-truth reward is used.
-    pub model: Option<Arc<dyn RewardModel>>,
-    /// Device of the model; the CPU without a reward model.
+/// The models of a run.
+pub struct Models {
+    /// The reward model; `None` if rewards are the task's ground truth.
+    pub reward: Option<Arc<dyn RewardModel>>,
+    /// Device of the reward model; the CPU without one.
     pub device: ModelDevice,
+    /// The text tower of the instructions that are observed; `None` if their embeddings are not.
+    pub text: Option<Arc<SentenceEmbeddings>>,
+}
+
+impl Models {
+    /// Loads all models of a configuration, as [`reward_model`] and [`text_tower`].
+    ///
+    /// # Errors
+    /// As they.
+    pub fn load(config: &RunConfig) -> Result<Self> {
+        let (reward, device) = reward_model(config)?;
+        Ok(Self { reward, device, text: text_tower(&config.env)? })
+    }
 }
 
 /// Loads the reward model of a configuration on the fastest device, and checks that it can read the text and that its windows
-/// are no longer than an episode.
+/// are no longer than an episode. The model is `None` and the device the CPU if rewards are ground truth.
 ///
 /// # Errors
 /// If the model is missing or damaged, if its tokenizer does not accept a prompt, if a window is too long, or as
 /// [`model_device`].
-pub fn reward_model(config: &RunConfig) -> Result<LoadedReward> {
+pub fn reward_model(config: &RunConfig) -> Result<(Option<Arc<dyn RewardModel>>, ModelDevice)> {
     if config.reward.is_ground_truth() {
-        return Ok(LoadedReward { model: None, device: ModelDevice::cpu() });
+        return Ok((None, ModelDevice::cpu()));
     }
     let device = model_device(&config.env)?;
     let model = models::reward_model(&config.reward, &device)?;
@@ -55,39 +68,54 @@ pub fn reward_model(config: &RunConfig) -> Result<LoadedReward> {
             check_text(&**model, &instruction.reward_text())?;
         }
     }
-    Ok(LoadedReward { model, device })
+    Ok((model, device))
 }
 
-/// Envs, with the text tower of the instructions that they observe.
+/// Loads the text tower of the instructions that envs observe; `None` if they observe no embeddings.
 ///
 /// # Errors
-/// If the configuration does not fit the task, or the text tower is missing, damaged, or cannot read an instruction.
-pub fn envs(config: &EnvConfig, reward: RewardSource) -> Result<VecEnv> {
-    let sentences = match config.observation.instruction {
+/// If it is missing or damaged.
+pub fn text_tower(config: &EnvConfig) -> Result<Option<Arc<SentenceEmbeddings>>> {
+    match config.observation.instruction {
         Some(InstructionForm::Embedding) => {
             let model = models::load(&config.text_model, &ModelDevice::cpu())?;
-            Some(Arc::new(SentenceEmbeddings::new(model)))
+            Ok(Some(Arc::new(SentenceEmbeddings::new(model))))
         }
-        Some(InstructionForm::Index | InstructionForm::Text) | None => None,
-    };
-    Ok(VecEnv::with_plugins(config, reward, sentences, |_| {})?)
+        Some(InstructionForm::Index | InstructionForm::Text) | None => Ok(None),
+    }
+}
+
+/// Checks that envs for training, evaluation and recordings can be made, and that the policy can be trained in them: what does
+/// not fit then fails before anything is written.
+///
+/// # Errors
+/// If the configuration does not fit the task, the models or the algorithm.
+pub fn rehearse(config: &RunConfig, models: &Models) -> Result<()> {
+    let single = RunConfig { env: EnvConfig { n_envs: 1, ..config.env.clone() }, ..config.clone() };
+    let (env, _) = training_env(&single, models)?;
+    sayso_agents::check_trainable(&env, config.env.n_envs, &config.train)?;
+    evaluation_env(&single, 1, models.text.as_ref())?;
+    recording_env(&single, 1, models)?;
+    Ok(())
 }
 
 /// The envs for training, and the scorer of their frames; `None` for the ground-truth reward.
 ///
 /// # Errors
 /// If the configuration does not fit the task.
-pub fn training_env(
-    config: &RunConfig,
-    model: Option<&Arc<dyn RewardModel>>,
-) -> Result<(VecEnv, Option<Scorer>)> {
-    let Some(model) = model else {
-        return Ok((envs(&config.env, own_reward(config))?, None));
+pub fn training_env(config: &RunConfig, models: &Models) -> Result<(VecEnv, Option<Scorer>)> {
+    let Some(model) = &models.reward else {
+        return Ok((envs(&config.env, own_reward(config), models.text.as_ref())?, None));
     };
     let scoring = config.scoring();
-    let env = envs(&config.env, RewardSource::Deferred(Arc::clone(model), scoring.clone()))?;
+    let source = RewardSource::Deferred(Arc::clone(model), scoring.clone());
+    let env = envs(&config.env, source, models.text.as_ref())?;
     let scorer = scoring.scorer(Arc::clone(model), &env)?;
     Ok((env, Some(scorer)))
+}
+
+fn envs(config: &EnvConfig, reward: RewardSource, text: Option<&Arc<SentenceEmbeddings>>) -> Result<VecEnv> {
+    Ok(VecEnv::with_plugins(config, reward, text.cloned(), |_| {})?)
 }
 
 /// The rewards of envs without a reward model.
@@ -99,8 +127,12 @@ fn own_reward(config: &RunConfig) -> RewardSource {
 ///
 /// # Errors
 /// If the configuration does not fit the task.
-pub fn evaluation_env(config: &RunConfig, n_envs: usize) -> Result<VecEnv> {
-    envs(&config.evaluation_env(n_envs), RewardSource::GroundTruth)
+pub fn evaluation_env(
+    config: &RunConfig,
+    n_envs: usize,
+    text: Option<&Arc<SentenceEmbeddings>>,
+) -> Result<VecEnv> {
+    envs(&config.evaluation_env(n_envs), RewardSource::GroundTruth, text)
 }
 
 /// Envs for recordings. Frames are scored within the step, and envs are reset only in the step after an episode's last one,
@@ -108,17 +140,13 @@ pub fn evaluation_env(config: &RunConfig, n_envs: usize) -> Result<VecEnv> {
 ///
 /// # Errors
 /// If the configuration does not fit the task.
-pub fn recording_env(
-    config: &RunConfig,
-    n_envs: usize,
-    model: Option<&Arc<dyn RewardModel>>,
-) -> Result<VecEnv> {
+pub fn recording_env(config: &RunConfig, n_envs: usize, models: &Models) -> Result<VecEnv> {
     let env = EnvConfig { autoreset: AutoresetMode::NextStep, n_groups: 1, ..config.evaluation_env(n_envs) };
-    let source = match model {
+    let source = match &models.reward {
         Some(model) => RewardSource::Model(Arc::new(OnHost(Arc::clone(model))), config.scoring()),
         None => own_reward(config),
     };
-    envs(&env, source)
+    envs(&env, source, models.text.as_ref())
 }
 
 /// A reward model that reads its frames from host memory, so that they can be recorded.

@@ -36,4 +36,4 @@ pub use policy::{
 };
 pub use ppo::PpoConfig;
 pub use sac::SacConfig;
-pub use train::{TrainObserver, TrainOutcome, UpdateReport, train, untrained_policy};
+pub use train::{TrainObserver, TrainOutcome, UpdateReport, check_trainable, train, untrained_policy};

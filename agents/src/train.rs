@@ -102,6 +102,26 @@ pub fn untrained_policy(env: &dyn VectorEnv, config: &TrainConfig) -> Result<Box
     Ok(policy)
 }
 
+/// Checks that a policy can be trained in `n_envs` envs as `env`, without a step in them.
+///
+/// # Errors
+/// If the configuration is out of range, or does not fit the spaces or the autoreset mode of the env.
+pub fn check_trainable(env: &dyn VectorEnv, n_envs: usize, config: &TrainConfig) -> Result<()> {
+    check_autoreset(env)?;
+    start_algorithm(&PolicySpaces::of(env)?, n_envs, config).map(drop)
+}
+
+fn check_autoreset(env: &dyn VectorEnv) -> Result<()> {
+    if env.autoreset_mode() != AutoresetMode::Disabled {
+        return Ok(());
+    }
+    Err(AgentError::Mismatch {
+        what: "env.autoreset",
+        expected: "same_step or next_step".to_owned(),
+        got: "disabled".to_owned(),
+    })
+}
+
 /// Trains a policy with the algorithm of the configuration.
 ///
 /// With a `scorer`, rewards are made of its scores of the frames that `env` renders, and of the metrics that the terms of its
@@ -118,13 +138,7 @@ pub fn train(
     resume: Option<&Checkpoint>,
     observer: &mut dyn TrainObserver,
 ) -> Result<TrainOutcome> {
-    if env.autoreset_mode() == AutoresetMode::Disabled {
-        return Err(AgentError::Mismatch {
-            what: "autoreset mode of the env",
-            expected: "same_step or next_step".to_owned(),
-            got: "disabled".to_owned(),
-        });
-    }
+    check_autoreset(env)?;
     let goal_names = env.goal_names().to_vec();
     let mut learner = match resume {
         Some(checkpoint) => Learner::resume(env, config, checkpoint, scorer.as_mut())?,

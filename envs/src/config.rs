@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::composition::{Composition, RewardTerm};
 use crate::goals::{GoalReward, GoalSpace};
 use crate::instructions::{Instruction, InstructionChoice, Names, Paraphrases};
-use crate::task::TaskSpec;
+use crate::task::{Task, TaskSpec};
 use crate::vector::{AutoresetMode, VectorEnv as _};
 use crate::{EnvError, Result, VecEnv};
 
@@ -175,14 +175,16 @@ impl EnvConfig {
     /// are those of [`RewardSource::Goal`].
     ///
     /// # Errors
-    /// If a camera is observed twice, a size is of a camera that is not observed, a sentence is too long to be observed as text,
+    /// If a camera is unknown or observed twice, a size is of a camera that is not observed, a sentence is too long to be observed as text,
     /// or goals are observed or rewarded and the task has no values for them or an instruction has no goal.
     pub fn check_columns(
         &self,
-        spec: &TaskSpec,
+        task: &dyn Task,
         instructions: &[Instruction],
         is_goal_reward: bool,
     ) -> Result<()> {
+        let spec = task.spec();
+        check_cameras(task, &self.pixel_camera)?;
         let out_of_range = |field: &str, got: String, expected: &str| {
             Err(EnvError::OutOfRange { field: field.to_owned(), got, expected: expected.to_owned() })
         };
@@ -243,6 +245,16 @@ impl EnvConfig {
             (n_groups, _) => n_groups,
         };
         Self { device, n_groups: n_groups.min(self.n_envs), ..self.clone() }
+    }
+}
+
+/// Checks that a task has the named cameras.
+fn check_cameras(task: &dyn Task, names: &[String]) -> Result<()> {
+    let scene = task.scene();
+    let known: Vec<&str> = scene.cameras.iter().map(|camera| camera.name.as_str()).collect();
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(unknown) => Err(EnvError::unknown("camera", unknown, &known)),
+        None => Ok(()),
     }
 }
 
@@ -433,12 +445,13 @@ impl ScoringConfig {
     /// Checks everything that does not depend on the model.
     ///
     /// # Errors
-    /// If a number is out of range, a term names an unknown metric, or one of the goal of `instructions` and one of them has
+    /// If a camera is unknown, a number is out of range, a term names an unknown metric, or one of the goal of `instructions` and one of them has
     /// none.
-    pub fn validate(&self, spec: &TaskSpec, instructions: &[Instruction]) -> Result<()> {
+    pub fn validate(&self, task: &dyn Task, instructions: &[Instruction]) -> Result<()> {
+        check_cameras(task, &self.cameras)?;
         self.failures.validate()?;
         ScoringPlan::new(FrameSelection::Last, self.schedule, self.every_n_steps)?;
-        Composition::new(&self.terms, spec, instructions).map(|_| ())
+        Composition::new(&self.terms, task.spec(), instructions).map(|_| ())
     }
 
     /// Names of the reward cameras.

@@ -21,6 +21,14 @@ pub enum EnvError {
         /// Every name that exists.
         known: Vec<String>,
     },
+    /// An option of a task is unknown, or of a wrong type or value.
+    #[error("{field}: {reason}")]
+    Option {
+        /// Dotted path of the option.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A field of a configuration is out of its range.
     #[error("{field} = {got} is out of range; expected {expected}")]
     OutOfRange {

@@ -83,7 +83,7 @@ impl VecEnv {
         }
         let configured = instructions(config, spec, prompts[0], prompts[1])?;
         let is_goal_reward = matches!(reward, RewardSource::Goal(_));
-        config.check_columns(spec, &configured, is_goal_reward)?;
+        config.check_columns(&*task, &configured, is_goal_reward)?;
         let instructions = Instructions::new(configured, sentences.filter(|_| is_embedded))?;
         let config = &config.resolve();
         let n_groups = config.n_groups;

@@ -31,7 +31,7 @@ const PIXELS: RangeInclusive<usize> = 1..=4096;
 /// Ids of all environments, without `sayso/`.
 #[pyfunction]
 pub fn env_ids() -> Vec<&'static str> {
-    registry::ids().to_vec()
+    registry::ids().collect()
 }
 
 /// Names of all kinds of reward models.
@@ -147,7 +147,7 @@ fn resolve(settings: toml::Table) -> PyResult<(RunConfig, bool)> {
 /// The reward source: the task's ground truth, or a model that reads the frames; `model` is the encoder if it is loaded already.
 fn reward_source(config: &RunConfig, model: Option<Arc<CheckpointModel>>) -> PyResult<RewardSource> {
     let model: Option<Arc<dyn RewardModel>> = match model {
-        None => setup::reward_model(config).map_err(raise)?.model,
+        None => setup::reward_model(config).map_err(raise)?.0,
         Some(model) => {
             let options = toml::Value::Table(config.reward.options.clone()).try_into::<VlmRm>();
             let options = options.map_err(|error| PyValueError::new_err(error.to_string()))?;
@@ -232,7 +232,9 @@ impl VecEnv {
                 None if has_reward => reward_source(&config, model)?,
                 None => RewardSource::None,
             };
-            let env = setup::envs(&config.env, source).map_err(raise)?;
+            let text = setup::text_tower(&config.env).map_err(raise)?;
+            let env = VecEnv::with_plugins(&config.env, source, text, |_| {});
+            let env = env.map_err(|error| raise(error.into()))?;
             let video_camera = env.task_spec().video_camera;
             Ok(Self {
                 env: ProcessLocal::new(env),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use sayso_sim::names;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokenizers::{ModelWrapper, Tokenizer};
 
@@ -77,11 +78,14 @@ impl PromptTokenizer {
     ) -> Result<Self> {
         let (file, mut tokenizer) = if let Some(bytes) = files.get("tokenizer.json")? {
             // tokenizers 0.23 panics on JSON that ends or is damaged inside its decoder.
-            let json = serde_json::from_slice::<Value>(&bytes)
+            serde_json::from_slice::<IgnoredAny>(&bytes)
                 .map_err(|error| files.error("tokenizer.json", error))?;
-            check_templates(&json).map_err(|reason| files.error("tokenizer.json", reason))?;
             let tokenizer =
                 Tokenizer::from_bytes(bytes).map_err(|error| files.error("tokenizer.json", error))?;
+            // As it was read, which the library does whatever the name of its type.
+            let post_processor = serde_json::to_value(tokenizer.get_post_processor())
+                .map_err(|error| files.error("tokenizer.json", error))?;
+            check_templates(&post_processor).map_err(|reason| files.error("tokenizer.json", reason))?;
             ("tokenizer.json", tokenizer)
         } else if let Some(vocab) = files.json::<HashMap<String, u32>>("vocab.json")? {
             let merges = files.require("merges.txt")?;

@@ -1,10 +1,11 @@
 //! Arguments shared by several commands, and the configuration built from them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::presets::{self, Preset};
 use crate::config::{Layers, RunConfig, parse_assignment};
 use crate::envs::registry;
+use crate::run_folder;
 use crate::sim::render::RenderDevice;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -80,7 +81,8 @@ pub struct InstructionArgs {
     /// Goal of the instruction, by its name in `sayso envs ENV`; repeat it, or give `all`, to sample one for each episode
     #[arg(long, value_name = "GOAL", help_heading = HEADING)]
     pub instruction: Vec<String>,
-    /// Wordings of the instructions, one of which is sampled for each episode [default: none]
+    /// Wordings of the instructions, one of which is sampled for each episode [default: none; for an existing run those of
+    /// its evaluation]
     #[arg(long, value_enum, value_name = "WHICH", help_heading = HEADING)]
     pub paraphrases: Option<ParaphrasesArg>,
 }
@@ -123,7 +125,8 @@ fn config_name(value: impl ValueEnum) -> String {
 /// The device that renders.
 #[derive(Clone, Debug, Default, Args)]
 pub struct DeviceArgs {
-    /// Device that renders: `auto`, `cpu`, `gpu`, `gpu:1` (an index of `sayso doctor`) or `gpu:0000:01:00.0` (a PCI bus id)
+    /// Device that renders: `auto`, `cpu`, `gpu`, or a GPU by its index, PCI bus id or UUID in `sayso doctor`: `gpu:1`,
+    /// `gpu:0000:01:00.0`, `gpu:GPU-0a1b2c3d-…`
     /// [default: the first hardware GPU, or else the CPU; for an existing run the device that it was trained on]
     #[arg(long, value_name = "DEVICE", help_heading = "Device")]
     pub device: Option<RenderDevice>,
@@ -159,6 +162,30 @@ impl ConfigArgs {
         }
         let mut layers = preset.layers(above.get_str("train.algorithm"))?;
         layers.append(above);
+        Ok(layers.finish::<RunConfig>()?.resolve()?)
+    }
+
+    /// Merges the configuration of a run and flags, and checks the result. Prompts and instructions that are given replace the
+    /// run's, and wordings also those of its evaluation.
+    pub fn resolve_run(&self, run: &Path, device: &DeviceArgs) -> Result<RunConfig> {
+        let mut layers = Layers::default();
+        layers.add_text(&run_folder::read_config(run)?, &run.join(run_folder::CONFIG))?;
+        if let (Some(asked), Some(trained)) = (self.env.as_deref(), layers.get_str("env.id"))
+            && asked != trained
+        {
+            let message = format!("{} was trained in {trained}, not in {asked}", run.display());
+            return Err(BadInput::refuse(message, format!("name {trained}, or another run")));
+        }
+        if self.ground_truth {
+            layers.remove("reward.terms");
+        }
+        if self.instruction.paraphrases.is_some() {
+            layers.remove("evaluation.paraphrases");
+        }
+        self.add_flags(&mut layers);
+        if let Some((key, device)) = device.setting() {
+            layers.set(key, device);
+        }
         Ok(layers.finish::<RunConfig>()?.resolve()?)
     }
 

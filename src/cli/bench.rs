@@ -32,7 +32,8 @@ enum Benchmark {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct GpuArgs {
-    /// Device that renders: `auto`, `cpu`, `gpu`, `gpu:1` or a PCI bus id, see `sayso doctor`
+    /// Device that renders: `auto`, `cpu`, `gpu`, or a GPU by its index, PCI bus id or UUID in `sayso doctor`: `gpu:1`,
+    /// `gpu:0000:01:00.0`, `gpu:GPU-0a1b2c3d-…`
     #[arg(long, value_name = "DEVICE", default_value = "gpu")]
     device: RenderDevice,
     /// Image sizes in pixels

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::envs::language::Goal;
-use crate::envs::task::TaskSpec;
+use crate::envs::task::{Task, TaskSpec};
 use crate::envs::{Space, registry};
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ use super::tables::table;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  sayso envs\n  sayso envs Reach-v1")]
 pub struct Args {
-    /// Environment to describe: instructions, prompts, observation and action spaces
+    /// Environment to describe: instructions, prompts, cameras, metrics, options, observation and action spaces
     #[arg(value_name = "ENV")]
     id: Option<String>,
 }
@@ -34,7 +34,7 @@ fn list() -> Result<()> {
         let spec = task.spec();
         let instructions: Vec<&str> = spec.goals.iter().map(|goal| goal.instruction.as_str()).collect();
         table.add_row([
-            (*id).to_owned(),
+            id.to_owned(),
             spec.summary.to_owned(),
             instructions.join("\n"),
             space(&spec.state_space),
@@ -56,12 +56,11 @@ fn describe(id: &str) -> Result<()> {
     }
     print_line!("Episode      {} control steps", spec.max_episode_steps)?;
     print_line!("Action       {}", space(&spec.action_space))?;
-    print_line!(
-        "Cameras      {} (reward), {} (pixels), {} (video)",
-        spec.reward_cameras.join(", "),
-        spec.pixel_camera,
-        spec.video_camera
-    )?;
+    print_line!("Cameras      {}", cameras(&*task))?;
+    print_line!("Metrics      {}, success, ground_truth_reward", spec.metric_names.join(", "))?;
+    for (name, value) in registry::default_options(id).map_err(Error::from)? {
+        print_line!("Option       {name} = {value} by default")?;
+    }
     print_line!("State        {}", space(&spec.state_space))?;
     print_line!("             {}", state_names(spec))?;
     Ok(())
@@ -79,6 +78,26 @@ fn describe_goal(goal: &Goal) -> Result<()> {
     print_line!("  goal prompt      {}", goal.goal_prompt)?;
     print_line!("  baseline prompt  {}\n", goal.baseline_prompt)?;
     Ok(())
+}
+
+/// The cameras of a task, with what they are used for by default.
+fn cameras(task: &dyn Task) -> String {
+    let spec = task.spec();
+    let scene = task.scene();
+    let described = scene.cameras.iter().map(|camera| {
+        let uses = [
+            ("reward", spec.reward_cameras.contains(&camera.name)),
+            ("pixels", spec.pixel_camera == camera.name),
+            ("video", spec.video_camera == camera.name),
+        ];
+        let uses: Vec<&str> =
+            uses.into_iter().filter(|(_, is_used)| *is_used).map(|(name, _)| name).collect();
+        match uses.as_slice() {
+            [] => camera.name.clone(),
+            uses => format!("{} ({})", camera.name, uses.join(", ")),
+        }
+    });
+    described.collect::<Vec<_>>().join(", ")
 }
 
 fn state_names(spec: &TaskSpec) -> String {

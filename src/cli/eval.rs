@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use crate::agents::EvalConfig;
-use crate::config::{Layers, RunConfig};
 use crate::envs::config::MAX_ENVS;
 use crate::interrupt;
 use crate::recording::record;
-use crate::{run_folder, setup};
+use crate::run_folder;
+use crate::setup::{self, Models};
 use anyhow::{Context as _, Result};
 
-use super::args::{DeviceArgs, InstructionArgs};
+use super::args::{ConfigArgs, DeviceArgs, InstructionArgs};
 use super::measure::{go_on, run_episodes};
 use super::{Outcome, tables};
 
@@ -52,8 +52,10 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     interrupt::listen("Stopping after this step.")?;
-    let config = config_of(&args.run, &args.device, &args.instruction)?;
-    let mut env = setup::evaluation_env(&config, (args.envs.min(args.episodes)) as usize)?;
+    let flags = ConfigArgs { instruction: args.instruction.clone(), ..ConfigArgs::default() };
+    let config = flags.resolve_run(&args.run, &args.device)?;
+    let text = setup::text_tower(&config.env)?;
+    let mut env = setup::evaluation_env(&config, args.envs.min(args.episodes) as usize, text.as_ref())?;
     let mut policy = match args.best {
         true => setup::policy_of(&setup::best_checkpoint(&args.run)?, &env)?,
         false => setup::trained_policy(&args.run, &env)?,
@@ -67,9 +69,10 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     run_folder::write_atomically(&path, &json)?;
 
     print_line!(
-        "{}: {} episodes of {}, seed {}",
+        "{}: {} {} of {}, seed {}",
         args.run.display(),
         args.episodes,
+        if args.episodes == 1 { "episode" } else { "episodes" },
         config.env.id,
         args.seed
     )?;
@@ -84,8 +87,9 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     )?;
     print_line!("Written: {}", path.display())?;
     if !args.no_video {
-        let model = setup::reward_model(&config)?.model;
-        let mut env = setup::recording_env(&config, args.video_episodes as usize, model.as_ref())?;
+        let (reward, device) = setup::reward_model(&config)?;
+        let models = Models { reward, device, text };
+        let mut env = setup::recording_env(&config, args.video_episodes as usize, &models)?;
         let Some(recording) = record(&mut env, &mut *policy, args.seed, &mut go_on)? else {
             return Ok(Outcome::Interrupted);
         };
@@ -95,22 +99,4 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
         print_line!("Written: {}", path.display())?;
     }
     Ok(Outcome::Done)
-}
-
-/// The configuration of a run, with the device and the instructions of the command line.
-pub fn config_of(
-    run: &std::path::Path,
-    device: &DeviceArgs,
-    instruction: &InstructionArgs,
-) -> Result<RunConfig> {
-    let mut layers = Layers::default();
-    layers.add_text(&run_folder::read_config(run)?, &run.join(run_folder::CONFIG))?;
-    if let Some((key, device)) = device.setting() {
-        layers.set(key, device);
-    }
-    instruction.add_to(&mut layers);
-    if instruction.paraphrases.is_some() {
-        layers.remove("evaluation.paraphrases");
-    }
-    Ok(layers.finish::<RunConfig>()?.resolve()?)
 }

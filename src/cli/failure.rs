@@ -63,18 +63,25 @@ const RENAMED_FLAGS: [(&str, &str); 4] = [
     ("--pictures", "--images"),
 ];
 
-/// Prints an error about the arguments, or the help that they ask for, and returns the exit code.
-pub fn report_arguments(err: &clap::Error) -> ExitCode {
+/// Prints an error about the arguments of the process, or the help that they ask for, and returns the exit code.
+pub fn report_arguments(err: &clap::Error, command: &clap::Command) -> ExitCode {
     let flag = match (err.kind(), err.get(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) => flag.as_str(),
         _ => "",
     };
-    match RENAMED_FLAGS.iter().find(|(old, _)| *old == flag) {
+    match RENAMED_FLAGS.iter().find(|(old, new)| *old == flag && has_flag(command, new)) {
         Some((old, new)) => eprintln!("error: {old} was renamed; it is now {new}"),
         // Nothing can be done if the terminal refuses the text.
         None => drop(err.print()),
     }
     ExitCode::from(u8::try_from(err.exit_code()).unwrap_or(BAD_INPUT))
+}
+
+/// Whether the subcommand that the process was started with has a flag.
+fn has_flag(command: &clap::Command, flag: &str) -> bool {
+    let subcommand = std::env::args().skip(1).find_map(|name| command.find_subcommand(name));
+    let mut flags = subcommand.into_iter().flat_map(|it| it.get_arguments()).filter_map(|it| it.get_long());
+    flags.any(|long| flag.strip_prefix("--") == Some(long))
 }
 
 struct Class {

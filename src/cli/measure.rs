@@ -1,7 +1,6 @@
 //! Measurements of a run's policies: ground truth over fresh episodes, and recorded episodes.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use crate::Error;
 use crate::agents::evaluate::EvalReport;
@@ -12,9 +11,8 @@ use crate::interrupt;
 use crate::progress::Progress;
 use crate::recording::{Recording, record};
 use crate::results::Evaluation;
-use crate::rewards::RewardModel;
 use crate::run_folder::RunFolder;
-use crate::setup;
+use crate::setup::{self, Models};
 use anyhow::Result;
 
 /// A policy of a run.
@@ -54,13 +52,14 @@ pub fn evaluation(
     config: &RunConfig,
     folder: &RunFolder,
     policy: RunPolicy,
+    models: &Models,
     is_quiet: bool,
 ) -> Result<Option<Evaluation>> {
     let plan = EvalConfig { n_episodes: config.evaluation.n_episodes, seed: config.evaluation.seed };
     if let Some(saved) = Evaluation::load(folder, policy.n_steps(), &plan)? {
         return Ok(Some(saved));
     }
-    let mut env = setup::evaluation_env(config, config.evaluation.n_envs)?;
+    let mut env = setup::evaluation_env(config, config.evaluation.n_envs, models.text.as_ref())?;
     let mut actor = policy.policy(config, &env)?;
     let label = format!("evaluating the {} policy", policy.name());
     let Some(report) = run_episodes(&mut env, &mut *actor, &plan, &label, is_quiet)? else {
@@ -72,16 +71,12 @@ pub fn evaluation(
 }
 
 /// A few recorded episodes of a policy, none if the configuration asks for none. `None` if Ctrl-C interrupted them.
-pub fn recording(
-    config: &RunConfig,
-    policy: RunPolicy,
-    model: Option<&Arc<dyn RewardModel>>,
-) -> Result<Option<Recording>> {
+pub fn recording(config: &RunConfig, policy: RunPolicy, models: &Models) -> Result<Option<Recording>> {
     let evaluation = &config.evaluation;
     if evaluation.n_video_episodes == 0 {
         return Ok(Some(Recording::default()));
     }
-    let mut env = setup::recording_env(config, evaluation.n_video_episodes, model)?;
+    let mut env = setup::recording_env(config, evaluation.n_video_episodes, models)?;
     let mut actor = policy.policy(config, &env)?;
     Ok(record(&mut env, &mut *actor, evaluation.seed, &mut go_on)?)
 }

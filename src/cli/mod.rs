@@ -28,7 +28,7 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Result of a command that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub fn main() -> ExitCode {
 fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(err) => return failure::report_arguments(&err),
+        Err(err) => return failure::report_arguments(&err, &Cli::command()),
     };
     let is_quiet = cli.quiet;
     let outcome = use_threads(cli.threads).and_then(|()| match cli.command {

@@ -1,21 +1,20 @@
 //! `sayso report RUN`: the report of a run, from what is in its folder.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::config::RunConfig;
 use crate::interrupt;
 use crate::recording::Recording;
 use crate::report::{self, Clip, GoalRow, Report};
 use crate::results::{Evaluation, Summary};
-use crate::rewards::RewardModel;
 use crate::run_folder::{RunFolder, SUMMARY};
-use crate::{machine, models, setup};
+use crate::setup::{self, Models};
+use crate::{machine, models};
 use anyhow::Result;
 
-use super::args::{DeviceArgs, InstructionArgs};
+use super::args::{ConfigArgs, DeviceArgs};
 use super::measure::{self, RunPolicy};
-use super::{Outcome, eval, tables};
+use super::{Outcome, tables};
 
 /// Number of frames in the report.
 const N_FRAMES: usize = 12;
@@ -37,26 +36,21 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     interrupt::listen("Stopping after this step.")?;
-    let config = eval::config_of(&args.run, &args.device, &InstructionArgs::default())?;
+    let config = ConfigArgs::default().resolve_run(&args.run, &args.device)?;
     let folder = RunFolder::open(&args.run)?;
-    let reward_model = setup::reward_model(&config)?;
-    make(&config, &folder, reward_model.model.as_ref(), is_quiet)
+    let models = Models::load(&config)?;
+    make(&config, &folder, &models, is_quiet)
 }
 
 /// Evaluates and records what is missing, and writes report and summary; the end of `sayso train`.
-pub fn make(
-    config: &RunConfig,
-    folder: &RunFolder,
-    model: Option<&Arc<dyn RewardModel>>,
-    is_quiet: bool,
-) -> Result<Outcome> {
+pub fn make(config: &RunConfig, folder: &RunFolder, models: &Models, is_quiet: bool) -> Result<Outcome> {
     let newest = setup::newest_checkpoint(folder.root())?;
     let trained = newest.as_ref().map(RunPolicy::Trained);
     let mut measured = Vec::new();
     for policy in std::iter::once(RunPolicy::Untrained).chain(trained) {
-        let evaluation = measure::evaluation(config, folder, policy, is_quiet)?;
+        let evaluation = measure::evaluation(config, folder, policy, models, is_quiet)?;
         let recording =
-            evaluation.is_some().then(|| measure::recording(config, policy, model)).transpose()?;
+            evaluation.is_some().then(|| measure::recording(config, policy, models)).transpose()?;
         let (Some(evaluation), Some(recording)) = (evaluation, recording.flatten()) else {
             eprintln!("Interrupted. Make the report with: sayso report {}", folder.root().display());
             return Ok(Outcome::Interrupted);

@@ -7,11 +7,11 @@ use crate::config::RunConfig;
 use crate::envs::{VecEnv, VectorEnv as _};
 use crate::interrupt;
 use crate::recording::{RecordedStep, Recording, record};
+use crate::setup::{self, Models};
 use crate::video::to_png;
-use crate::{Error, run_folder, setup};
+use crate::{Error, run_folder};
 use anyhow::Result;
 use clap::ValueEnum;
-use toml::Value;
 
 use super::Outcome;
 use super::args::{ConfigArgs, DeviceArgs, InstructionArgs};
@@ -32,12 +32,12 @@ pub struct Args {
     /// Policy to record
     #[arg(long, value_enum, default_value_t = PolicyKind::Random)]
     policy: PolicyKind,
-    /// Run folder of the policy, with --policy trained
+    /// Run folder of the policy, with --policy trained; its configuration holds unless a flag says otherwise
     #[arg(long, value_name = "RUN", required_if_eq("policy", "trained"))]
     run: Option<PathBuf>,
     /// Number of episodes, run in parallel
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i64).range(1..=64))]
-    episodes: i64,
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    episodes: u32,
     /// Goal prompt that frames are scored against [default: that of --run, or of the task's first goal]
     #[arg(long, value_name = "TEXT")]
     goal_prompt: Option<String>,
@@ -53,8 +53,8 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["goal_prompt", "baseline_prompt", "model"])]
     no_score: bool,
     /// Random seed of the episodes
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
-    seed: i64,
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
     /// Folder to create
     #[arg(long, value_name = "FOLDER", default_value = "rollout")]
     out: PathBuf,
@@ -77,7 +77,7 @@ const EXAMPLES: &str = "\
 Examples:
   sayso rollout Reach-v1 --policy scripted
   sayso rollout Reach-v1 --policy trained --run runs/reach-001 --seed 5
-  sayso rollout GoTo-v1 --no-score --out go-to
+  sayso rollout GoTo-v1 --no-score --out runs/go-to-random
 
 Files:
   video.mp4, sheet.png, frames/*.png, scores.jsonl (one line per step: reward and ground truth)";
@@ -86,14 +86,15 @@ Files:
 pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     interrupt::listen("Stopping after this step.")?;
     let config = config(args)?;
-    let model = setup::reward_model(&config)?.model;
-    let mut env = setup::recording_env(&config, config.env.n_envs, model.as_ref())?;
+    let models = Models::load(&config)?;
+    let mut env = setup::recording_env(&config, args.episodes as usize, &models)?;
     let mut policy = policy(args, &env)?;
     run_folder::create_empty(&args.out, &["frames"])?;
     if !is_quiet {
-        eprintln!("{} episodes of {} ...", args.episodes, config.env.id);
+        let episodes = if args.episodes == 1 { "episode" } else { "episodes" };
+        eprintln!("{} {episodes} of {} ...", args.episodes, config.env.id);
     }
-    let Some(recording) = record(&mut env, &mut *policy, config.env.seed, &mut go_on)? else {
+    let Some(recording) = record(&mut env, &mut *policy, args.seed, &mut go_on)? else {
         return Ok(Outcome::Interrupted);
     };
     write(&args.out, &recording, name(args.policy))?;
@@ -101,49 +102,21 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// That of the run, or else of the preset, with the arguments.
 fn config(args: &Args) -> Result<RunConfig> {
-    let shared = ConfigArgs {
+    let flags = ConfigArgs {
         goal_prompt: args.goal_prompt.iter().cloned().collect(),
         baseline_prompt: args.baseline_prompt.iter().cloned().collect(),
         env: Some(args.id.clone()),
         model: args.model.clone(),
         instruction: args.instruction.clone(),
         ground_truth: args.no_score,
-        seed: Some(args.seed),
-        envs: Some(args.episodes),
         ..ConfigArgs::default()
     };
-    let device: Vec<_> = args.device.setting().into_iter().collect();
-    let Some(run) = &args.run else { return shared.resolve(&device) };
-    // A trained policy keeps its observations, options and device, and without prompts of the command line those of its run;
-    // everything else follows the arguments.
-    let trained = super::eval::config_of(run, &args.device, &InstructionArgs::default())?;
-    if trained.env.id != args.id {
-        let message = format!("{} was trained in {}, not in {}", run.display(), trained.env.id, args.id);
-        return Err(BadInput::refuse(message, format!("use `sayso rollout {}`", trained.env.id)));
+    match &args.run {
+        Some(run) => flags.resolve_run(run, &args.device),
+        None => flags.resolve(&args.device.setting().into_iter().collect::<Vec<_>>()),
     }
-    let observation = Value::try_from(trained.env.observation).map_err(anyhow::Error::from)?;
-    let mut further = vec![
-        ("env.observation", observation),
-        ("env.options", Value::Table(trained.env.options)),
-        ("env.device", trained.env.device.to_string().into()),
-    ];
-    further.push(("env.text_model", trained.env.text_model.into()));
-    if args.goal_prompt.is_none() && args.instruction.instruction.is_empty() {
-        if let Some(choice) = trained.env.instruction {
-            further.push(("env.instruction", Value::try_from(choice).map_err(anyhow::Error::from)?));
-        }
-        further.extend(trained.env.instruction_text.map(|text| ("env.instruction_text", text.into())));
-        further.push(("reward.goal_prompts", trained.reward.goal_prompts.into()));
-        if args.baseline_prompt.is_none() {
-            further.push(("reward.baseline_prompts", trained.reward.baseline_prompts.into()));
-        }
-        if args.instruction.paraphrases.is_none() {
-            let paraphrases = Value::try_from(trained.env.paraphrases).map_err(anyhow::Error::from)?;
-            further.push(("env.paraphrases", paraphrases));
-        }
-    }
-    shared.resolve(&further)
 }
 
 fn policy(args: &Args, env: &VecEnv) -> Result<Box<dyn Policy>> {

@@ -12,7 +12,7 @@ use crate::metrics::MetricsRow;
 use crate::progress::Progress;
 use crate::results::Summary;
 use crate::run_folder::{self, RunFolder, RunLog};
-use crate::setup::{self, LoadedReward};
+use crate::setup::{self, Models};
 use crate::sim::render::Backend;
 use anyhow::{Context as _, Result};
 
@@ -71,7 +71,7 @@ pub fn run(args: Args, is_quiet: bool) -> Result<Outcome> {
 struct Session {
     config: RunConfig,
     folder: RunFolder,
-    reward_model: LoadedReward,
+    models: Models,
     checkpoint: Option<Checkpoint>,
     elapsed_secs: f64,
     /// Keeps the device open between the envs of training and those of evaluation.
@@ -83,15 +83,16 @@ impl Session {
         let steps = args.steps.map(|steps| ("train.total_steps", steps.into()));
         let config =
             args.config.resolve(&steps.into_iter().chain(args.device.setting()).collect::<Vec<_>>())?;
-        // A device or model that is absent fails before anything is written; the envs share the open device.
+        // What is absent or does not fit fails before anything is written; the envs share the open device.
         let backend = Backend::open(&config.env.device).map_err(crate::Error::from)?;
-        let reward_model = setup::reward_model(&config)?;
+        let models = Models::load(&config)?;
+        setup::rehearse(&config, &models)?;
         let config_toml = config.to_toml()?;
         let folder = match &args.out {
             Some(root) => RunFolder::create(root, &config_toml)?,
             None => RunFolder::create_next(Path::new("runs"), &config.env.id, &config_toml)?,
         };
-        Ok(Self { config, folder, reward_model, checkpoint: None, elapsed_secs: 0.0, backend })
+        Ok(Self { config, folder, models, checkpoint: None, elapsed_secs: 0.0, backend })
     }
 
     fn resume(root: &Path, steps: Option<i64>, device: &DeviceArgs) -> Result<Self> {
@@ -112,13 +113,13 @@ impl Session {
             return Err(BadInput::refuse(message, format!("continue with --steps {}", 2 * done)));
         }
         let backend = Backend::open(&config.env.device).map_err(crate::Error::from)?;
-        let reward_model = setup::reward_model(&config)?;
+        let models = Models::load(&config)?;
         if steps.is_some() || device.device.is_some() {
             folder.write_config(&config.to_toml()?)?;
         }
         let rows = folder.rows()?;
         let elapsed_secs = rows.iter().rfind(|row| row.step <= done).map_or(0.0, |row| row.elapsed_secs);
-        Ok(Self { config, folder, reward_model, checkpoint, elapsed_secs, backend })
+        Ok(Self { config, folder, models, checkpoint, elapsed_secs, backend })
     }
 
     fn run(mut self, is_quiet: bool) -> Result<Outcome> {
@@ -130,25 +131,26 @@ impl Session {
         let instructions = self.config.instructions(self.config.task()?.spec())?;
         say(format!("{}: \"{}\"", self.config.env.id, self.config.title(&instructions)));
         say(format!("Rendering on {}", self.backend.name()));
-        let LoadedReward { model, device } = &self.reward_model;
-        if model.is_some() {
+        let Models { reward, device, .. } = &self.models;
+        if reward.is_some() {
             say(format!("Reward model on {device}; {}", device.route()));
         }
         say(format!("Run folder {}", self.folder.root().display()));
 
         // The same evaluation is read again for the report.
-        if measure::evaluation(&self.config, &self.folder, RunPolicy::Untrained, is_quiet)?.is_none()
+        if measure::evaluation(&self.config, &self.folder, RunPolicy::Untrained, &self.models, is_quiet)?
+            .is_none()
             || self.train(is_quiet)?
         {
             eprintln!("Saved. Continue with: sayso train --resume {}", self.folder.root().display());
             return Ok(Outcome::Interrupted);
         }
-        report::make(&self.config, &self.folder, self.reward_model.model.as_ref(), is_quiet)
+        report::make(&self.config, &self.folder, &self.models, is_quiet)
     }
 
     /// Whether Ctrl-C ended the training early.
     fn train(&mut self, is_quiet: bool) -> Result<bool> {
-        let (mut env, scorer) = setup::training_env(&self.config, self.reward_model.model.as_ref())?;
+        let (mut env, scorer) = setup::training_env(&self.config, &self.models)?;
         let mut config = self.config.train.clone();
         config.checkpoint_folder = Some(self.folder.checkpoints());
         let done = self.checkpoint.as_ref().map_or(0, Checkpoint::n_steps);

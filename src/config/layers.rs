@@ -124,8 +124,7 @@ impl Layers {
         renamed::check(&merged)?;
         serde_path_to_error::deserialize(Value::Table(merged)).map_err(|err| {
             let reason = err.inner().message().trim().to_owned();
-            let path = err.path().to_string();
-            Error::ConfigKey { nearest: nearest_key(&reason), field: path, reason }
+            key_error(err.path().to_string(), &reason)
         })
     }
 }
@@ -142,6 +141,40 @@ pub fn parse_assignment(text: &str) -> Result<(String, Value), String> {
     }
     let parsed = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
     Ok((key.to_owned(), parsed.unwrap_or_else(|| Value::String(value.trim().to_owned()))))
+}
+
+/// The error of a key, from serde's message.
+pub(super) fn key_error(field: String, reason: &str) -> Error {
+    Error::ConfigKey { field, reason: in_words_of_toml(reason), nearest: nearest_key(reason) }
+}
+
+/// serde's message with the names that TOML has for types.
+fn in_words_of_toml(reason: &str) -> String {
+    const WORDS: [(&str, &str); 13] = [
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected u32", "expected a whole number, 0 or more"),
+        ("expected a nonzero usize", "expected a whole number, 1 or more"),
+        ("expected i64", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected f32", "expected a number"),
+        ("expected a sequence", "expected a list"),
+        ("expected a map", "expected a table"),
+        ("type: sequence", "type: list"),
+        ("type: map", "type: table"),
+        ("type: floating point", "type: number"),
+        ("an array of length", "a list of length"),
+    ];
+    let mut text = reason.to_owned();
+    for (of_serde, of_toml) in WORDS {
+        text = text.replace(of_serde, of_toml);
+    }
+    match text.split_once("expected struct ") {
+        Some((before, name)) => {
+            format!("{before}expected a table{}", name.trim_start_matches(char::is_alphanumeric))
+        }
+        None => text,
+    }
 }
 
 /// The nearest known key, from serde's message "unknown field `a`, expected one of `b`, `c`".
@@ -188,6 +221,20 @@ mod tests {
         let mut layers = Layers::default();
         layers.add_text("[inner]\nlearning_rate = 0.1\nname = 'a'", Path::new("preset")).expect("parses");
         layers
+    }
+
+    #[test]
+    fn errors_have_the_words_of_toml() {
+        let reason = |key: &str, value: &str| {
+            let mut layers = layers();
+            layers.set(key, value.parse::<Value>().expect("a value"));
+            match layers.finish::<Outer>() {
+                Err(Error::ConfigKey { reason, .. }) => reason,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(reason("inner.learning_rate", "[1]"), "invalid type: list, expected a number");
+        assert_eq!(reason("inner", "3"), "invalid type: integer `3`, expected a table");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use sayso_envs::language::named_goal;
 use sayso_envs::registry;
 use sayso_envs::task::{Task, TaskSpec};
 use sayso_envs::{
-    EnvConfig, GoalReward, Instruction, InstructionChoice, Paraphrases, RewardSource, RewardTerm,
+    EnvConfig, EnvError, GoalReward, Instruction, InstructionChoice, Paraphrases, RewardSource, RewardTerm,
     ScoringConfig,
 };
 use sayso_rewards::registry::{self as registry_of_rewards, RewardOptions};
@@ -114,9 +114,9 @@ impl RunConfig {
         }
         self.reward.resolve(&mut self.env, task.spec())?;
         let configured = self.instructions(task.spec())?;
-        self.scoring().validate(task.spec(), &configured)?;
+        self.scoring().validate(&*task, &configured)?;
         let is_goal_reward = matches!(self.reward.ground_truth(), Some(RewardSource::Goal(_)));
-        self.env.check_columns(task.spec(), &configured, is_goal_reward)?;
+        self.env.check_columns(&*task, &configured, is_goal_reward)?;
         let RewardConfig { goal_prompts, baseline_prompts, .. } = &self.reward;
         instructions(&self.evaluation_env(1), task.spec(), goal_prompts, baseline_prompts)?;
         if !self.reward.is_ground_truth() {
@@ -142,7 +142,7 @@ impl RunConfig {
     /// # Errors
     /// If the id or an option is unknown.
     pub fn task(&self) -> Result<Box<dyn Task>> {
-        Ok(registry::task(&self.env.id, &self.env.options)?)
+        registry::task(&self.env.id, &self.env.options).map_err(error_of_task)
     }
 
     /// The instructions that episodes may have, with the prompts of each.
@@ -308,10 +308,9 @@ impl RewardConfig {
         if let (Some(goal), Some(named)) = (goal, named.map(|goal_idx| &task.goals[goal_idx]))
             && goal.name != named.name
         {
-            let got = format!("prompts that name '{}'", named.name);
             let key = if env.instruction.is_some() { "env.instruction" } else { "env.instruction_text" };
-            let expected = format!("prompts that name '{}', as {key} does", goal.name);
-            return Err(out_of_range("reward.goal_prompts", got, &expected));
+            let reason = format!("they name '{}', and {key} names '{}'", named.name, goal.name);
+            return Err(Error::ConfigKey { field: "reward.goal_prompts".to_owned(), reason, nearest: None });
         }
         let own = goal.map(|goal| goal.goal_prompt.as_str());
         match (&env.instruction_text, self.goal_prompts.first()) {
@@ -352,18 +351,28 @@ impl RewardConfig {
 /// The error of an option of the algorithm, with the nearest key.
 fn error_of_train(error: AgentError) -> Error {
     let AgentError::Option { field, reason } = error else { return error.into() };
-    Error::ConfigKey { nearest: layers::nearest_key(&reason), field, reason }
+    layers::key_error(field, &reason)
+}
+
+/// The error of an option of the task, with the nearest key.
+fn error_of_task(error: EnvError) -> Error {
+    let EnvError::Option { field, reason } = error else { return error.into() };
+    layers::key_error(field, &reason)
 }
 
 /// The error of an option, with the nearest key of `[reward]`: a misspelt key that all kinds have is taken for an option.
 fn error_of_option(error: RewardError) -> Error {
     let RewardError::Option { field, reason } = error else { return error.into() };
     let is_unknown = reason.starts_with("unknown field");
+    let Some(key) = field.strip_prefix("reward.").filter(|_| is_unknown) else {
+        return layers::key_error(field, &reason);
+    };
     let options = reason.split('`').skip(3).step_by(2);
-    let key = field.strip_prefix("reward.").filter(|_| is_unknown);
-    let nearest =
-        key.and_then(|key| names::nearest(key, RewardConfig::COMMON_KEYS.into_iter().chain(options)));
-    Error::ConfigKey { nearest: nearest.map(str::to_owned), field, reason }
+    let nearest = names::nearest(key, RewardConfig::COMMON_KEYS.into_iter().chain(options));
+    let nearest = nearest.map(str::to_owned);
+    let common = RewardConfig::COMMON_KEYS.join(", ");
+    let reason = format!("{reason}; rewards of every kind have {common}");
+    Error::ConfigKey { nearest, field, reason }
 }
 
 fn in_range(field: &str, got: usize, allowed: std::ops::RangeInclusive<usize>) -> Result<()> {

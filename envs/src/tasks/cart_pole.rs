@@ -16,12 +16,13 @@ use sayso_sim::scene::{
 };
 use sayso_sim::seed::Rng;
 use sayso_sim::{BodyIdx, CameraIdx, JointIdx, MaterialIdx, SimWorld};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::looks;
 use super::relations::Scale;
 use crate::Result;
 use crate::language::{Caption, Goal};
+use crate::registry::TaskOptions;
 use crate::space::Space;
 use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskSpec};
 
@@ -52,7 +53,7 @@ const LEAN: Scale<7> = Scale {
 };
 
 /// Options of the task.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CartPoleOptions {
     /// The rules of the task.
@@ -62,7 +63,7 @@ pub struct CartPoleOptions {
 }
 
 /// The form of an action.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionForm {
     /// Full force to the left or to the right, as in Gymnasium's CartPole-v1.
@@ -73,7 +74,7 @@ pub enum ActionForm {
 }
 
 /// The rules of the task; see the module.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Variant {
     /// The rules of Gymnasium's CartPole-v1.
@@ -81,6 +82,14 @@ pub enum Variant {
     Classic,
     /// The rules of VLM-RM.
     VlmRm,
+}
+
+impl TaskOptions for CartPoleOptions {
+    const ID: &str = "CartPole-v1";
+
+    fn task(self) -> Box<dyn Task> {
+        Box::new(CartPole::new(self))
+    }
 }
 
 /// The task; see the module.
@@ -98,7 +107,7 @@ impl CartPole {
         let angle_bound = if is_classic { 2.0 * MAX_ANGLE } else { PI };
         let high = vec![2.0 * MAX_POSITION, STATE_BOUND, angle_bound, STATE_BOUND];
         let spec = TaskSpec {
-            id: "CartPole-v1",
+            id: CartPoleOptions::ID,
             summary: "A cart balances a pole, by the rules of Gymnasium or, with `variant = \"vlm_rm\"`, of VLM-RM.",
             max_episode_steps: if is_classic { 500 } else { 200 },
             state_space: Space::Box { low: high.iter().map(|h| -h).collect(), high },

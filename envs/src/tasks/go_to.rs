@@ -10,7 +10,7 @@ use sayso_sim::math::{Quat, Vec3};
 use sayso_sim::scene::{PoseSpec, SceneSpec};
 use sayso_sim::seed::Rng;
 use sayso_sim::{BodyIdx, CameraIdx, JointIdx, MaterialIdx, SimWorld};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 mod scene;
 
@@ -19,6 +19,7 @@ use super::relations::{ROBOT_GAP, is_touching};
 use crate::Result;
 use crate::goals::GoalSpace;
 use crate::language::{Caption, Goal};
+use crate::registry::TaskOptions;
 use crate::space::Space;
 use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskSpec};
 
@@ -37,9 +38,17 @@ const SHAPES: [&str; N_OBJECTS] = ["ball", "cylinder", "box", "capsule"];
 const BASELINE: &str = "a robot in a room with coloured objects";
 
 /// Options of the task; it has none.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GoToOptions {}
+
+impl TaskOptions for GoToOptions {
+    const ID: &str = "GoTo-v1";
+
+    fn task(self) -> Box<dyn Task> {
+        Box::new(GoTo::new(self))
+    }
+}
 
 /// The task; see the module.
 pub struct GoTo {
@@ -58,7 +67,7 @@ impl GoTo {
             state_names.extend(["red", "green", "blue"].map(|c| format!("{shape} {c} [linear]")));
         }
         let spec = TaskSpec {
-            id: "GoTo-v1",
+            id: GoToOptions::ID,
             summary: "A two-wheeled robot drives up to one of four coloured objects in a furnished room.",
             max_episode_steps: 100,
             state_space: Space::uniform_box(state_names.len(), -STATE_BOUND, STATE_BOUND),

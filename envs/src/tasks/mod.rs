@@ -9,3 +9,7 @@ pub mod go_to;
 pub mod reach;
 
 pub use looks::NAMED_COLOURS;
+
+pub(crate) use cart_pole::CartPoleOptions;
+pub(crate) use go_to::GoToOptions;
+pub(crate) use reach::ReachOptions;

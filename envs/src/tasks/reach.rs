@@ -11,7 +11,7 @@ use sayso_sim::scene::{
 };
 use sayso_sim::seed::Rng;
 use sayso_sim::{BodyIdx, CameraIdx, MaterialIdx, SimWorld};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::arm::{self, Arm, N_JOINTS};
 use super::looks::{self, NAMED_COLOURS};
@@ -19,6 +19,7 @@ use super::relations::{GRIPPER_GAP, is_touching};
 use crate::Result;
 use crate::goals::GoalSpace;
 use crate::language::{Caption, Goal};
+use crate::registry::TaskOptions;
 use crate::space::Space;
 use crate::task::{ActionRow, Measurement, STATE_BOUND, Task, TaskInstance, TaskSpec};
 
@@ -40,7 +41,7 @@ const WRIST: &str = "wrist";
 const BASELINE: &str = "a robot arm and three coloured balls on a table";
 
 /// Options of the task.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReachOptions {
     /// The control mode.
@@ -48,7 +49,7 @@ pub struct ReachOptions {
 }
 
 /// Control mode: the meaning of an action.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
     /// Three values: velocity of the gripper along x, y, z, in units of 0.75 m/s; the hand keeps pointing down.
@@ -56,6 +57,14 @@ pub enum Control {
     EeDeltaPos,
     /// Seven values: displacement of each joint's target, in units of 0.08 rad.
     JointDeltaPos,
+}
+
+impl TaskOptions for ReachOptions {
+    const ID: &str = "Reach-v1";
+
+    fn task(self) -> Box<dyn Task> {
+        Box::new(Reach::new(self))
+    }
 }
 
 /// The task; see the module.
@@ -82,7 +91,7 @@ impl Reach {
             state_names.extend(["red", "green", "blue"].map(|c| format!("ball {ball} {c} [linear]")));
         }
         let spec = TaskSpec {
-            id: "Reach-v1",
+            id: ReachOptions::ID,
             summary: "A 7-joint arm with a gripper touches one of three coloured balls.",
             max_episode_steps: 50,
             state_space: Space::uniform_box(state_names.len(), -STATE_BOUND, STATE_BOUND),
