@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 
 use sayso_agents::policy::NetworkConfig;
-use sayso_agents::{EvalConfig, RandomPolicy, SacConfig, TrainConfig, evaluate, train};
+use sayso_agents::{DqnConfig, EvalConfig, RandomPolicy, SacConfig, TrainConfig, evaluate, train};
 use sayso_envs::AutoresetMode;
 use sayso_rewards::RewardSchedule;
 
@@ -85,4 +85,64 @@ fn sac_refuses_discrete_actions_and_pixels() {
     assert!(discrete.contains("actions of SAC: expected a box with finite bounds"), "{discrete}");
     let pixels = error(&mut PointEnv::continuous(2).with_pixels());
     assert!(pixels.contains("observations of SAC: expected states without pixels"), "{pixels}");
+}
+
+fn small_dqn() -> DqnConfig {
+    DqnConfig {
+        n_steps: 2,
+        n_gradient_steps: 4,
+        minibatch_size: 64,
+        replay_size: 2_000,
+        n_random_steps: 96,
+        learning_rate: 3e-3,
+        discount: 0.9,
+        network: NetworkConfig { hidden_sizes: vec![32, 32], ..NetworkConfig::default() },
+        ..DqnConfig::default()
+    }
+}
+
+#[test]
+fn dqn_solves_discrete_actions() {
+    for (autoreset, n_step_return) in [(AutoresetMode::SameStep, 1), (AutoresetMode::NextStep, 3)] {
+        let mut env = PointEnv::discrete(8);
+        env.autoreset = autoreset;
+        let dqn = DqnConfig { n_step_return, ..small_dqn() };
+        let config = TrainConfig::new(&dqn, 5_000, 11).unwrap();
+        let mut outcome = train(&mut env, None, &config, None, &mut ()).unwrap();
+        let random = success(&mut PointEnv::discrete(4), &mut RandomPolicy::new(&PointEnv::discrete(4)));
+        let trained = success(&mut PointEnv::discrete(4), &mut *outcome.policy);
+        assert!(random < 0.5 && 0.95 < trained, "{autoreset:?}: from {random} to {trained}");
+    }
+}
+
+#[test]
+fn dqn_resumes_exactly() {
+    let dqn = DqnConfig { n_random_steps: 12, replay_size: 40, normalize_observations: true, ..small_dqn() };
+    assert_resumes_exactly(&dqn, |config, resume, observer| {
+        let (mut env, scorer) = PointEnv::discrete(3).scored(RewardSchedule::HoldLast, 1);
+        train(&mut env, Some(scorer), config, resume, observer).unwrap()
+    });
+}
+
+#[test]
+fn dqn_refuses_continuous_actions() {
+    let config = TrainConfig::new(&small_dqn(), 100, 11).unwrap();
+    let error = train(&mut PointEnv::continuous(2), None, &config, None, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("actions of DQN: expected discrete ones"), "{error}");
+}
+
+#[test]
+fn a_checkpoint_of_another_algorithm_is_refused() {
+    let checkpoint = train(
+        &mut PointEnv::discrete(2),
+        None,
+        &TrainConfig::new(&small_dqn(), 100, 11).unwrap(),
+        None,
+        &mut (),
+    );
+    let checkpoint = checkpoint.unwrap().checkpoint;
+    let ppo = TrainConfig::new(&crate::learning::small_ppo(), 1_000, 11).unwrap();
+    let error =
+        train(&mut PointEnv::discrete(2), None, &ppo, Some(&checkpoint), &mut ()).unwrap_err().to_string();
+    assert!(error.contains("algorithm") && error.contains("dqn") && error.contains("ppo"), "{error}");
 }
