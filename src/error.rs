@@ -46,6 +46,20 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A run has no results yet.
+    #[error("{} is not finished: {reason}", path.display())]
+    NotFinished {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing.
+        reason: String,
+    },
+    /// Runs cannot be compared.
+    #[error("the runs cannot be compared: {reason}")]
+    NotComparable {
+        /// The cause.
+        reason: String,
+    },
     /// A configuration file is not TOML.
     #[error("{}: {reason}", path.display())]
     ConfigSyntax {
@@ -144,6 +158,10 @@ impl Error {
             Self::NotARun { .. } => {
                 Some("a run folder is written by `sayso train` and has a config.toml".into())
             }
+            Self::NotFinished { path, .. } => Some(format!(
+                "continue it with `sayso train --resume {0}`, or evaluate it with `sayso report {0}`",
+                path.display()
+            )),
             Self::NoBestCheckpoint { .. } => Some("evaluate the newest one, without --best".into()),
             Self::ConfigKey { nearest, .. } | Self::UnknownName { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("did you mean '{name}'?"))

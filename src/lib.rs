@@ -12,6 +12,7 @@ pub use sayso_sim as sim;
 
 pub mod bench;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod error;
 pub mod machine;

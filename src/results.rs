@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::path::Path;
 
 use sayso_agents::EvalConfig;
 use sayso_agents::evaluate::{EvalReport, GoalSuccess, InstructionSuccess, SuccessRate};
 use sayso_envs::Instruction;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::RunConfig;
@@ -45,14 +47,8 @@ impl Evaluation {
     /// If the file cannot be read or is damaged.
     pub fn load(folder: &RunFolder, n_steps: u64, episodes: &EvalConfig) -> Result<Option<Self>> {
         let path = folder.root().join(file_name(n_steps));
-        let json = match fs::read(&path) {
-            Ok(json) => json,
-            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(err) => return Err(Error::file("read", &path)(err)),
-        };
-        let damaged = |err: serde_json::Error| Error::file("read", &path)(std::io::Error::other(err));
-        let evaluation: Self = serde_json::from_slice(&json).map_err(damaged)?;
-        Ok(Some(evaluation).filter(|e| e.n_steps == n_steps && e.episodes == *episodes))
+        let evaluation: Option<Self> = read_json(&path)?;
+        Ok(evaluation.filter(|e| e.n_steps == n_steps && e.episodes == *episodes))
     }
 
     /// Writes the evaluation into a run folder.
@@ -62,6 +58,17 @@ impl Evaluation {
     pub fn save(&self, folder: &RunFolder) -> Result<()> {
         folder.write_json(&file_name(self.n_steps), self)
     }
+}
+
+/// The value in a file of JSON; `None` if there is no file.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let json = match fs::read(path) {
+        Ok(json) => json,
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(Error::file("read", path)(err)),
+    };
+    let damaged = |err: serde_json::Error| Error::file("read", path)(std::io::Error::other(err));
+    Ok(Some(serde_json::from_slice(&json).map_err(damaged)?))
 }
 
 fn file_name(n_steps: u64) -> String {
@@ -183,10 +190,27 @@ impl Summary {
         }
     }
 
+    /// The summary in a run folder; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read or is damaged.
+    pub fn load(folder: &RunFolder) -> Result<Option<Self>> {
+        read_json(&folder.root().join(SUMMARY))
+    }
+
+    /// Success of the trained policy on the goal of the instruction, over all instructions; `None` before the first checkpoint, and
+    /// without a goal.
+    pub fn success(&self) -> Option<f64> {
+        if self.instructions.len() <= 1 {
+            let target = self.goals.iter().find(|goal| goal.is_target)?;
+            return Some(target.after?.rate);
+        }
+        SuccessRate::sum(self.instructions.iter().filter_map(|it| it.after)).map(|total| total.rate)
+    }
+
     /// Whether a run folder has the summary and the report of this many steps.
     pub fn is_written(folder: &RunFolder, n_steps: u64) -> bool {
-        let summary = fs::read(folder.root().join(SUMMARY)).ok();
-        let summary = summary.and_then(|json| serde_json::from_slice::<Self>(&json).ok());
+        let summary = Self::load(folder).ok().flatten();
         folder.has_report() && summary.is_some_and(|summary| summary.n_steps == n_steps)
     }
 }

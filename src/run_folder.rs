@@ -77,23 +77,12 @@ impl RunFolder {
         Ok(Self { root: root.to_owned() })
     }
 
-    /// Creates the folder of a new run as the first free `parent/NAME-NNN`, where NAME is the env's id in lower case, without
-    /// its version. Runs that start at the same time get different folders.
+    /// Creates the folder of a new run as [`create_next`].
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be written.
     pub fn create_next(parent: &Path, env_id: &str, config_toml: &str) -> Result<Self> {
-        fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
-        let name = env_id.split("-v").next().unwrap_or(env_id).to_lowercase();
-        let mut number = 1_u32;
-        loop {
-            let root = parent.join(format!("{name}-{number:03}"));
-            match fs::create_dir(&root) {
-                Ok(()) => return Self::create(&root, config_toml),
-                Err(err) if err.kind() == ErrorKind::AlreadyExists => number += 1,
-                Err(err) => return Err(Error::file("create", &root)(err)),
-            }
-        }
+        Self::create(&create_next(parent, env_id)?, config_toml)
     }
 
     /// Opens the folder of an earlier run.
@@ -212,6 +201,50 @@ impl RunFolder {
         write_atomically(&path, bytes)?;
         Ok(path)
     }
+}
+
+/// Creates the first free folder `parent/NAME-NNN`, where NAME is the env's id in lower case, without its version. Runs that start
+/// at the same time get different folders.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be created.
+pub fn create_next(parent: &Path, env_id: &str) -> Result<PathBuf> {
+    fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
+    let name = env_id.split("-v").next().unwrap_or(env_id).to_lowercase();
+    let mut number = 1_u32;
+    loop {
+        let root = parent.join(format!("{name}-{number:03}"));
+        match fs::create_dir(&root) {
+            Ok(()) => return Ok(root),
+            Err(err) if err.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(err) => return Err(Error::file("create", &root)(err)),
+        }
+    }
+}
+
+/// Whether a folder is that of a run.
+pub fn is_run(root: &Path) -> bool {
+    root.join(CONFIG).is_file()
+}
+
+/// The run folders in a folder, in the order of their names and the numbers at their ends.
+///
+/// # Errors
+/// [`Error::NotARun`] if there is none; [`Error::File`] if the folder cannot be read.
+pub fn runs_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut runs = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::file("read", folder))? {
+        let path = entry.map_err(Error::file("read", folder))?.path();
+        if is_run(&path) {
+            runs.push(path);
+        }
+    }
+    if runs.is_empty() {
+        let reason = "it has no config.toml, nor a folder that has one".to_owned();
+        return Err(Error::NotARun { path: folder.to_owned(), reason });
+    }
+    runs.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+    Ok(runs)
 }
 
 /// Creates a folder with these subfolders. If there are any, one of several programs that do so at the same time succeeds.

@@ -78,6 +78,13 @@ pub struct SuccessRate {
 }
 
 impl SuccessRate {
+    /// The rate over all episodes of several; `None` without episodes.
+    pub fn sum(rates: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let add = |(met, n), rate: Self| (met + rate.n_success, n + rate.n_episodes);
+        let (met, n) = rates.into_iter().fold((0, 0), add);
+        (0 < n).then(|| Self::new(met, n))
+    }
+
     /// The rate of `n_success` among `n_episodes`.
     pub fn new(n_success: usize, n_episodes: usize) -> Self {
         let rate = n_success as f64 / n_episodes.max(1) as f64;

@@ -48,7 +48,7 @@ fn specifications_are_consistent() {
     for id in registry::ids() {
         let task = registry::task(id, &toml::Table::new()).expect("default options");
         let spec = task.spec();
-        assert_eq!(spec.id, *id);
+        assert_eq!(spec.id, id);
         assert_eq!(spec.state_names.len(), spec.state_space.dim(), "{id}: a name for each value");
         assert!(!spec.goals.is_empty() && !spec.reward_cameras.is_empty(), "{id}");
         for goal in &spec.goals {

@@ -13,6 +13,7 @@ macro_rules! print_line {
 
 mod args;
 mod bench;
+mod compare;
 mod doctor;
 mod envs;
 mod eval;
@@ -22,6 +23,7 @@ mod pretrain;
 mod report;
 mod rollout;
 mod score;
+mod seeds;
 mod tables;
 mod text;
 mod train;
@@ -63,6 +65,8 @@ Examples:
   sayso train --goal-prompt 'the gripper touching the blue ball'
   sayso eval runs/reach-001 --episodes 500
   sayso report runs/reach-001
+  sayso train --seeds 0..4
+  sayso compare runs/reach-001 runs/reach-002
   sayso rollout GoTo-v1 --policy scripted
   sayso score a.png b.png --goal-prompt 'a red ball' --baseline-prompt 'a table'
   sayso envs
@@ -73,6 +77,7 @@ Exit codes: 0 success, 1 internal error, 2 bad input, 3 lost GPU (saved files ar
 enum Command {
     Train(train::Args),
     Eval(eval::Args),
+    Compare(compare::Args),
     Report(report::Args),
     Rollout(rollout::Args),
     Pretrain(pretrain::Args),
@@ -97,6 +102,7 @@ fn run() -> ExitCode {
     let outcome = use_threads(cli.threads).and_then(|()| match cli.command {
         Command::Train(args) => train::run(args, is_quiet),
         Command::Eval(args) => eval::run(&args, is_quiet),
+        Command::Compare(args) => compare::run(&args),
         Command::Report(args) => report::run(&args, is_quiet),
         Command::Rollout(args) => rollout::run(&args, is_quiet),
         Command::Pretrain(args) => pretrain::run(&args, is_quiet),

@@ -70,7 +70,8 @@ fn rate(rate: &SuccessRate) -> String {
     format!("{:.1}%  ({:.1} to {:.1})", rate.rate * 100.0, low * 100.0, high * 100.0)
 }
 
-fn align_numbers(table: &mut Table) {
+/// Aligns all columns but the first to the right.
+pub fn align_numbers(table: &mut Table) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result};
 use super::args::{ConfigArgs, DeviceArgs};
 use super::failure::BadInput;
 use super::measure::RunPolicy;
+use super::seeds::{self, Seeds};
 use super::text::printable;
 use super::{Outcome, measure, report};
 
@@ -37,9 +38,12 @@ pub struct Args {
     /// Run folder to create [default: the next free one in runs/]
     #[arg(long, value_name = "FOLDER", help_heading = "Run")]
     out: Option<PathBuf>,
+    /// Train a run for each of these seeds, one after the other, and compare them: `0..4` (0 to 3) or `1,5,9`
+    #[arg(long, value_name = "SEEDS", conflicts_with_all = ["seed", "resume"], help_heading = "Run")]
+    seeds: Option<Seeds>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Run folder to continue: from its newest checkpoint, or with the report that is missing; allows only --steps and --device
+    /// Run folder to continue, or folder of --seeds: from its newest checkpoint, or with the report that is missing; allows only --steps and --device
     #[arg(long, value_name = "RUN", conflicts_with_all = ["ConfigArgs", "out"], help_heading = "Run")]
     resume: Option<PathBuf>,
 }
@@ -60,15 +64,55 @@ Files:
 /// Runs the command.
 pub fn run(args: Args, is_quiet: bool) -> Result<Outcome> {
     interrupt::listen("Finishing this update, then saving.")?;
-    let session = match &args.resume {
-        Some(run) => Session::resume(run, args.steps, &args.device)?,
-        None => Session::start(&args)?,
+    match (&args.resume, &args.seeds) {
+        (Some(root), _) if !run_folder::is_run(root) && run_folder::runs_in(root).is_ok() => {
+            seeds::run(root, args.steps, &args.device, is_quiet)
+        }
+        (Some(root), _) => Session::resume(root, args.steps, &args.device)?.run(root, is_quiet),
+        (None, Some(seeds)) => {
+            let root = start_several(&args, seeds)?;
+            seeds::run(&root, None, &args.device, is_quiet)
+        }
+        (None, None) => {
+            let session = Session::start(&args)?;
+            let root = session.folder.root().to_owned();
+            session.run(&root, is_quiet)
+        }
+    }
+}
+
+/// The configuration of the arguments, with another seed if one is given.
+fn config(args: &Args, seed: Option<u64>) -> Result<RunConfig> {
+    let steps = args.steps.map(|steps| ("train.total_steps", steps.into()));
+    let further: Vec<_> = steps.into_iter().chain(args.device.setting()).collect();
+    let mut flags = args.config.clone();
+    if let Some(seed) = seed {
+        flags.seed = Some(i64::try_from(seed)?);
+    }
+    flags.resolve(&further)
+}
+
+/// Creates the run folders of several seeds in a new folder.
+fn start_several(args: &Args, seeds: &Seeds) -> Result<PathBuf> {
+    let configs = seeds.0.iter().map(|&seed| config(args, Some(seed))).collect::<Result<Vec<_>>>()?;
+    if let Some(first) = configs.first() {
+        setup::rehearse(first, &Models::load(first)?)?;
+    }
+    let root = match (&args.out, configs.first()) {
+        (Some(root), _) => {
+            run_folder::create_empty(root, &[])?;
+            root.clone()
+        }
+        (None, first) => {
+            run_folder::create_next(Path::new("runs"), first.map_or("run", |config| &config.env.id))?
+        }
     };
-    session.run(is_quiet)
+    seeds::create(&root, &configs)?;
+    Ok(root)
 }
 
 /// One session of a run.
-struct Session {
+pub struct Session {
     config: RunConfig,
     folder: RunFolder,
     models: Models,
@@ -80,9 +124,7 @@ struct Session {
 
 impl Session {
     fn start(args: &Args) -> Result<Self> {
-        let steps = args.steps.map(|steps| ("train.total_steps", steps.into()));
-        let config =
-            args.config.resolve(&steps.into_iter().chain(args.device.setting()).collect::<Vec<_>>())?;
+        let config = config(args, None)?;
         // What is absent or does not fit fails before anything is written; the envs share the open device.
         let backend = Backend::open(&config.env.device).map_err(crate::Error::from)?;
         let models = Models::load(&config)?;
@@ -96,6 +138,14 @@ impl Session {
     }
 
     fn resume(root: &Path, steps: Option<i64>, device: &DeviceArgs) -> Result<Self> {
+        Self::open(root, steps, device)?.ok_or_else(|| {
+            let message = format!("{} is complete", root.display());
+            BadInput::refuse(message, "continue with a larger --steps")
+        })
+    }
+
+    /// The session that continues a run; `None` if the run is complete.
+    pub fn open(root: &Path, steps: Option<i64>, device: &DeviceArgs) -> Result<Option<Self>> {
         let mut layers = Layers::default();
         layers.add_text(&run_folder::read_config(root)?, &root.join(run_folder::CONFIG))?;
         if let Some(steps) = steps {
@@ -109,8 +159,7 @@ impl Session {
         let checkpoint = setup::newest_checkpoint(root)?;
         let (done, total) = (checkpoint.as_ref().map_or(0, Checkpoint::n_steps), config.train.total_steps);
         if total <= done && Summary::is_written(&folder, done) {
-            let message = format!("{} is complete: {done} of {total} steps are done", root.display());
-            return Err(BadInput::refuse(message, format!("continue with --steps {}", 2 * done)));
+            return Ok(None);
         }
         let backend = Backend::open(&config.env.device).map_err(crate::Error::from)?;
         let models = Models::load(&config)?;
@@ -119,10 +168,11 @@ impl Session {
         }
         let rows = folder.rows()?;
         let elapsed_secs = rows.iter().rfind(|row| row.step <= done).map_or(0.0, |row| row.elapsed_secs);
-        Ok(Self { config, folder, models, checkpoint, elapsed_secs, backend })
+        Ok(Some(Self { config, folder, models, checkpoint, elapsed_secs, backend }))
     }
 
-    fn run(mut self, is_quiet: bool) -> Result<Outcome> {
+    /// Runs the session to the end of the report; `resume` continues it if it is interrupted.
+    pub fn run(mut self, resume: &Path, is_quiet: bool) -> Result<Outcome> {
         let say = |text: String| {
             if !is_quiet {
                 eprintln!("{}", printable(&text))
@@ -142,7 +192,7 @@ impl Session {
             .is_none()
             || self.train(is_quiet)?
         {
-            eprintln!("Saved. Continue with: sayso train --resume {}", self.folder.root().display());
+            eprintln!("Saved. Continue with: sayso train --resume {}", resume.display());
             return Ok(Outcome::Interrupted);
         }
         report::make(&self.config, &self.folder, &self.models, is_quiet)

@@ -115,6 +115,11 @@ impl Layers {
         merged
     }
 
+    /// The merged layers as one table.
+    pub fn into_table(self) -> Table {
+        self.merged()
+    }
+
     /// Deserialises the merged layers.
     ///
     /// # Errors

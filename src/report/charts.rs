@@ -38,6 +38,8 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
     /// Whether the values are exact; they are plotted without a running mean.
     pub is_exact: bool,
+    /// Step, and an interval around the value.
+    pub band: Vec<(f64, (f64, f64))>,
 }
 
 impl Series {
@@ -86,6 +88,12 @@ impl Chart {
             .draw()?;
         for series in &self.series {
             let colour = RGBColor(series.colour.0, series.colour.1, series.colour.2);
+            let upper = series.band.iter().map(|(x, (_, high))| (*x, *high));
+            let lower = series.band.iter().rev().map(|(x, (low, _))| (*x, *low));
+            let band: Vec<_> = upper.chain(lower).collect();
+            if !band.is_empty() {
+                chart.draw_series([Polygon::new(band, colour.mix(0.14))])?;
+            }
             let measured: Vec<_> = finite(&series.points).collect();
             chart.draw_series(LineSeries::new(measured, colour.mix(0.28).stroke_width(1)))?;
             chart.draw_series(LineSeries::new(series.bold(), colour.stroke_width(2)))?;

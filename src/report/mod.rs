@@ -1,9 +1,11 @@
-//! The report of a run: one HTML file without scripts or external resources.
+//! The report of a run, and the comparison of several: HTML files without scripts or external resources.
 
 mod charts;
+mod comparison;
 mod page;
 
 pub use charts::{Chart, Series};
+pub use comparison::render_comparison;
 pub use page::render;
 
 use sayso_agents::evaluate::SuccessRate;

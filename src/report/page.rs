@@ -12,11 +12,11 @@ use crate::metrics::MetricsRow;
 use crate::results::InstructionSummary;
 
 const STYLE: &str = include_str!("style.css");
-const WIDE: (u32, u32) = (560, 280);
+pub(super) const WIDE: (u32, u32) = (560, 280);
 const SMALL: (u32, u32) = (360, 180);
 const ACCENT: (u8, u8, u8) = (124, 92, 255);
 /// Colours of goals whose name contains no colour.
-const PALETTE: [(u8, u8, u8); 5] =
+pub(super) const PALETTE: [(u8, u8, u8); 5] =
     [(124, 92, 255), (14, 165, 164), (232, 121, 32), (214, 64, 159), (90, 120, 150)];
 /// Colours of goals whose name contains a colour.
 const NAMED: [(&str, (u8, u8, u8)); 6] = [
@@ -33,6 +33,21 @@ const NAMED: [(&str, (u8, u8, u8)); 6] = [
 /// # Errors
 /// If a chart cannot be plotted.
 pub fn render(report: &Report) -> Result<String> {
+    let body = html! {
+        (header(report))
+        (videos(&report.videos))
+        (training(report)?)
+        (success_table(report))
+        (instruction_table(report))
+        (frames(&report.frames))
+        (losses(&report.rows)?)
+        (appendix(report))
+    };
+    Ok(document(&format!("Sayso · {} · {}", report.env_id, report.title), &body))
+}
+
+/// A page with its style sheet.
+pub(super) fn document(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -40,25 +55,16 @@ pub fn render(report: &Report) -> Result<String> {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "Sayso · " (report.env_id) " · " (report.title) }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                main {
-                    (header(report))
-                    (videos(&report.videos))
-                    (training(report)?)
-                    (success_table(report))
-                    (instruction_table(report))
-                    (frames(&report.frames))
-                    (losses(&report.rows)?)
-                    (appendix(report))
-                }
+                main { (body) }
                 footer { "Sayso " (env!("CARGO_PKG_VERSION")) ". This file has no external resources." }
             }
         }
     };
-    Ok(page.into_string())
+    page.into_string()
 }
 
 fn header(report: &Report) -> Markup {
@@ -89,10 +95,7 @@ fn header(report: &Report) -> Markup {
 fn headline(report: &Report) -> Option<(f64, f64, Markup)> {
     if 1 < report.instructions.len() {
         let total = |rate_of: &dyn Fn(&InstructionSummary) -> Option<SuccessRate>| {
-            let rates = report.instructions.iter().filter_map(rate_of);
-            let add = |(met, n), rate: SuccessRate| (met + rate.n_success, n + rate.n_episodes);
-            let (met, n) = rates.fold((0, 0), add);
-            (0 < n).then(|| SuccessRate::new(met, n).rate)
+            SuccessRate::sum(report.instructions.iter().filter_map(rate_of)).map(|total| total.rate)
         };
         let what = html! { "ground-truth success rate on the goal of the instruction" };
         return Some((total(&|row| row.before)?, total(&|row| row.after)?, what));
@@ -190,7 +193,7 @@ fn losses(rows: &[MetricsRow]) -> Result<Markup> {
     })
 }
 
-fn figure(title: &str, note: &str, chart: &Chart) -> Result<Markup> {
+pub(super) fn figure(title: &str, note: &str, chart: &Chart) -> Result<Markup> {
     let format = if chart.is_share { percent } else { short_value };
     let svg = chart.to_svg()?;
     Ok(html! {
@@ -366,7 +369,13 @@ fn appendix(report: &Report) -> Markup {
 
 fn series(rows: &[MetricsRow], tag: &str, name: &str, colour: (u8, u8, u8)) -> Series {
     let points = rows.iter().filter_map(|row| Some((row.step as f64, row.get(tag)?))).collect();
-    Series { name: name.to_owned(), colour, points, is_exact: tag == "train/learning_rate" }
+    Series {
+        name: name.to_owned(),
+        colour,
+        points,
+        is_exact: tag == "train/learning_rate",
+        ..Series::default()
+    }
 }
 
 fn dot(goal: &str, idx: usize) -> Markup {
