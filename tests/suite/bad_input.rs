@@ -8,7 +8,7 @@ use crate::program::{sayso, stderr};
 /// Arguments, and expected parts of the message.
 type Case = (&'static [&'static str], &'static [&'static str]);
 
-const ARGUMENTS: [Case; 37] = [
+const ARGUMENTS: [Case; 46] = [
     (&["train", "--env", "Reech-v0"], &["unknown environment 'Reech-v0'", "Reach-v1"]),
     (&["train", "--preset", "reech"], &["unknown preset 'reech'", "did you mean 'reach'?"]),
     (&["train", "--alpha", "1.5"], &["reward.alpha = 1.5", "[0, 1]"]),
@@ -21,9 +21,27 @@ const ARGUMENTS: [Case; 37] = [
         &["does not name exactly one of the task's goals", "--baseline-prompt", "alpha is 0"],
     ),
     (&["train", "--set", "train.ppo.lerning_rate=1"], &["lerning_rate", "did you mean 'learning_rate'?"]),
-    (&["train", "--set", "train.ppo.learning_rate=fast"], &["train.ppo.learning_rate", "\"fast\"", "f64"]),
+    (
+        &["train", "--set", "train.ppo.learning_rate=fast"],
+        &["train.ppo.learning_rate", "\"fast\"", "expected a number"],
+    ),
     (&["train", "--set", "train.ppo.discount=1.5"], &["train.ppo.discount = 1.5", "[0, 1]"]),
-    (&["train", "--set", "env.options.varient=1"], &["varient"]),
+    (
+        &["train", "--env", "CartPole-v1", "--set", "env.options.varient=1"],
+        &["env.options.varient", "did you mean 'variant'?"],
+    ),
+    (&["train", "--set", "reward.cameras=['frontt']"], &["unknown camera 'frontt'", "did you mean 'front'?"]),
+    (&["train", "--set", "env.pixel_camera=frontt"], &["unknown camera 'frontt'", "did you mean 'front'?"]),
+    (&["train", "--obs", "pixels", "--set", "env.pixel_size=[4,4]"], &["image"]),
+    (&["train", "--set", "env.observation=['state','goal']"], &["observation space"]),
+    (
+        &["train", "--obs", "state,instruction-embedding", "--set", "env.text_model=nope"],
+        &["unknown reward model 'nope'"],
+    ),
+    (&["train", "--set", "env.autoreset=disabled"], &["env.autoreset", "disabled", "same_step"]),
+    (&["train", "--seeds", "4..0"], &["--seeds", "0..4"]),
+    (&["train", "--env", "CartPole-v1", "--algorithm", "sac"], &["actions of SAC", "box"]),
+    (&["compare", "."], &["not a run folder", "config.toml"]),
     (&["train", "--set", "nonsense"], &["KEY=VALUE"]),
     (
         &["train", "--baseline-prompt", "a", "--baseline-prompt", "b"],
@@ -124,8 +142,9 @@ fn an_occupied_folder_is_refused() {
     let dir = tempfile::tempdir().expect("temporary folder");
     fs::create_dir(dir.path().join("out")).expect("creates");
     fs::write(dir.path().join("out/notes.txt"), "text").expect("writes");
-    let expected = ["out already exists and is not empty", "--out", "--resume"];
+    let expected = ["out already exists and is not empty", "--out"];
     expect_refusal(dir.path(), &["train", "--ground-truth", "--out", "out"], &expected);
+    expect_refusal(dir.path(), &["rollout", "CartPole-v1", "--no-score", "--out", "out"], &expected);
     assert_eq!(fs::read_dir(dir.path().join("out")).expect("lists").count(), 1);
 }
 

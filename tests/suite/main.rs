@@ -12,6 +12,8 @@ mod metadata;
 mod program;
 /// Small training runs: run folder, report, resumption, interruption.
 mod runs;
+/// Several runs as one result, and recordings of a run's policy.
+mod several;
 /// `sayso pretrain` and `sayso score`; closed pipes.
 mod tools;
 /// Words that the project does not use.

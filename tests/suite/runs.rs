@@ -334,6 +334,6 @@ fn with_language_reward<'a>(args: &[&'a str]) -> Vec<&'a str> {
     small(args).into_iter().filter(|arg| *arg != "--ground-truth").collect()
 }
 
-fn small<'a>(args: &[&'a str]) -> Vec<&'a str> {
+pub fn small<'a>(args: &[&'a str]) -> Vec<&'a str> {
     ["train"].iter().chain(args).chain(SMALL.iter()).copied().collect()
 }

@@ -119,15 +119,19 @@ impl SimWorld {
         Ok(WorldState { physics, materials, light, cameras })
     }
 
-    /// Whether the articulations have the shapes of this world's.
+    /// Whether the articulations have the links and degrees of freedom of this world's, and mass matrices that fit; these are
+    /// empty before the first step.
     fn has_joints_of(&self, physics: &PhysicsWorld) -> bool {
         self.joints.iter().all(|link| {
-            let shape = |world: &PhysicsWorld| {
+            let articulation = |world: &PhysicsWorld| {
                 let (multibody, link_id) = world.multibody_joints.get(link.handle)?;
-                let inverse_mass = multibody.inv_augmented_mass().lu_internal().shape();
-                Some((link_id, multibody.num_links(), multibody.ndofs(), inverse_mass))
+                Some((link_id, multibody.num_links(), multibody.ndofs()))
             };
-            shape(physics) == shape(&self.physics)
+            let fits = physics.multibody_joints.get(link.handle).is_some_and(|(multibody, _)| {
+                let (n_rows, n_columns) = multibody.inv_augmented_mass().lu_internal().shape();
+                n_rows == n_columns && n_rows <= multibody.ndofs()
+            });
+            fits && articulation(physics) == articulation(&self.physics)
         })
     }
 
