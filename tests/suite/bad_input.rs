@@ -36,7 +36,7 @@ const ARGUMENTS: [Case; 46] = [
     (&["train", "--set", "env.observation=['state','goal']"], &["observation space"]),
     (
         &["train", "--obs", "state,instruction-embedding", "--set", "env.text_model=nope"],
-        &["unknown reward model 'nope'"],
+        &["no model 'nope'"],
     ),
     (&["train", "--set", "env.autoreset=disabled"], &["env.autoreset", "disabled", "same_step"]),
     (&["train", "--seeds", "4..0"], &["--seeds", "0..4"]),
