@@ -194,12 +194,15 @@ pub fn newest_checkpoint(run: &Path) -> Result<Option<Checkpoint>> {
     Ok(Checkpoint::latest(&folder)?.map(|path| Checkpoint::load(&path)).transpose()?)
 }
 
-/// The checkpoint of a run with the highest mean training reward of those that were compared.
+/// The newest checkpoint of a run, or with `best` that with the highest mean training reward of those that were compared.
 ///
 /// # Errors
 /// If there is none, it was not kept, or it is damaged.
-pub fn best_checkpoint(run: &Path) -> Result<Checkpoint> {
+pub fn checkpoint(run: &Path, best: bool) -> Result<Checkpoint> {
     let newest = newest_checkpoint(run)?.ok_or_else(|| no_checkpoint(run))?;
+    if !best {
+        return Ok(newest);
+    }
     let best = newest.best().ok_or_else(|| Error::NoBestCheckpoint { path: run.to_owned() })?;
     Ok(Checkpoint::load(&run.join(crate::run_folder::CHECKPOINTS).join(best.file_name()))?)
 }
@@ -213,7 +216,7 @@ fn no_checkpoint(run: &Path) -> Error {
 /// # Errors
 /// If there is no checkpoint, it is damaged, or its policy has other spaces.
 pub fn trained_policy(run: &Path, env: &VecEnv) -> Result<Box<dyn Policy>> {
-    policy_of(&newest_checkpoint(run)?.ok_or_else(|| no_checkpoint(run))?, env)
+    policy_of(&checkpoint(run, false)?, env)
 }
 
 /// The policy of a checkpoint, checked against the spaces of `env`.

@@ -17,6 +17,7 @@ from sayso.errors import (
     ResetNeededError,
     SaysoError,
 )
+from sayso.policy import Policy, load_policy
 from sayso.registration import register_envs
 from sayso.reward_function import RewardFunction
 from sayso.reward_model import RewardModel
@@ -28,12 +29,14 @@ __all__ = [
     "DeviceError",
     "Env",
     "GoalEnv",
+    "Policy",
     "ResetNeededError",
     "RewardFunction",
     "RewardModel",
     "SaysoError",
     "VectorEnv",
     "__version__",
+    "load_policy",
     "register_envs",
 ]
 

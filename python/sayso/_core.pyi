@@ -67,6 +67,24 @@ class PromptedReward:
 
     def score(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 
+class Policy:
+    """The policy of a run."""
+
+    state_dim: int
+    image_size: tuple[int, int] | None
+    instruction_dim: int | None
+    env: str
+    n_steps: int
+
+    def __init__(self, run: str, best: bool, seed: int) -> None: ...
+    def act(
+        self,
+        state: NDArray[np.float32] | None,
+        pixels: NDArray[np.uint8] | None,
+        instruction: NDArray[np.float32] | None,
+        deterministic: bool,
+    ) -> NDArray[Any]: ...
+
 class VecEnv:
     """Envs that step together."""
 

@@ -2,6 +2,7 @@
 //! NumPy arrays that own their memory; everything else is in the façade.
 
 mod errors;
+mod policy;
 mod process;
 mod reward_function;
 mod reward_model;
@@ -20,6 +21,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::add(module)?;
     module.add_class::<vec_env::VecEnv>()?;
+    module.add_class::<policy::Policy>()?;
     module.add_class::<reward_function::RewardFunction>()?;
     module.add_class::<reward_model::RewardModel>()?;
     module.add_class::<reward_model::PromptedReward>()?;

@@ -233,8 +233,8 @@ impl VecEnv {
                 None => RewardSource::None,
             };
             let text = setup::text_tower(&config.env).map_err(raise)?;
-            let env = VecEnv::with_plugins(&config.env, source, text, |_| {});
-            let env = env.map_err(|error| raise(error.into()))?;
+            let env = sayso::envs::VecEnv::with_plugins(&config.env, source, text, |_| {});
+            let env = env.map_err(raise)?;
             let video_camera = env.task_spec().video_camera;
             Ok(Self {
                 env: ProcessLocal::new(env),

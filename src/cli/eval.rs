@@ -56,10 +56,7 @@ pub fn run(args: &Args, is_quiet: bool) -> Result<Outcome> {
     let config = flags.resolve_run(&args.run, &args.device)?;
     let text = setup::text_tower(&config.env)?;
     let mut env = setup::evaluation_env(&config, args.envs.min(args.episodes) as usize, text.as_ref())?;
-    let mut policy = match args.best {
-        true => setup::policy_of(&setup::best_checkpoint(&args.run)?, &env)?,
-        false => setup::trained_policy(&args.run, &env)?,
-    };
+    let mut policy = setup::policy_of(&setup::checkpoint(&args.run, args.best)?, &env)?;
     let plan = EvalConfig { n_episodes: args.episodes as usize, seed: args.seed };
     let Some(report) = run_episodes(&mut env, &mut *policy, &plan, "evaluating", is_quiet)? else {
         return Ok(Outcome::Interrupted);

@@ -86,6 +86,10 @@ fn check(prompts: &GoalBaselineConfig) -> Result<()> {
     if prompts.goal_prompts.iter().chain(&prompts.baseline_prompts).any(|prompt| prompt.trim().is_empty()) {
         return Err(BadInput::refuse("a prompt is empty", "describe the goal state in words"));
     }
+    if !(0.0..=1.0).contains(&prompts.alpha) {
+        let message = format!("--alpha {} is out of range; expected a number in [0, 1]", prompts.alpha);
+        return Err(BadInput::refuse(message, "0 is plain cosine similarity, 1 full projection"));
+    }
     if prompts.alpha > 0.0 && prompts.baseline_prompts.is_empty() {
         return Err(BadInput::refuse(
             "--alpha needs a --baseline-prompt",

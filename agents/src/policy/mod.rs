@@ -27,7 +27,7 @@ use sayso_envs::{Actions, Observations};
 use crate::Result;
 
 /// Chooses actions.
-pub trait Policy {
+pub trait Policy: Send {
     /// One action per env for a batch of observations; random choices depend on `rng` alone.
     ///
     /// # Errors
