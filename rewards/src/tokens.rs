@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use sayso_sim::names;
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokenizers::{ModelWrapper, Tokenizer};
 
@@ -77,11 +76,16 @@ impl PromptTokenizer {
         ending: Ending,
     ) -> Result<Self> {
         let (file, mut tokenizer) = if let Some(bytes) = files.get("tokenizer.json")? {
-            // tokenizers 0.23 panics on JSON that ends or is damaged inside its decoder.
-            serde_json::from_slice::<IgnoredAny>(&bytes)
+            let mut json = serde_json::from_slice::<Value>(&bytes)
                 .map_err(|error| files.error("tokenizer.json", error))?;
-            let tokenizer =
-                Tokenizer::from_bytes(bytes).map_err(|error| files.error("tokenizer.json", error))?;
+            // Of no use here, and tokenizers 0.23 panics on a damaged one.
+            if let Some(json) = json.as_object_mut() {
+                json.remove("decoder");
+            }
+            let tokenizer = serde_json::to_vec(&json)
+                .map_err(tokenizers::Error::from)
+                .and_then(Tokenizer::from_bytes)
+                .map_err(|error| files.error("tokenizer.json", error))?;
             // As it was read, which the library does whatever the name of its type.
             let post_processor = serde_json::to_value(tokenizer.get_post_processor())
                 .map_err(|error| files.error("tokenizer.json", error))?;

@@ -202,6 +202,11 @@ fn templates_of_a_tokenizer_that_refer_to_what_is_absent_are_errors_and_not_pani
     let error =
         refused_text("clip_words", "tokenizer.json", |s| s.replacen("\"id\": \"A\"", "\"id\": \"B\"", 1));
     assert!(error.contains("the template 'single' of its post-processor has the sequence 'B'"), "{error}");
+    // An escape that is not a character, where the library reads twice.
+    let error = refused_text("clip_words", "tokenizer.json", |s| {
+        s.replacen("\"decoder\": null", "\"decoder\": {\"type\": \"\\ud800\"}", 1)
+    });
+    assert!(error.contains("tokenizer.json"), "{error}");
     // The library goes by the form of a post-processor, not by its type.
     let error = refused_text("clip_words", "tokenizer.json", |s| {
         s.replace("TemplateProcessing", "Other").replacen("\"id\": \"A\"", "\"id\": \"B\"", 1)
