@@ -149,9 +149,9 @@ impl FinishedRun {
     }
 }
 
-/// The configuration as a table, without seeds, instruction, prompts and device.
+/// The configuration as a table, without seeds, instruction, prompts, device, and what the results do not depend on.
 fn common(config: &RunConfig) -> Result<Table> {
-    const VARIED: [&str; 7] = [
+    const VARIED: [&str; 9] = [
         "env.seed",
         "train.seed",
         "env.instruction",
@@ -159,6 +159,8 @@ fn common(config: &RunConfig) -> Result<Table> {
         "env.device",
         "reward.goal_prompts",
         "reward.baseline_prompts",
+        "train.checkpoint_every",
+        "evaluation.n_video_episodes",
     ];
     let mut layers = Layers::default();
     layers.add_text(&config.to_toml()?, Path::new(run_folder::CONFIG))?;
@@ -245,15 +247,15 @@ fn names(firsts: &[&FinishedRun]) -> Vec<String> {
         let value = |of: &Vec<(String, String)>| of.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
         flat.iter().any(|of| value(of) != value(&flat[0]))
     };
-    // Options of an algorithm that the others do not have say nothing beside its name.
+    // Options of an algorithm or a kind of reward that the others do not have say nothing beside its name.
     let is_everywhere = |key: &str| flat.iter().all(|of| of.iter().any(|(k, _)| k == key));
-    let algorithms_differ = differs("train.algorithm");
+    let kinds_differ = differs("train.algorithm") || differs("reward.kind");
     flat.iter()
         .zip(firsts)
         .map(|(of, run)| {
             let named: Vec<String> = of
                 .iter()
-                .filter(|(key, _)| differs(key) && (is_everywhere(key) || !algorithms_differ))
+                .filter(|(key, _)| differs(key) && (is_everywhere(key) || !kinds_differ))
                 .map(|(key, value)| match key.as_str() {
                     "train.algorithm" => value.trim_matches('"').to_owned(),
                     key => format!("{key} = {value}"),
