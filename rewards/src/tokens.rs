@@ -63,6 +63,38 @@ fn check_templates(json: &Value) -> Result<(), String> {
     }
 }
 
+/// Checks the merges of a byte-pair encoding: tokenizers 0.23 panics where a merged token is longer than every known one, or its
+/// second part is shorter than the prefix that is cut off.
+fn check_merges(model: &Value) -> Result<(), String> {
+    let prefix = model["continuing_subword_prefix"].as_str().unwrap_or_default();
+    for merge in model["merges"].as_array().into_iter().flatten() {
+        let parts = match (merge.as_str(), merge.as_array().map(Vec::as_slice)) {
+            (Some(text), _) => text.split_once(' '),
+            (None, Some([first, second])) => first.as_str().zip(second.as_str()),
+            (None, _) => None,
+        };
+        let Some((first, second)) = parts else { return Err(format!("has the merge {merge}")) };
+        let merged = second.strip_prefix(prefix).map(|rest| format!("{first}{rest}"));
+        if merged.is_none_or(|merged| model["vocab"].get(merged).is_none()) {
+            return Err(format!("has the merge '{first} {second}', whose token is not in its vocabulary"));
+        }
+    }
+    Ok(())
+}
+
+/// The tokenizer of a description in the library's own format, if the library does not panic on it.
+fn tokenizer_of(mut json: Value) -> Result<Tokenizer, tokenizers::Error> {
+    check_merges(&json["model"])?;
+    // Of no use here, and tokenizers 0.23 panics on a damaged one.
+    if let Some(json) = json.as_object_mut() {
+        json.remove("decoder");
+    }
+    let tokenizer = Tokenizer::from_bytes(serde_json::to_vec(&json)?)?;
+    // As it was read, which the library does whatever the name of its type.
+    check_templates(&serde_json::to_value(tokenizer.get_post_processor())?)?;
+    Ok(tokenizer)
+}
+
 impl PromptTokenizer {
     /// Reads `tokenizer.json`, or `vocab.json` with `merges.txt`. The pad token is read from `padding` of `tokenizer.json`,
     /// `pad_token` of `tokenizer_config.json`, or else of `special_tokens_map.json`.
@@ -76,20 +108,9 @@ impl PromptTokenizer {
         ending: Ending,
     ) -> Result<Self> {
         let (file, mut tokenizer) = if let Some(bytes) = files.get("tokenizer.json")? {
-            let mut json = serde_json::from_slice::<Value>(&bytes)
+            let json = serde_json::from_slice::<Value>(&bytes)
                 .map_err(|error| files.error("tokenizer.json", error))?;
-            // Of no use here, and tokenizers 0.23 panics on a damaged one.
-            if let Some(json) = json.as_object_mut() {
-                json.remove("decoder");
-            }
-            let tokenizer = serde_json::to_vec(&json)
-                .map_err(tokenizers::Error::from)
-                .and_then(Tokenizer::from_bytes)
-                .map_err(|error| files.error("tokenizer.json", error))?;
-            // As it was read, which the library does whatever the name of its type.
-            let post_processor = serde_json::to_value(tokenizer.get_post_processor())
-                .map_err(|error| files.error("tokenizer.json", error))?;
-            check_templates(&post_processor).map_err(|reason| files.error("tokenizer.json", reason))?;
+            let tokenizer = tokenizer_of(json).map_err(|error| files.error("tokenizer.json", error))?;
             ("tokenizer.json", tokenizer)
         } else if let Some(vocab) = files.json::<HashMap<String, u32>>("vocab.json")? {
             let merges = files.require("merges.txt")?;
@@ -230,5 +251,5 @@ fn clip_bpe(vocab: &HashMap<String, u32>, merges: &str) -> Result<Tokenizer, tok
         "model": { "type": "BPE", "unk_token": END, "continuing_subword_prefix": "", "end_of_word_suffix": "</w>",
                    "fuse_unk": false, "vocab": vocab, "merges": merges },
     });
-    Tokenizer::from_bytes(serde_json::to_vec(&description)?)
+    tokenizer_of(description)
 }

@@ -207,6 +207,15 @@ fn templates_of_a_tokenizer_that_refer_to_what_is_absent_are_errors_and_not_pani
         s.replacen("\"decoder\": null", "\"decoder\": {\"type\": \"\\ud800\"}", 1)
     });
     assert!(error.contains("tokenizer.json"), "{error}");
+    // A merge whose token is longer than every token of the vocabulary.
+    let error = refused_text("clip_gelu", "tokenizer.json", |s| {
+        let mut json: serde_json::Value = serde_json::from_str(&s).unwrap();
+        let model = &mut json["model"];
+        let longest = model["vocab"].as_object().unwrap().keys().max_by_key(|key| key.len()).unwrap().clone();
+        model["merges"].as_array_mut().unwrap().push(serde_json::json!([longest, longest]));
+        json.to_string()
+    });
+    assert!(error.contains("has the merge") && error.contains("not in its vocabulary"), "{error}");
     // The library goes by the form of a post-processor, not by its type.
     let error = refused_text("clip_words", "tokenizer.json", |s| {
         s.replace("TemplateProcessing", "Other").replacen("\"id\": \"A\"", "\"id\": \"B\"", 1)

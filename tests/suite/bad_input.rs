@@ -40,7 +40,7 @@ const ARGUMENTS: [Case; 46] = [
     ),
     (&["train", "--set", "env.autoreset=disabled"], &["env.autoreset", "disabled", "same_step"]),
     (&["train", "--seeds", "4..0"], &["--seeds", "0..4"]),
-    (&["train", "--env", "CartPole-v1", "--algorithm", "sac"], &["actions of SAC", "box"]),
+    (&["train", "--algorithm", "dqn"], &["actions of DQN", "discrete"]),
     (&["compare", "."], &["not a run folder", "config.toml"]),
     (&["train", "--set", "nonsense"], &["KEY=VALUE"]),
     (
