@@ -9,7 +9,7 @@ use crate::algorithm::AlgorithmOptions;
 use crate::dqn::DqnConfig;
 use crate::ppo::PpoConfig;
 use crate::sac::SacConfig;
-use crate::{AgentError, Result};
+use crate::{AgentError, Result, TrainConfig};
 
 /// Options with the name of their algorithm.
 pub trait NamedOptions: AlgorithmOptions + Serialize + DeserializeOwned + 'static {
@@ -65,7 +65,7 @@ impl AlgorithmKind {
     }
 }
 
-static REGISTRY: Registry<AlgorithmKind> = Registry::new(built_in, &[]);
+static REGISTRY: Registry<AlgorithmKind> = Registry::new(built_in, &TrainConfig::COMMON_KEYS);
 
 fn built_in() -> Vec<AlgorithmKind> {
     vec![AlgorithmKind::of::<PpoConfig>(), AlgorithmKind::of::<SacConfig>(), AlgorithmKind::of::<DqnConfig>()]

@@ -39,7 +39,7 @@ pub struct ConfigArgs {
     /// Use the task's ground-truth reward instead of a reward model, for comparison
     #[arg(long, conflicts_with_all = ["goal_prompt", "baseline_prompt", "alpha", "model"], help_heading = HEADING)]
     pub ground_truth: bool,
-    /// Learning algorithm: `ppo`, `sac`, or one that the program registers [default: that of the preset]
+    /// Learning algorithm: `ppo`, `sac`, `dqn`, or one that the program registers [default: that of the preset]
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     pub algorithm: Option<String>,
     /// Observations of the policy, separated by commas

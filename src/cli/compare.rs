@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::compare::{Aggregate, FinishedRun, Group, compare, run_folders};
 use crate::report::render_comparison;
-use crate::run_folder::write_atomically;
+use crate::run_folder::{self, write_atomically};
 
 use super::Outcome;
 use super::tables::{align_numbers, table};
@@ -29,7 +29,8 @@ pub struct Args {
     /// Run folders, or folders that hold run folders, as `sayso train --seeds` creates them
     #[arg(required = true)]
     runs: Vec<PathBuf>,
-    /// Folder for compare.html and compare.json [default: the folder that holds the first run]
+    /// Folder for compare.html and compare.json [default: the folder of --seeds, if it is compared alone; else the folder that holds
+    /// the first argument]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -37,8 +38,13 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Outcome> {
     let roots = run_folders(&args.runs)?;
-    let parent = roots.first().and_then(|root| root.parent()).map(Path::to_owned).unwrap_or_default();
-    make(&roots, args.out.as_ref().unwrap_or(&parent))
+    let default = match args.runs.as_slice() {
+        [only] if !run_folder::is_run(only) => only.as_path(),
+        [first, ..] => first.parent().unwrap_or(Path::new("")),
+        [] => Path::new(""),
+    };
+    let out = args.out.as_deref().unwrap_or(default);
+    make(&roots, if out == Path::new("") { Path::new(".") } else { out })
 }
 
 /// Compares runs, and writes page and results into `out`.
@@ -46,6 +52,7 @@ pub fn make(roots: &[PathBuf], out: &Path) -> Result<Outcome> {
     let runs = roots.iter().map(|root| FinishedRun::read(root)).collect::<crate::Result<Vec<_>>>()?;
     let groups = compare(&runs)?;
     let env_id = runs.first().map_or("", |run| &run.summary.env_id);
+    std::fs::create_dir_all(out).map_err(crate::Error::file("create", out))?;
     let page = out.join(PAGE);
     write_atomically(&page, render_comparison(env_id, &groups)?.as_bytes())?;
     let results = Results { env_id, groups: &groups };

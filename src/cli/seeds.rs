@@ -23,7 +23,10 @@ impl FromStr for Seeds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("'{text}' is not a seed"));
+        let number = |text: &str| {
+            let seed = text.trim().parse::<i64>().ok().and_then(|seed| u64::try_from(seed).ok());
+            seed.ok_or_else(|| format!("'{text}' is not a seed"))
+        };
         let seeds: Vec<u64> = match (text.split_once("..="), text.split_once("..")) {
             (Some((first, last)), _) => (number(first)?..=number(last)?).take(MAX_SEEDS + 1).collect(),
             (None, Some((first, end))) => (number(first)?..number(end)?).take(MAX_SEEDS + 1).collect(),
@@ -48,6 +51,9 @@ pub fn create(root: &Path, configs: &[RunConfig]) -> Result<()> {
 /// Trains every run in `root` that is not complete, one after the other, and compares them.
 pub fn run(root: &Path, steps: Option<i64>, device: &DeviceArgs, is_quiet: bool) -> Result<Outcome> {
     let folders: Vec<PathBuf> = run_folder::runs_in(root)?;
+    for folder in &folders {
+        Session::configure(folder, steps, device)?;
+    }
     for (idx, folder) in folders.iter().enumerate() {
         let Some(session) = Session::open(folder, steps, device)? else { continue };
         if !is_quiet {
@@ -71,7 +77,7 @@ mod tests {
         assert_eq!(seeds("0..4"), Ok(vec![0, 1, 2, 3]));
         assert_eq!(seeds("2..=3"), Ok(vec![2, 3]));
         assert_eq!(seeds("7, 1"), Ok(vec![7, 1]));
-        for refused in ["", "4..0", "1,1", "-1", "0..5000", "a", "0..18446744073709551615"] {
+        for refused in ["", "4..0", "1,1", "-1", "0..5000", "a", "0..9223372036854775808"] {
             assert!(seeds(refused).is_err(), "{refused}");
         }
     }

@@ -95,7 +95,15 @@ fn config(args: &Args, seed: Option<u64>) -> Result<RunConfig> {
 /// Creates the run folders of several seeds in a new folder.
 fn start_several(args: &Args, seeds: &Seeds) -> Result<PathBuf> {
     let configs = seeds.0.iter().map(|&seed| config(args, Some(seed))).collect::<Result<Vec<_>>>()?;
+    if configs.iter().map(|config| config.train.seed).ne(seeds.0.iter().copied()) {
+        return Err(BadInput::refuse("train.seed is set beside --seeds", "leave out one of them"));
+    }
     if let Some(first) = configs.first() {
+        if first.instructions(first.task()?.spec())?.iter().all(|it| it.goal_idx.is_none()) {
+            let message =
+                "the goal prompt names no goal of the task, so that runs have no success to compare";
+            return Err(BadInput::refuse(message, "train single runs with --seed"));
+        }
         setup::rehearse(first, &Models::load(first)?)?;
     }
     let root = match (&args.out, configs.first()) {
@@ -144,8 +152,16 @@ impl Session {
         })
     }
 
-    /// The session that continues a run; `None` if the run is complete.
-    pub fn open(root: &Path, steps: Option<i64>, device: &DeviceArgs) -> Result<Option<Self>> {
+    /// Writes a number of steps and a device into the configuration of a run, so that every later session has them.
+    pub fn configure(root: &Path, steps: Option<i64>, device: &DeviceArgs) -> Result<()> {
+        if steps.is_some() || device.device.is_some() {
+            let config = Self::config_of(root, steps, device)?;
+            RunFolder::open(root)?.write_config(&config.to_toml()?)?;
+        }
+        Ok(())
+    }
+
+    fn config_of(root: &Path, steps: Option<i64>, device: &DeviceArgs) -> Result<RunConfig> {
         let mut layers = Layers::default();
         layers.add_text(&run_folder::read_config(root)?, &root.join(run_folder::CONFIG))?;
         if let Some(steps) = steps {
@@ -154,7 +170,12 @@ impl Session {
         if let Some((key, device)) = device.setting() {
             layers.set(key, device);
         }
-        let config = layers.finish::<RunConfig>()?.resolve()?;
+        Ok(layers.finish::<RunConfig>()?.resolve()?)
+    }
+
+    /// The session that continues a run; `None` if the run is complete.
+    pub fn open(root: &Path, steps: Option<i64>, device: &DeviceArgs) -> Result<Option<Self>> {
+        let config = Self::config_of(root, steps, device)?;
         let folder = RunFolder::open(root)?;
         let checkpoint = setup::newest_checkpoint(root)?;
         let (done, total) = (checkpoint.as_ref().map_or(0, Checkpoint::n_steps), config.train.total_steps);

@@ -99,6 +99,9 @@ pub fn run_folders(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             false => found.extend(run_folder::runs_in(path)?),
         }
     }
+    // A run that is named twice counts once.
+    let mut seen = BTreeSet::new();
+    found.retain(|root| seen.insert(root.canonicalize().unwrap_or_else(|_| root.clone())));
     Ok(found)
 }
 
@@ -114,8 +117,18 @@ impl FinishedRun {
         let config = layers.finish::<RunConfig>()?.resolve()?;
         let unfinished =
             |reason: &str| Error::NotFinished { path: root.to_owned(), reason: reason.to_owned() };
+        if config.instructions(config.task()?.spec())?.iter().all(|it| it.goal_idx.is_none()) {
+            let reason = format!("the instruction of {} names no goal", root.display());
+            return Err(Error::NotComparable { reason });
+        }
         let summary = Summary::load(&folder)?.ok_or_else(|| unfinished("it has no summary.json"))?;
         let success = summary.success().ok_or_else(|| unfinished("no trained policy was evaluated"))?;
+        if summary.n_steps < config.train.total_steps {
+            return Err(unfinished(&format!(
+                "{} of {} steps are evaluated",
+                summary.n_steps, config.train.total_steps
+            )));
+        }
         let several = 1 < summary.instructions.len();
         let target = summary.goals.iter().find(|goal| goal.is_target).map(|goal| &goal.goal);
         let tag = match target {
@@ -151,7 +164,7 @@ impl FinishedRun {
 
 /// The configuration as a table, without seeds, instruction, prompts, device, and what the results do not depend on.
 fn common(config: &RunConfig) -> Result<Table> {
-    const VARIED: [&str; 9] = [
+    const VARIED: [&str; 15] = [
         "env.seed",
         "train.seed",
         "env.instruction",
@@ -160,6 +173,12 @@ fn common(config: &RunConfig) -> Result<Table> {
         "reward.goal_prompts",
         "reward.baseline_prompts",
         "train.checkpoint_every",
+        "train.keep_newest",
+        "train.keep_best",
+        "env.n_groups",
+        "env.shrink_on_oom",
+        "evaluation.seed",
+        "evaluation.n_envs",
         "evaluation.n_video_episodes",
     ];
     let mut layers = Layers::default();
