@@ -64,7 +64,8 @@ class Policy:
             observation: of an environment with :attr:`env_kwargs`: an array, or a dict of arrays.
             state: not used; policies have no memory.
             episode_start: not used.
-            deterministic: the best action; otherwise a sample of the distribution that the policy was trained with.
+            deterministic: the best action; otherwise a sample of the distribution that the policy was trained with. DQN always takes the
+                best action.
 
         Returns:
             Actions, f32 ``[dim]`` or ``[n, dim]``, or i64 ``[]`` or ``[n]``; and ``None``.

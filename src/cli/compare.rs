@@ -19,7 +19,7 @@ const RESULTS: &str = "compare.json";
 
 /// Compare runs: success over seeds and instructions, with intervals
 ///
-/// Runs that differ in seed and instruction alone are one group. Prints interquartile means over the runs of each group with 95%
+/// Runs that differ only in seeds, instruction, prompts, device and numbers of checkpoints and videos are one group. Prints interquartile means over the runs of each group with 95%
 /// bootstrap intervals, and writes compare.html, with curves, and compare.json.
 #[derive(Debug, clap::Args)]
 #[command(
